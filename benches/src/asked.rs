@@ -112,8 +112,13 @@ mod tests {
 
     #[test]
     fn bytes_are_of_rows_and_of_keys_over_every_edge() {
-        let edge = |bytes, bytes_sent| EdgeProgress { bytes, bytes_sent, ..EdgeProgress::default() };
-        let progress = Progress { edges: vec![edge(100, 7), edge(20, 0)], ..Progress::default() };
+        let edge = |bytes, bytes_sent| {
+            let mut edge = EdgeProgress::default();
+            (edge.bytes, edge.bytes_sent) = (bytes, bytes_sent);
+            edge
+        };
+        let mut progress = Progress::default();
+        progress.edges = vec![edge(100, 7), edge(20, 0)];
         let schema = Schema::empty().into();
         let answer = Answer { schema, batches: vec![], time: Duration::ZERO, progress };
         assert_eq!(answer.bytes(), 127);

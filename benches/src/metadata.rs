@@ -10,7 +10,7 @@ use arrow_flight::error::FlightError;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::sql::{CommandGetDbSchemas, CommandGetTables};
 use futures::TryStreamExt;
-use portolan_catalog::{Column, DomainCatalog, Port, PortRef};
+use portolan_catalog::{DomainCatalog, Port, PortRef};
 use portolan_connectors::testing::{self, FakePeer, column};
 use portolan_engine::Engine;
 use portolan_flight_server::{Server, ServerOptions};
@@ -174,9 +174,10 @@ fn catalog(domain: usize, ports: usize) -> DomainCatalog {
         let schema = format!("p{}", number / PORTS_PER_PRODUCT);
         let mut port = Port::new(PortRef::new(&name, schema, format!("t{number}")));
         port.columns = (0..COLUMNS)
-            .map(|c| Column {
-                description: Some(format!("What column {c} of port {number} means to those who read it.")),
-                ..column(&format!("column_{c}"), TYPES[c % TYPES.len()].clone())
+            .map(|c| {
+                let mut column = column(&format!("column_{c}"), TYPES[c % TYPES.len()].clone());
+                column.description = Some(format!("What column {c} of port {number} means to those who read it."));
+                column
             })
             .collect();
         port

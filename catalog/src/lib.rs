@@ -1,28 +1,30 @@
 //! Domains, data products and contracts: parses, validates and finds them. No query engine, no network.
 
-pub mod diagnostic;
-pub mod lint;
-pub mod load;
+mod diagnostic;
+mod lint;
+mod load;
 pub mod logical_type;
-pub mod mesh;
-pub mod model;
-pub mod names;
+mod mesh;
+mod model;
+mod names;
 pub mod nearest;
 mod odcs;
 mod odps;
-pub mod printable;
-pub mod received;
+mod printable;
+mod received;
 mod schema;
 mod source;
-pub mod statistics;
+mod sql_type;
+mod statistics;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Place, names_location};
 pub use lint::{Warning, lint};
-pub use load::load_domain;
+pub use load::{check_domain_name, load_domain};
 pub use mesh::{DomainEntry, MeshSnapshot, NodeEntry, NodeLocation, NodeState, RefusedClaim, ServedBy};
 pub use model::{Column, DomainCatalog, FileFormat, FileSource, Port, PortSource, Product, Reference, SourceKind};
-pub use names::{DomainName, PortName, PortRef, ProductName};
+pub use names::{DomainName, MAX_NAME_LENGTH, PortName, PortRef, ProductName};
 pub use printable::{is_printable, printable, printable_json, printable_lines};
-pub use received::check_received;
+pub use received::{MAX_DOMAINS, check_received};
+pub use sql_type::sql_type;
 pub use statistics::{ColumnStatistics, PortStatistics, StatisticValue};

@@ -15,6 +15,7 @@ use crate::statistics::{ColumnStatistics, PortStatistics};
 
 /// The products of one domain, at one version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DomainCatalog {
     /// The domain.
     pub domain: DomainName,
@@ -26,6 +27,7 @@ pub struct DomainCatalog {
 
 /// A data product: a SQL schema.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Product {
     /// The name, which is also the name of the SQL schema.
     pub name: ProductName,
@@ -47,6 +49,7 @@ pub struct Product {
 
 /// An output port: one governed relation, a SQL table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Port {
     /// The full name.
     pub name: PortRef,
@@ -76,6 +79,7 @@ pub struct Port {
 
 /// A column of a port.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Column {
     /// The name.
     pub name: String,
@@ -170,6 +174,22 @@ pub struct FileSource {
     pub endpoint: Option<String>,
 }
 
+impl FileSource {
+    /// Returns files at `location`, which is relative to the folder `base`, in the usual form of their format: CSV has a
+    /// header and commas.
+    pub fn new(location: impl Into<String>, base: impl Into<PathBuf>, format: FileFormat) -> Self {
+        Self {
+            location: location.into(),
+            base: base.into(),
+            format,
+            delimiter: None,
+            has_header: true,
+            partition_columns: vec![],
+            endpoint: None,
+        }
+    }
+}
+
 impl Product {
     /// Returns an active product without ports, of which only the name is known.
     pub fn new(name: impl Into<String>) -> Self {
@@ -201,6 +221,13 @@ impl Port {
             tags: vec![],
             source: None,
         }
+    }
+
+    /// Replaces the columns.
+    #[must_use]
+    pub fn with_columns(mut self, columns: impl IntoIterator<Item = Column>) -> Self {
+        self.columns = columns.into_iter().collect();
+        self
     }
 
     /// Returns the port's Arrow schema, or `None` if the source was never opened.
@@ -250,6 +277,13 @@ impl Column {
         }
     }
 
+    /// Sets the Arrow type.
+    #[must_use]
+    pub fn with_type(mut self, data_type: DataType) -> Self {
+        self.data_type = Some(data_type);
+        self
+    }
+
     /// True if every reader of the column may see single values: the classification is absent, `public` or `internal`.
     pub fn is_open(&self) -> bool {
         let is_open = |c: &String| OPEN_CLASSIFICATIONS.iter().any(|open| open.eq_ignore_ascii_case(c));
@@ -258,6 +292,18 @@ impl Column {
 }
 
 impl DomainCatalog {
+    /// Returns a domain with these ports, each in a product of which only the name is known. The version is the digest of
+    /// this content.
+    pub fn new(domain: impl Into<String>, ports: impl IntoIterator<Item = Port>) -> Self {
+        let mut products: BTreeMap<ProductName, Product> = BTreeMap::new();
+        for port in ports {
+            let name = port.name.product.clone();
+            let product = products.entry(name.clone()).or_insert_with(|| Product::new(name.as_str()));
+            product.ports.insert(port.name.port.clone(), port);
+        }
+        Self { domain: DomainName::new(domain), version: String::new(), products }.with_version()
+    }
+
     /// Returns the port of that name, if the domain publishes it.
     pub fn port(&self, product: &ProductName, port: &PortName) -> Option<&Port> {
         self.products.get(product)?.ports.get(port)

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use portolan_catalog::{DomainCatalog, DomainName, Port, lint, load_domain, printable};
-use portolan_node::client::ConnectOptions;
 use portolan_node::{Error, Result};
 
-use crate::connection::{Connection, Target, default_url};
+use crate::connection::Connection;
+use crate::login::LoginArgs;
 use crate::output::print;
-use crate::render::Layout;
-use crate::repl::commands::{describe, list_ports};
+use crate::render::{Drawing, Expanded, View};
+use crate::repl::describe::{Description, describe, list_ports};
 
 /// Arguments of `portolan catalog`.
 #[derive(Args, Clone, Debug)]
@@ -47,14 +47,13 @@ struct Folder {
 #[derive(Args, Clone, Debug)]
 struct Source {
     /// Read the descriptors in this folder instead of querying a node
-    #[arg(long, value_name = "DIR", requires = "domain")]
+    #[arg(long, value_name = "DIR", requires = "domain", conflicts_with_all = ["url", "user", "ca"])]
     products: Option<PathBuf>,
     /// The domain that the descriptors belong to
     #[arg(long, value_name = "NAME", requires = "products")]
     domain: Option<String>,
-    /// The URL of the node to query [default: PORTOLAN_URL, or grpc://127.0.0.1:50051]
-    #[arg(long, value_name = "URL", conflicts_with = "products")]
-    url: Option<String>,
+    #[command(flatten)]
+    login: LoginArgs,
 }
 
 /// Runs `portolan catalog`.
@@ -75,14 +74,17 @@ pub async fn catalog(args: CatalogArgs) -> Result<()> {
                 let text = |port: &Port| format!("{}  {}", port.name, port.description.as_deref().unwrap_or_default());
                 print(&catalog.ports().map(|port| line(&text(port))).collect::<String>())
             }
-            None => ask(&source.connect().await?, &list_ports()).await,
+            None => {
+                let description = Description { sql: list_ports(None), ..Description::default() };
+                ask(&source.connect().await?, description).await
+            }
         },
         Action::Show { name, source } => match source.loaded()? {
             Some(catalog) => show(&catalog, &name),
             None => {
                 let connection = source.connect().await?;
-                let sql = describe(&connection, &name).await?;
-                ask(&connection, &sql).await
+                let description = describe(&connection, &name, "`portolan catalog list`").await?;
+                ask(&connection, description).await
             }
         },
     }
@@ -95,23 +97,20 @@ impl Source {
     }
 
     async fn connect(&self) -> Result<Connection> {
-        let url = self.url.clone().map_or_else(default_url, Ok)?;
-        Connection::open(&Target::Url { url, options: ConnectOptions::default() }).await
+        Connection::open(&self.login.target()?).await
     }
 }
 
 /// The largest number of rows of a list that are shown.
 const LIMIT: usize = 100_000;
 
-async fn ask(connection: &Connection, sql: &str) -> Result<()> {
-    let (schema, batches) = connection.query(sql, LIMIT).await?;
+async fn ask(connection: &Connection, description: Description) -> Result<()> {
+    let (schema, batches) = connection.query(&description.sql, LIMIT).await?;
     let shown = |e| Error::failed("cannot show the rows").with_source(e);
-    let layout = Layout::new(&schema, &batches, None).map_err(shown)?;
-    let mut text = layout.head();
-    for batch in &batches {
-        text.push_str(&layout.rows(batch).map_err(shown)?);
-    }
-    print(&text)
+    let view = View { expanded: Expanded::Off, title: description.title, notes: description.notes };
+    let mut drawing = Drawing::new(schema, view, None);
+    let text = drawing.draw(&batches).map_err(shown)?;
+    print(&(text + &drawing.end(None, None).map_err(shown)?))
 }
 
 /// Returns the text as one line that is safe to show.

@@ -6,9 +6,12 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use portolan_engine::{Principal, Progress, ProgressHandle, Session};
+use portolan_engine::server::files_of;
+use portolan_engine::{IngestMode, IngestTarget, Principal, Progress, ProgressHandle, QueryStream, Session};
 use portolan_node::client::{Client, ConnectOptions, Statement};
 use portolan_node::{Error, Node, NodeConfig, Result};
+
+use crate::local_files::LocalFiles;
 
 /// The node to connect to.
 #[derive(Clone)]
@@ -35,13 +38,20 @@ impl Target {
 #[derive(Clone, Debug)]
 pub enum Connection {
     /// On a node in another process.
-    Remote(Client),
+    Remote {
+        /// The client with the session.
+        client: Client,
+        /// The files of this machine.
+        files: LocalFiles,
+    },
     /// On a node in this process.
     Embedded {
         /// The session.
         session: Session,
         /// The name of the node.
         name: String,
+        /// The files of this machine.
+        files: LocalFiles,
     },
 }
 
@@ -64,6 +74,8 @@ pub enum Control {
     Remote(Client, Box<Statement>),
     /// On a node in this process.
     Embedded(ProgressHandle),
+    /// The upload of files, before the statement that names them starts.
+    Upload(LocalFiles),
 }
 
 impl Connection {
@@ -73,14 +85,18 @@ impl Connection {
     /// A node that does not answer or rejects the login, or an invalid config.
     pub async fn open(target: &Target) -> Result<Self> {
         match target {
-            Target::Url { url, options } => Ok(Self::Remote(Client::connect(url, options).await?)),
+            Target::Url { url, options } => {
+                let client = Client::connect(url, options).await?;
+                Ok(Self::Remote { client, files: LocalFiles::default() })
+            }
             Target::Config(file) => {
-                let builder = Node::builder().config(NodeConfig::load(file)?).without_services();
+                let builder = Node::builder().config(NodeConfig::load(file)?).without_services().with_local_files();
                 let node = builder.build().await?;
                 // The first statement should see every peer that can be reached.
                 node.engine().refresh().await;
                 let name = node.config().domain.as_ref().map_or_else(|| "gateway".into(), ToString::to_string);
-                Ok(Self::Embedded { session: node.engine().session(Principal::anonymous()), name })
+                let session = node.engine().session(Principal::anonymous());
+                Ok(Self::Embedded { session, name, files: LocalFiles::default() })
             }
         }
     }
@@ -88,18 +104,36 @@ impl Connection {
     /// Returns the name of the node for messages.
     pub fn name(&self) -> &str {
         match self {
-            Self::Remote(client) => client.url(),
+            Self::Remote { client, .. } => client.url(),
             Self::Embedded { name, .. } => name,
         }
     }
 
-    /// Plans and starts a statement.
+    /// Returns the files of this machine.
+    pub fn files(&self) -> &LocalFiles {
+        match self {
+            Self::Remote { files, .. } | Self::Embedded { files, .. } => files,
+        }
+    }
+
+    /// Returns the handle of the uploads that come before a statement.
+    pub fn uploads(&self) -> Control {
+        Control::Upload(self.files().clone())
+    }
+
+    /// True if a statement names files, which are uploaded before the statement starts.
+    pub fn has_uploads(&self, sql: &str) -> bool {
+        matches!(self, Self::Remote { .. }) && files_of(sql).is_ok_and(|files| !files.is_empty())
+    }
+
+    /// Plans and starts a statement. If the node is in another process, uploads the files that the statement names.
     ///
     /// # Errors
-    /// The node's error about the statement.
+    /// The node's error about the statement, or an error of an upload.
     pub async fn start(&self, sql: &str) -> portolan_engine::Result<Running> {
         match self {
-            Self::Remote(client) => {
+            Self::Remote { client, files } => {
+                files.upload_files_of(client, sql).await?;
                 let statement = client.prepare(sql).await?;
                 let rows = client.rows(&statement);
                 let schema = statement.schema().clone();
@@ -111,6 +145,25 @@ impl Connection {
                 let control = Control::Embedded(rows.progress());
                 Ok(Running { schema: rows.schema(), rows: rows.boxed(), changed: None, control })
             }
+        }
+    }
+
+    /// Stores rows of this machine in a table of the session or in a port, and returns their number. `what` names the
+    /// rows for the progress.
+    ///
+    /// # Errors
+    /// The error that `rows` ends with, or the node's error.
+    pub async fn ingest(
+        &self,
+        target: &IngestTarget,
+        mode: IngestMode,
+        what: &str,
+        rows: QueryStream,
+    ) -> portolan_engine::Result<u64> {
+        let (columns, rows) = (rows.schema(), self.files().reported(what, rows));
+        match self {
+            Self::Remote { client, .. } => client.ingest(target, mode, columns, rows).await,
+            Self::Embedded { session, .. } => session.ingest(target, mode, columns, rows).await,
         }
     }
 
@@ -139,6 +192,15 @@ impl Control {
         match self {
             Self::Remote(client, statement) => client.progress(statement).await,
             Self::Embedded(handle) => Some(handle.now()),
+            Self::Upload(_) => None,
+        }
+    }
+
+    /// Returns the progress of an upload, as text for people.
+    pub fn upload(&self) -> Option<String> {
+        match self {
+            Self::Upload(files) => files.progress(),
+            Self::Remote(..) | Self::Embedded(_) => None,
         }
     }
 
@@ -146,7 +208,7 @@ impl Control {
     pub async fn cancel(&self) {
         match self {
             Self::Remote(client, statement) => client.cancel(statement).await,
-            Self::Embedded(_) => {}
+            Self::Embedded(_) | Self::Upload(_) => {}
         }
     }
 }

@@ -19,9 +19,10 @@ use portolan_testbed::tpch::{TABLES, generate};
 use tokio_util::sync::CancellationToken;
 
 use self::access::{Access, user_name};
+use crate::login::LoginArgs;
 use crate::output::print;
 use crate::serve::{Terminate, stop_on_signals};
-use crate::sql::{self, Introduction, Target};
+use crate::sql::{self, Introduction};
 
 /// Arguments of `portolan demo`.
 #[derive(Args, Clone, Debug)]
@@ -97,8 +98,9 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
         // From here on Ctrl-C belongs to the prompt.
         drop(signals);
         let mut terminate = Terminate::new()?;
+        let login = LoginArgs { url: Some(mesh.gateway().url().into()), ..LoginArgs::default() };
         tokio::select! {
-            outcome = sql::interactive(Target::url(mesh.gateway().url()), Introduction(INTRODUCTION)) => outcome,
+            outcome = sql::interactive(login, Introduction(INTRODUCTION)) => outcome,
             () = terminate.wait() => {
                 // The prompt waits for a key on a thread that cannot be interrupted: exit without waiting for it.
                 let _ = crossterm::terminal::disable_raw_mode();

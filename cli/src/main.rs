@@ -33,7 +33,10 @@ const ENVIRONMENT: &str = "\
 
 Environment:
   PORTOLAN_URL       The URL of the node that `sql` and `catalog` query
-  PORTOLAN_PASSWORD  The password of `sql --user` and `demo --user`
+  PORTOLAN_PASSWORD  The password of `--user`
+  PORTOLAN_RC        The file with statements and commands that the prompt runs first
+  PAGER, EDITOR      The programs that the prompt shows long results and edits statements with
+  NO_COLOR           No colours, if it is not empty
   PORTOLAN_LOG       The filter of the log on standard error, such as `info` or `debug`";
 
 #[derive(Subcommand)]

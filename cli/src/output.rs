@@ -1,26 +1,24 @@
 //! Writes results in the formats of `portolan sql`, batch by batch. An output file appears only when it is complete.
 
 mod csv;
+mod format;
+mod json;
+mod result;
 
+use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::SchemaRef;
-use arrow::error::ArrowError;
-use arrow::ipc::writer::StreamWriter;
-use arrow::json::writer::{LineDelimited, WriterBuilder};
-use arrow::record_batch::RecordBatch;
-use clap::ValueEnum;
-use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
-use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
 use portolan_catalog::{printable_json, printable_lines};
 use portolan_node::{Error, Result};
 use tempfile::NamedTempFile;
 
+pub use self::format::Format;
+pub use self::result::ResultWriter;
 use crate::escaping::EscapingWriter;
-use crate::render::{Layout, plan_document};
+use crate::render::View;
+use crate::terminal;
 
 /// Writes text to standard output.
 ///
@@ -36,109 +34,118 @@ pub fn rows_changed(rows: u64) -> String {
     if rows == 1 { "1 row changed".into() } else { format!("{rows} rows changed") }
 }
 
-/// The format of results.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A table for readers
-    Table,
-    /// Comma-separated values, with a header line
-    Csv,
-    /// One JSON object per line
-    Json,
-    /// An Arrow IPC stream
-    Arrow,
-    /// Parquet
-    Parquet,
-}
-
-/// The output of a script's results: standard output, or a file that appears only when it is complete.
+/// The output of results: standard output, or a file that appears only when it is complete.
 pub struct Output {
     format: Format,
+    /// True if the ending of the file chose the format. The document of an EXPLAIN is then written without a frame.
+    is_inferred: bool,
     to: To,
     results: usize,
 }
 
 enum To {
     Stdout,
-    File { path: PathBuf, unfinished: NamedTempFile },
-}
-
-/// A writer of one result.
-pub struct ResultWriter<'a> {
-    what: String,
-    sink: Sink<'a>,
-}
-
-enum Sink<'a> {
-    Table {
-        out: Box<dyn Write + Send + 'a>,
-        schema: SchemaRef,
-        layout: Option<Layout>,
-        rows: usize,
+    File {
+        path: PathBuf,
+        unfinished: NamedTempFile,
     },
-    /// The output after a plan for programs was written.
-    Document(Box<dyn Write + Send + 'a>),
-    Csv(csv::Writer<Box<dyn Write + Send + 'a>>),
-    Json(arrow::json::Writer<Box<dyn Write + Send + 'a>, LineDelimited>),
-    Arrow(StreamWriter<Box<dyn Write + Send + 'a>>),
-    Parquet(Box<ArrowWriter<Box<dyn Write + Send + 'a>>>),
+    /// A pipe or a device, which no rename may replace.
+    Device {
+        path: PathBuf,
+        file: File,
+    },
 }
 
 impl Output {
-    /// Returns an output in `format`, to `file` or else to standard output.
+    /// Returns an output to standard output.
     ///
     /// # Errors
-    /// A folder that cannot be written to, or a terminal for a format that is not text.
-    pub fn new(format: Format, file: Option<&Path>) -> Result<Self> {
-        let to = match file {
-            None if matches!(format, Format::Arrow | Format::Parquet) && std::io::stdout().is_terminal() => {
-                return Err(Error::config(
-                    "arrow and parquet are not for a terminal; write to a file with `--output`, or to a pipe",
-                ));
+    /// Standard output is a terminal, and the format is not text.
+    pub fn stdout(format: Format) -> Result<Self> {
+        if !format.is_text() && std::io::stdout().is_terminal() {
+            return Err(Error::config(
+                "arrow and parquet are not for a terminal; write to a file with `--output`, or to a pipe",
+            ));
+        }
+        Ok(Self { format, is_inferred: false, to: To::Stdout, results: 0 })
+    }
+
+    /// Returns an output to a file. The format is `chosen`, or else that of the file's ending, or else `default`.
+    ///
+    /// # Errors
+    /// A folder that cannot be written to, or an ending that does not fit the format.
+    pub fn file(path: &Path, chosen: Option<Format>, default: Format) -> Result<Self> {
+        let format = Format::of(path, chosen, default)?;
+        let failed = |e| Error::output(path.display(), e);
+        let to = match std::fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => {
+                return Err(Error::config(format!("cannot write {}: it is a folder", path.display())));
             }
-            None => To::Stdout,
-            Some(path) => {
+            Ok(metadata) if !metadata.is_file() => {
+                To::Device { path: path.into(), file: OpenOptions::new().write(true).open(path).map_err(failed)? }
+            }
+            _ => {
                 // In the same folder, so that one rename gives the file its name.
                 let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                let unfinished = tempfile::Builder::new()
-                    .prefix(".portolan-")
-                    .tempfile_in(folder)
-                    .map_err(|e| Error::output(path.display(), e))?;
+                let unfinished = tempfile::Builder::new().prefix(".portolan-").tempfile_in(folder).map_err(failed)?;
                 To::File { path: path.into(), unfinished }
             }
         };
-        Ok(Self { format, to, results: 0 })
+        Ok(Self { format, is_inferred: chosen.is_none(), to, results: 0 })
+    }
+
+    /// Returns the format.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// True if the output has a result.
+    pub fn has_result(&self) -> bool {
+        self.results > 0
+    }
+
+    /// Returns the path of the file, if the output is a file.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.to {
+            To::Stdout => None,
+            To::File { path, .. } | To::Device { path, .. } => Some(path),
+        }
+    }
+
+    /// Checks that the output can hold another result.
+    ///
+    /// # Errors
+    /// A second result in a format that holds only one.
+    pub fn check_room(&self) -> Result<()> {
+        let holds_one = !self.format.is_text() || (self.format == Format::Csv && self.path().is_some());
+        if self.results > 0 && holds_one {
+            return Err(Error::config(
+                "a file in csv, arrow or parquet holds only one result: write each statement to its own file, as with \
+                 `\\g FILE`",
+            ));
+        }
+        Ok(())
     }
 
     /// Starts another result.
     ///
     /// # Errors
-    /// A second result in a format that holds only one, or the error of the write.
-    pub fn begin(&mut self, schema: &SchemaRef) -> Result<ResultWriter<'_>> {
+    /// A second result in a format that holds only one.
+    pub fn begin(&mut self, schema: &SchemaRef, view: View) -> Result<ResultWriter<'_>> {
+        self.check_room()?;
         self.results += 1;
-        if self.results > 1 && matches!(self.format, Format::Arrow | Format::Parquet) {
-            return Err(Error::config(
-                "arrow and parquet hold only one result; write each statement to its own output",
-            ));
-        }
+        let is_file = self.path().is_some();
+        let width = if is_file { None } else { terminal::width() };
+        let is_arrow_file = self.path().is_some_and(format::is_arrow_file);
         let (what, out): (_, Box<dyn Write + Send + '_>) = match &mut self.to {
             To::Stdout => ("standard output".into(), standard_output(self.format)),
             To::File { path, unfinished } => {
                 (path.display().to_string(), Box::new(BufWriter::new(unfinished.as_file_mut())))
             }
+            To::Device { path, file } => (path.display().to_string(), Box::new(BufWriter::new(file))),
         };
-        let sink = match self.format {
-            Format::Table => Sink::Table { out, schema: schema.clone(), layout: None, rows: 0 },
-            Format::Csv => Sink::Csv(csv::Writer::new(out, schema).map_err(|e| Error::output(&what, e))?),
-            Format::Json => Sink::Json(WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(out)),
-            Format::Arrow => Sink::Arrow(StreamWriter::try_new(out, schema).map_err(|e| Error::output(&what, e))?),
-            Format::Parquet => {
-                let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-                let writer = ArrowWriter::try_new(out, schema.clone(), Some(properties));
-                Sink::Parquet(Box::new(writer.map_err(|e| Error::output(&what, e))?))
-            }
-        };
-        Ok(ResultWriter { what, sink })
+        let encoding = result::Encoding { format: self.format, is_arrow_file, bare_plans: self.is_inferred };
+        Ok(ResultWriter::new(what, out, schema.clone(), encoding, view, width))
     }
 
     /// Completes the output. A file gets its name now.
@@ -174,77 +181,6 @@ fn readable_as_any_other(unfinished: &NamedTempFile, path: &Path) {
     let permissions = before.unwrap_or_else(|_| std::fs::Permissions::from_mode(0o644));
     if let Err(e) = unfinished.as_file().set_permissions(permissions) {
         tracing::debug!("cannot set permissions: {e}");
-    }
-}
-
-impl ResultWriter<'_> {
-    /// Writes some rows.
-    ///
-    /// # Errors
-    /// The error of the write, or a type that the format cannot hold.
-    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let what = &self.what;
-        let failed = |e: ArrowError| Error::output(what, e);
-        if let Sink::Table { out, layout: None, .. } = &mut self.sink
-            && let Some(document) = plan_document(batch)
-        {
-            out.write_all(document.as_bytes()).map_err(|e| Error::output(what, e))?;
-            let out = std::mem::replace(out, Box::new(std::io::sink()));
-            self.sink = Sink::Document(out);
-            return Ok(());
-        }
-        match &mut self.sink {
-            Sink::Document(_) => Err(Error::failed("rows came after a plan's document")),
-            Sink::Table { out, schema, layout, rows } => {
-                let fresh = layout.is_none();
-                let layout = match layout {
-                    Some(layout) => layout,
-                    None => layout.insert(Layout::new(schema, std::slice::from_ref(batch), None).map_err(failed)?),
-                };
-                let head = if fresh { layout.head() } else { String::new() };
-                *rows += batch.num_rows();
-                let text = head + &layout.rows(batch).map_err(failed)?;
-                out.write_all(text.as_bytes()).map_err(|e| Error::output(what, e))
-            }
-            Sink::Csv(writer) => writer.write(batch).map_err(failed),
-            Sink::Json(writer) => writer.write(batch).map_err(failed),
-            Sink::Arrow(writer) => writer.write(batch).map_err(failed),
-            Sink::Parquet(writer) => writer.write(batch).map_err(|e: ParquetError| Error::output(what, e)),
-        }
-    }
-
-    /// Writes the end of the result.
-    ///
-    /// # Errors
-    /// The same as for [`ResultWriter::write`].
-    pub fn finish(mut self) -> Result<()> {
-        if let Sink::Table { schema, layout: None, .. } = &self.sink {
-            let empty = RecordBatch::new_empty(schema.clone());
-            self.write(&empty)?;
-        }
-        let what = self.what;
-        let io = |e: std::io::Error| Error::output(&what, e);
-        match self.sink {
-            Sink::Document(mut out) => out.flush().map_err(io),
-            Sink::Table { mut out, rows, .. } => {
-                let noun = if rows == 1 { "row" } else { "rows" };
-                writeln!(out, "({rows} {noun})").and_then(|()| out.flush()).map_err(io)
-            }
-            Sink::Csv(mut writer) => writer.flush().map_err(io),
-            Sink::Json(mut writer) => {
-                writer.finish().map_err(|e| Error::output(&what, e))?;
-                writer.into_inner().flush().map_err(io)
-            }
-            Sink::Arrow(mut writer) => {
-                writer.finish().map_err(|e| Error::output(&what, e))?;
-                let mut out = writer.into_inner().map_err(|e| Error::output(&what, e))?;
-                out.flush().map_err(io)
-            }
-            Sink::Parquet(writer) => {
-                let mut out = writer.into_inner().map_err(|e| Error::output(&what, e))?;
-                out.flush().map_err(io)
-            }
-        }
     }
 }
 

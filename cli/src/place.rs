@@ -3,6 +3,8 @@
 use portolan_catalog::{printable, printable_lines};
 use unicode_width::UnicodeWidthChar;
 
+use crate::lexer::Position;
+
 /// Returns the line and the column, from 1, that `message` refers to, as in `line 2, column 7` or `Line: 2, Column: 7`.
 pub fn find_place(message: &str) -> Option<(usize, usize)> {
     let message = message.to_lowercase();
@@ -15,12 +17,12 @@ pub fn find_place(message: &str) -> Option<(usize, usize)> {
 }
 
 /// Returns `message` in one line, followed by the line of `sql` that it refers to, with a mark under the place. Both are
-/// safe to show.
-pub fn draw(message: &str, sql: &str) -> String {
+/// safe to show. `start` is the place of `sql` in its script: the numbers in the result are those of the script.
+pub fn draw(message: &str, sql: &str, start: Position) -> String {
     let message = printable(message);
     let drawn = find_place(&message).and_then(|(line, column)| {
         let text = sql.lines().nth(line.checked_sub(1)?)?;
-        let number = line.to_string();
+        let number = in_script(line, column, start).line.to_string();
         let gutter = " ".repeat(number.len());
         let before: String = text.chars().take(column.checked_sub(1)?).collect();
         // Keeps tabs, so that the mark is below the character on the terminal.
@@ -28,9 +30,43 @@ pub fn draw(message: &str, sql: &str) -> String {
             .chars()
             .map(|c| if c == '\t' { "\t".into() } else { " ".repeat(c.width().unwrap_or(0)) })
             .collect();
+        let message = moved(&message, start);
         Some(format!("{message}\n  {number} │ {}\n  {gutter} │ {lead}^", printable_lines(text)))
     });
     drawn.unwrap_or_else(|| message.into_owned())
+}
+
+/// Returns the line of the script that `message` refers to: the line of its place, or the first line of the statement,
+/// which starts at `start`.
+pub fn line(message: &str, start: Position) -> usize {
+    find_place(message).map_or(start.line, |(line, column)| in_script(line, column, start).line)
+}
+
+/// Returns the place in a script of a place in a statement that starts at `start`.
+fn in_script(line: usize, column: usize, start: Position) -> Position {
+    match line {
+        0 | 1 => Position { line: start.line, column: start.column + column.saturating_sub(1) },
+        _ => Position { line: start.line + line - 1, column },
+    }
+}
+
+/// Returns the message with the places of the script, where it has places of the statement: `(line 1, column 8)`.
+fn moved(message: &str, start: Position) -> String {
+    let mut moved = String::with_capacity(message.len());
+    let mut parts = message.split("(line ");
+    moved.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        moved.push_str("(line ");
+        let place = number(part).and_then(|(line, rest)| {
+            let (column, rest) = number(rest.strip_prefix(", column ")?)?;
+            rest.starts_with(')').then(|| (in_script(line, column, start), rest))
+        });
+        match place {
+            Some((place, rest)) => moved.push_str(&format!("{}, column {}{rest}", place.line, place.column)),
+            None => moved.push_str(part),
+        }
+    }
+    moved
 }
 
 /// Returns the number at the start of `text`, after spaces and colons, and the rest of the text.
@@ -54,20 +90,38 @@ mod tests {
 
     #[test]
     fn the_place_is_marked() {
-        let drawn = draw("no such port (line 2, column 6)", "SELECT *\nFROM ordrs");
+        let drawn = draw("no such port (line 2, column 6)", "SELECT *\nFROM ordrs", Position::START);
         assert_eq!(drawn, "no such port (line 2, column 6)\n  2 │ FROM ordrs\n    │      ^");
-        assert_eq!(draw("no such port (line 9, column 1)", "SELECT 1"), "no such port (line 9, column 1)");
-        assert_eq!(draw("it broke", "SELECT 1"), "it broke");
+        assert_eq!(
+            draw("no such port (line 9, column 1)", "SELECT 1", Position::START),
+            "no such port (line 9, column 1)"
+        );
+        assert_eq!(draw("it broke", "SELECT 1", Position::START), "it broke");
+    }
+
+    #[test]
+    fn the_place_is_that_of_the_script() {
+        let start = Position { line: 7, column: 11 };
+        let drawn = draw("no such port (line 2, column 6)", "SELECT *\nFROM ordrs", start);
+        assert_eq!(drawn, "no such port (line 8, column 6)\n  8 │ FROM ordrs\n    │      ^");
+        let drawn = draw("no `x` (line 1, column 8), nor `y` (line 2, column 1)", "SELECT x,\ny", start);
+        assert!(
+            drawn.starts_with("no `x` (line 7, column 18), nor `y` (line 8, column 1)\n  7 │ SELECT x,\n"),
+            "{drawn}"
+        );
+        assert_eq!((line("a (line 3, column 2)", start), line("it broke", start)), (9, 7));
+        // The place in a file is none in the statement.
+        assert_eq!(draw("a.csv, line 3: no number", "SELECT 1", start), "a.csv, line 3: no number");
     }
 
     #[test]
     fn unsafe_characters_are_escaped_above_the_mark() {
-        let drawn = draw("no `\u{1b}[1m`\n (line 1, column 3)", "\u{1b}\tx");
+        let drawn = draw("no `\u{1b}[1m`\n (line 1, column 3)", "\u{1b}\tx", Position::START);
         assert_eq!(drawn, "no `\\u{1b}[1m`\\n (line 1, column 3)\n  1 │ \\u{1b}\tx\n    │       \t^");
     }
 
     #[test]
     fn the_mark_stands_under_wide_characters() {
-        assert_eq!(draw("line 1, column 4", "表'x y"), "line 1, column 4\n  1 │ 表'x y\n    │     ^");
+        assert_eq!(draw("line 1, column 4", "表'x y", Position::START), "line 1, column 4\n  1 │ 表'x y\n    │     ^");
     }
 }

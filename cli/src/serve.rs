@@ -43,6 +43,7 @@ pub async fn serve(config: NodeConfig, args: &ServeArgs) -> Result<()> {
     };
     if args.check {
         node.check_state_folder()?;
+        node.check_local_files()?;
         return print(&format!("{}: no errors\n", args.config.display()));
     }
     let server = node.bind().await?;

@@ -1,170 +1,176 @@
-//! `portolan sql`: runs statements from an argument, a file or standard input, one after the other, or opens the
-//! prompt.
+//! `portolan sql`: runs statements and commands from arguments, a file or standard input, one after the other, or opens
+//! the prompt.
 
-use std::io::{IsTerminal, Read};
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use futures::StreamExt;
-use portolan_connectors::node::is_exposed;
-use portolan_node::client::ConnectOptions;
 use portolan_node::{Error, Result};
 
-pub use crate::connection::Target;
-use crate::connection::{Connection, default_url};
-use crate::lexer::statements;
-use crate::output::{Format, Output, print, rows_changed};
-use crate::place::draw;
+use crate::connection::{Connection, Target};
+use crate::login::LoginArgs;
+use crate::output::{Format, Output, print};
 use crate::repl::Repl;
-
-/// The size of the longest script that is read, in bytes.
-const MAX_SCRIPT_BYTES: u64 = 64 << 20;
+use crate::repl::script::{read, read_file};
+use crate::repl::shell::{Next, Shell};
 
 /// Arguments of `portolan sql`.
 #[derive(Args, Clone, Debug)]
 pub struct SqlArgs {
-    /// The URL of the node to query [default: PORTOLAN_URL, or grpc://127.0.0.1:50051]
-    #[arg(long, value_name = "URL", conflicts_with = "config")]
-    pub url: Option<String>,
-    /// Log in as this user. The password comes from PORTOLAN_PASSWORD or a prompt
-    #[arg(long, value_name = "NAME", conflicts_with = "config")]
-    pub user: Option<String>,
-    /// For grpc+tls:// URLs: the file with the trusted certificates (PEM)
-    #[arg(long, value_name = "FILE", conflicts_with = "config")]
-    pub ca: Option<PathBuf>,
-    /// Allow the password to be sent to another machine without TLS
-    #[arg(long, requires = "user")]
-    pub allow_plaintext: bool,
+    /// The statements to run, as with `-c`
+    #[arg(value_name = "SQL", conflicts_with_all = ["command", "file"])]
+    pub statements: Option<String>,
+    /// The node and the user.
+    #[command(flatten)]
+    pub login: LoginArgs,
     /// Run a node with this config in this process, instead of connecting to a node
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "user", "ca"])]
     pub config: Option<PathBuf>,
-    /// Run these statements, and exit
+    /// Run these statements and commands, and exit. Several `-c` run one after the other
     #[arg(short, long, value_name = "SQL", conflicts_with = "file")]
-    pub command: Option<String>,
-    /// Run the statements in this file, and exit
+    pub command: Vec<String>,
+    /// Run the statements and commands in this file, and exit
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// The format of the results. Parquet and Arrow need a file or a pipe
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub format: Format,
+    /// The format of the results [default: that of the ending of `--output`, or else table]. Parquet and Arrow need a
+    /// file or a pipe
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
     /// Write the results to this file. The file appears when it is complete
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Do not run the file with statements and commands that the prompt runs first
+    #[arg(long)]
+    pub no_rc: bool,
 }
 
 /// The text that is printed before the first prompt.
 #[derive(Clone, Copy, Debug)]
 pub struct Introduction(pub &'static str);
 
+/// A text of statements and commands, and its name in errors.
+struct Script {
+    text: String,
+    name: Option<String>,
+}
+
 impl SqlArgs {
-    /// Returns the node to connect to. Prompts for the password if one is needed.
-    ///
-    /// # Errors
-    /// A password that cannot be read, or that would leave this machine without TLS.
-    pub fn target(&self) -> Result<Target> {
-        if let Some(config) = &self.config {
-            return Ok(Target::Config(config.clone()));
+    fn target(&self) -> Result<Target> {
+        match &self.config {
+            Some(config) => Ok(Target::Config(config.clone())),
+            None => self.login.target(),
         }
-        let url = self.url.clone().map_or_else(default_url, Ok)?;
-        let credentials = match &self.user {
-            None => None,
-            Some(user) => {
-                if is_exposed(&url) && !self.allow_plaintext {
-                    return Err(Error::config(format!(
-                        "refusing to send the password of {user} to {url} without TLS: use a `grpc+tls://` URL with \
-                         `--ca`, or allow it with `--allow-plaintext`"
-                    )));
-                }
-                let password = match std::env::var("PORTOLAN_PASSWORD") {
-                    Ok(password) => password,
-                    Err(_) => crate::password::ask(&format!("password of {user} at {url}: "))?,
-                };
-                Some((user.clone(), password))
-            }
-        };
-        Ok(Target::Url { url, options: ConnectOptions { credentials, ca: self.ca.clone() } })
     }
 
-    fn script(&self) -> Result<Option<String>> {
-        let read = |source: &mut dyn Read, name: &str| {
-            let mut text = String::new();
-            let taken = source.take(MAX_SCRIPT_BYTES + 1).read_to_string(&mut text);
-            match taken.map_err(|e| Error::failed(format!("cannot read {name}")).with_source(e))? as u64 {
-                n if n > MAX_SCRIPT_BYTES => Err(Error::failed(format!("{name} is longer than 64 MiB"))),
-                _ => Ok(Some(text)),
-            }
-        };
-        match (&self.command, &self.file) {
-            (Some(command), _) => Ok(Some(command.clone())),
-            (None, Some(file)) => {
-                let name = file.display().to_string();
-                let mut opened = std::fs::File::open(file)
-                    .map_err(|e| Error::config(format!("cannot read {name}")).with_source(e))?;
-                read(&mut opened, &name)
-            }
-            (None, None) if std::io::stdin().is_terminal() => Ok(None),
-            (None, None) => read(&mut std::io::stdin(), "standard input"),
+    /// Returns the scripts to run, or `None` for the prompt.
+    fn scripts(&self) -> Result<Option<Vec<Script>>> {
+        let script = |text: String, name: Option<&str>| Script { text, name: name.map(str::to_owned) };
+        if let Some(statements) = &self.statements {
+            check_statements(statements)?;
+            return Ok(Some(vec![script(statements.clone(), None)]));
+        }
+        if let Some(file) = &self.file {
+            return Ok(Some(vec![script(read_file(file)?, Some(file.display().to_string().as_str()))]));
+        }
+        if !self.command.is_empty() {
+            return Ok(Some(self.command.iter().map(|command| script(command.clone(), None)).collect()));
+        }
+        if std::io::stdin().is_terminal() {
+            return Ok(None);
+        }
+        let name = "standard input";
+        Ok(Some(vec![script(read(&mut std::io::stdin(), name)?, Some(name))]))
+    }
+
+    fn output(&self) -> Result<Output> {
+        match &self.output {
+            Some(file) => Output::file(file, self.format, Format::Table),
+            None => Output::stdout(self.format.unwrap_or(Format::Table)),
         }
     }
+}
+
+/// Refuses an argument that is the name of a file or a URL, and no statement.
+fn check_statements(statements: &str) -> Result<()> {
+    let advice = if statements.starts_with("grpc") && statements.contains("://") {
+        format!("`--url {statements}` connects to a node")
+    } else if !statements.contains(char::is_whitespace) && Path::new(statements).is_file() {
+        format!("`-f {statements}` runs a file")
+    } else {
+        return Ok(());
+    };
+    Err(Error::config(format!("expected statements, got `{statements}`: {advice}")))
 }
 
 /// Runs `portolan sql`.
 ///
 /// # Errors
-/// A node that cannot be reached, or the first statement that fails.
+/// A node that cannot be reached, or the first statement or command that fails.
 pub async fn sql(args: SqlArgs) -> Result<()> {
+    let scripts = args.scripts()?;
+    let Some(scripts) = scripts else {
+        if args.output.is_some() {
+            return Err(Error::config("`--output` needs statements from `-c`, `-f` or standard input"));
+        }
+        let target = args.target()?;
+        return open_prompt(target, args.login, args.format, Introduction(""), !args.no_rc).await;
+    };
     let target = args.target()?;
-    match args.script()? {
-        None if args.output.is_some() => {
-            Err(Error::config("`--output` needs statements from `-c`, `-f` or standard input"))
-        }
-        None => interactive(target, Introduction("")).await,
-        Some(script) => {
-            let connection = Connection::open(&target).await?;
-            let mut output = Output::new(args.format, args.output.as_deref())?;
-            tokio::select! {
-                outcome = run_script(&connection, &script, &mut output) => outcome?,
-                _ = tokio::signal::ctrl_c() => return Err(Error::interrupted()),
-            }
-            output.finish()
-        }
+    let output = args.output()?;
+    let connection = Connection::open(&target).await?;
+    let mut shell = Shell::script(connection, target, args.login, args.format, output);
+    tokio::select! {
+        outcome = run_scripts(&mut shell, &scripts) => outcome?,
+        _ = tokio::signal::ctrl_c() => return Err(Error::interrupted()),
     }
+    shell.finish()
 }
 
 /// Runs statements from a prompt until the user quits.
 ///
 /// # Errors
 /// A node that cannot be reached, or a terminal that cannot be used.
-pub async fn interactive(target: Target, introduction: Introduction) -> Result<()> {
-    let connection = Connection::open(&target).await?;
-    print(introduction.0)?;
-    Repl::new(connection)?.run().await
+pub async fn interactive(login: LoginArgs, introduction: Introduction) -> Result<()> {
+    open_prompt(login.target()?, login, None, introduction, true).await
 }
 
-async fn run_script(connection: &Connection, script: &str, output: &mut Output) -> Result<()> {
-    for statement in statements(script) {
-        run_statement(connection, statement.text, output).await?;
+async fn open_prompt(
+    target: Target,
+    login: LoginArgs,
+    format: Option<Format>,
+    introduction: Introduction,
+    runs_rc_file: bool,
+) -> Result<()> {
+    let connection = Connection::open(&target).await?;
+    let shell = Shell::prompt(connection, target, login, format)?;
+    print(introduction.0)?;
+    Repl::new(shell)?.run(runs_rc_file).await
+}
+
+async fn run_scripts(shell: &mut Shell, scripts: &[Script]) -> Result<()> {
+    for script in scripts {
+        if shell.run_script(&script.text, script.name.as_deref()).await? == Next::Leave {
+            break;
+        }
     }
     Ok(())
 }
 
-async fn run_statement(connection: &Connection, sql: &str, output: &mut Output) -> Result<()> {
-    let failed = |e: portolan_engine::Error| Error::failed(draw(&e.owner_chain(), sql));
-    let mut running = connection.start(sql).await.map_err(failed)?;
-    if running.schema.fields().is_empty() {
-        // The statement returns no columns. It is done when its stream has ended.
-        while let Some(batch) = running.rows.next().await {
-            batch.map_err(failed)?;
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn an_argument_that_is_no_statement_gets_advice() {
+        let error = |text: &str| check_statements(text).unwrap_err().to_string();
+        assert!(error("grpc://a:1").contains("`--url grpc://a:1`"), "{}", error("grpc://a:1"));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let name = file.path().to_str().unwrap();
+        assert!(error(name).contains(&format!("`-f {name}`")), "{}", error(name));
+        for statements in ["SELECT 1", "\\d", "TABLE x"] {
+            assert!(check_statements(statements).is_ok(), "{statements}");
         }
-        // Not on standard output, where a program may read the rows of other statements.
-        if let Some(rows) = running.changed {
-            eprintln!("{}", rows_changed(rows));
-        }
-        return Ok(());
     }
-    let mut writer = output.begin(&running.schema)?;
-    while let Some(batch) = running.rows.next().await {
-        writer.write(&batch.map_err(failed)?)?;
-    }
-    writer.finish()
 }

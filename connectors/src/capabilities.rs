@@ -64,6 +64,7 @@ impl Default for SiteCosts {
 
 /// What a site can run, and how fragments travel to it.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Capabilities {
     /// The form in which a fragment travels. It decides which operators the site runs.
     pub wire_form: WireForm,

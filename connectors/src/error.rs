@@ -7,6 +7,7 @@ use std::time::Duration;
 
 /// The kind of an error, which decides what the caller can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ErrorKind {
     /// The query or the request is invalid: change it.
     InvalidQuery,

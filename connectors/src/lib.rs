@@ -3,35 +3,37 @@
 
 #[cfg(any(feature = "files", feature = "node"))]
 mod addresses;
-pub mod capabilities;
+mod capabilities;
 mod closed;
-pub mod error;
+mod error;
 #[cfg(feature = "files")]
 pub mod files;
-pub mod fragment;
+mod fragment;
+mod local_file;
 #[cfg(feature = "node")]
 pub mod node;
 mod open;
 mod panics;
-pub mod peer;
+mod peer;
 mod poison;
-pub mod principal;
-pub mod refusal;
-pub mod site;
-pub mod source;
+mod principal;
+mod refusal;
+mod site;
+mod source;
 mod sources;
 pub mod sql;
-pub mod statistics;
+mod statistics;
 #[cfg(feature = "testing")]
 pub mod testing;
-pub mod trace;
+mod trace;
 
 pub use capabilities::{Capabilities, KeyForm, SiteCosts, WireForm};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result, with_causes};
 pub use fragment::{
     EncodedPlan, FragmentEstimate, FragmentHead, FragmentItem, FragmentPlan, FragmentRequest, FragmentStream,
     FragmentSummary, OperatorMetrics, PulledRows, ReceivedFragment,
 };
+pub use local_file::{FileReference, LocalFileOpener};
 pub use open::{OpenOptions, open_again, open_domain, open_domain_with};
 pub use peer::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, Reach, ReportedPeer};
 pub use poison::lock;
@@ -43,5 +45,5 @@ pub use source::{
     SourceMetrics, SourceOpener,
 };
 pub use sources::Sources;
-pub use statistics::{changed_statistics, statistic_value};
+pub use statistics::{SECONDS_A_DAY, changed_statistics, statistic_value};
 pub use trace::TraceContext;

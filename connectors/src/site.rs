@@ -34,6 +34,35 @@ impl fmt::Display for SiteId {
 }
 
 /// A place where part of a plan can run.
+///
+/// # Examples
+/// ```
+/// use arrow::array::RecordBatch;
+/// use async_trait::async_trait;
+/// use futures::{StreamExt, stream};
+/// use portolan_connectors::{FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, Result, Site, SiteId};
+///
+/// /// A site whose ports have no rows.
+/// #[derive(Debug)]
+/// struct Empty(SiteId);
+///
+/// #[async_trait]
+/// impl Site for Empty {
+///     fn id(&self) -> &SiteId {
+///         &self.0
+///     }
+///
+///     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
+///         let batch = RecordBatch::new_empty(request.schema);
+///         // The last item says that the rows are complete.
+///         let end = FragmentItem::Finished(FragmentSummary { rows: 0, ..FragmentSummary::default() });
+///         Ok(stream::iter([Ok(FragmentItem::Batch { batch, wire_bytes: 0 }), Ok(end)]).boxed())
+///     }
+/// }
+///
+/// let site = Empty(SiteId::new("empty://here"));
+/// assert!(site.capabilities().runs_everything());
+/// ```
 #[async_trait]
 pub trait Site: Debug + Send + Sync {
     /// Returns its identity.

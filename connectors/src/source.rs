@@ -18,6 +18,39 @@ use crate::poison::lock;
 use crate::site::Site;
 
 /// An opener of the ports of a domain. Each kind of source has one.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// use async_trait::async_trait;
+/// use datafusion::catalog::MemTable;
+/// use datafusion::execution::runtime_env::RuntimeEnv;
+/// use portolan_catalog::{Column, DomainCatalog, Port, PortRef};
+/// use portolan_connectors::{OpenError, OpenedPort, SourceOpener, open_domain};
+///
+/// /// Opens each port over the same three rows.
+/// #[derive(Debug)]
+/// struct Numbers;
+///
+/// #[async_trait]
+/// impl SourceOpener for Numbers {
+///     async fn open(&self, port: &Port, _: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError> {
+///         let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+///         let rows = RecordBatch::try_from_iter([("id", ids)]).unwrap();
+///         let table = MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap();
+///         Ok(OpenedPort::new(port.name.clone(), Arc::new(table)))
+///     }
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() {
+/// let port = Port::new(PortRef::new("lab", "samples", "numbers")).with_columns([Column::new("id")]);
+/// let domain = open_domain(DomainCatalog::new("lab", [port]), &Numbers, &Arc::default()).await.unwrap();
+/// assert_eq!(domain.ports[0].schema.field(0).name(), "id");
+/// # }
+/// ```
 #[async_trait]
 pub trait SourceOpener: Debug + Send + Sync {
     /// Opens `port`: finds its data, reads its schema, and compares the schema with the contract. Object stores that
@@ -153,6 +186,7 @@ pub trait PortWriter: Debug + Send + Sync {
 
 /// A port whose data was found.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct OpenedPort {
     /// The name of the port.
     pub name: PortRef,
@@ -175,14 +209,33 @@ pub struct PortAtSite {
     pub table: Vec<String>,
 }
 
+impl OpenedPort {
+    /// Returns a port whose rows this process reads from `provider`, and that accepts no rows.
+    pub fn new(name: PortRef, provider: Arc<dyn TableProvider>) -> Self {
+        let schema = provider.schema();
+        Self { name, provider, schema, writer: None, site: None }
+    }
+}
+
 /// A domain whose ports were opened: the input of an engine that owns the domain. A port whose source did not respond is
 /// closed, and its scans fail.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct LocalDomain {
     /// The catalog, with the columns' real types filled in.
     pub catalog: Arc<DomainCatalog>,
     /// The ports, in the order of their names.
     pub ports: Vec<OpenedPort>,
+}
+
+impl LocalDomain {
+    /// Returns a domain with these ports. The columns in the catalog get the types of the ports' providers.
+    pub fn new(catalog: DomainCatalog, ports: impl IntoIterator<Item = OpenedPort>) -> Self {
+        let mut ports: Vec<OpenedPort> = ports.into_iter().collect();
+        ports.sort_by(|a, b| a.name.cmp(&b.name));
+        let schema_of = |name: &PortRef| ports.iter().find(|port| port.name == *name).map(|port| port.schema.clone());
+        Self { catalog: Arc::new(catalog.with_schemas(schema_of)), ports }
+    }
 }
 
 /// The number of ports of a domain that are opened at the same time.

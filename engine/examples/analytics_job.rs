@@ -1,19 +1,23 @@
-//! An analytics job that embeds Portolan as a library: it joins the mesh as one more node, asks one question across
-//! domains, and works on the rows as they come.
+//! An analytics job that embeds Portolan as a library. The job joins the mesh as one more node, runs one query over
+//! several domains, and works on the rows as they arrive.
 //!
-//! With the demo up (`portolan demo --serve` prints its URLs), give it the nodes of the domains:
-//! `cargo run -p portolan-engine --example analytics_job -- grpc://127.0.0.1:… grpc://127.0.0.1:…`
+//! With the demo up (`portolan demo --serve` prints its URLs), name the nodes of the domains:
+//!
+//! ```sh
+//! cargo build --release --workspace --example analytics_job
+//! target/release/examples/analytics_job grpc://127.0.0.1:… grpc://127.0.0.1:…
+//! ```
 
 use std::sync::Arc;
 
-use arrow::array::AsArray;
-use arrow::datatypes::{Decimal128Type, Int64Type};
 use futures::TryStreamExt;
-use portolan_connectors::node::{NodeOptions, NodeSite};
+use portolan_engine::arrow::array::AsArray;
+use portolan_engine::arrow::datatypes::{Decimal128Type, Int64Type};
+use portolan_engine::connectors::node::{NodeOptions, NodeSite};
 use portolan_engine::{Engine, Limits, Principal};
 
-/// What the ten best customers of each nation bought, by nation.
-const QUESTION: &str = "
+/// The hundred customers with the largest total price of orders, with their nations.
+const QUERY: &str = "
     SELECT n_name, c_custkey, sum(o_totalprice) AS bought
     FROM sales.orders.orders
     JOIN sales.customers.customer ON o_custkey = c_custkey
@@ -24,19 +28,23 @@ const QUESTION: &str = "
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut builder = Engine::builder().limits(Limits { query_memory: 512 << 20, ..Limits::default() });
+    let mut limits = Limits::default();
+    limits.query_memory = 512 << 20;
+    let mut builder = Engine::builder().limits(limits);
     for url in std::env::args().skip(1) {
         builder = builder.peer(Arc::new(NodeSite::new(&url, NodeOptions::default())?));
     }
     let engine = builder.build()?;
-    // Peers are asked in the background anyway; a job that asks at once waits for them.
-    engine.refresh().await;
+    // The engine fetches the catalogs of its peers in the background. A job that queries at once waits for them.
+    for (url, reason) in engine.refresh().await.failed {
+        eprintln!("{url} did not answer: {reason}");
+    }
     for port in engine.mesh().ports() {
         println!("port {} with {} columns", port.name, port.columns.len());
     }
 
     let session = engine.session(Principal::new("analytics"));
-    let mut rows = session.sql(QUESTION).await?;
+    let mut rows = session.sql(QUERY).await?;
     let progress = rows.progress();
     let (mut customers, mut total, mut first) = (0, 0_i128, None);
     while let Some(batch) = rows.try_next().await? {

@@ -1,24 +1,33 @@
-//! Opens sessions, and accepts the fragments that other nodes send.
+//! An engine: opens sessions, and knows the mesh.
 
 mod builder;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::logical_expr::ScalarUDF;
-use datafusion::prelude::SessionConfig;
-use portolan_catalog::{DomainName, MeshSnapshot, PortRef, PortStatistics};
-use portolan_connectors::{CatalogAnswer, FragmentHead, LocalDomain};
+use portolan_catalog::MeshSnapshot;
+use portolan_connectors::LocalDomain;
 
 pub use self::builder::EngineBuilder;
-use crate::exchange::LiveEdges;
-use crate::mesh::CatalogReader;
-use crate::state::{EngineState, QueryContext};
-use crate::{
-    EngineMetrics, EstimatedFragment, Principal, QueryStream, ReceivedFragment, Result, Session, Usage, query,
-};
+use crate::state::EngineState;
+use crate::{EngineMetrics, Principal, QueryStream, Refreshed, Result, Session, Usage};
 
 /// An engine that answers SQL over the ports of the domains that it owns or reaches through peers. A clone is cheap.
+///
+/// # Examples
+/// ```
+/// use portolan_engine::{Engine, Limits, Principal};
+///
+/// # #[tokio::main]
+/// # async fn main() -> portolan_engine::Result<()> {
+/// let mut limits = Limits::default();
+/// limits.query_memory = 512 << 20;
+/// let engine = Engine::builder().limits(limits).build()?;
+/// let session = engine.session(Principal::new("analytics"));
+/// let rows = session.sql("SELECT 6 * 7 AS answer").await?.collect().await?;
+/// assert_eq!(rows[0].num_rows(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Engine(Arc<EngineState>);
 
@@ -36,34 +45,13 @@ impl Engine {
         self.0.clone()
     }
 
-    /// Returns the names of the scalar functions, each with its chapter in DataFusion's reference.
-    pub fn functions(&self) -> Vec<(String, &'static str)> {
-        let functions = self.0.base.scalar_functions().iter();
-        let chapter = |f: &ScalarUDF| f.documentation().map_or("Other Functions", |d| d.doc_section.label);
-        functions.map(|(name, function)| (name.clone(), chapter(function))).collect()
-    }
-
-    /// Returns a configuration with what the remote scans of one query need: the peers of this engine, and the head of
-    /// the query at the node that plans it. Tasks with the configuration decode and run the parts of a plan that
-    /// [`RemoteScanCodec`](crate::RemoteScanCodec) encoded. Each plan needs its own configuration.
-    #[must_use]
-    pub fn with_remote_scans(&self, config: SessionConfig, head: FragmentHead) -> SessionConfig {
-        let query = QueryContext::new(head, self.0.limits.key_bytes, self.0.metrics.clone());
-        config.with_extension(Arc::new(LiveEdges::new(self.0.mesh.view(), Arc::new(query))))
-    }
-
     /// Opens a session.
     pub fn session(&self, principal: Principal) -> Session {
         Session::new(self, principal, false)
     }
 
-    /// Opens a session for one call of a client that has no session. If the client is anonymous, all calls from its
-    /// address may see and stop what runs in the session.
-    pub fn brief_session(&self, principal: Principal) -> Session {
-        Session::new(self, principal, true)
-    }
-
-    /// Runs one statement in a session of its own, anonymously.
+    /// Runs one statement in a session of its own, for the anonymous principal. Owners may refuse that principal, and
+    /// settings and tables end with the statement. [`Engine::session`] opens a session for another principal.
     ///
     /// # Errors
     /// As for [`Session::sql`].
@@ -84,67 +72,25 @@ impl Engine {
         }
     }
 
-    /// Returns when a thread that drives plans has run a task, which shows that a new principal's query can start. A
-    /// principal whose own query holds its threads does not keep others from theirs.
-    ///
-    /// # Errors
-    /// `Internal` if the task ended abnormally.
-    pub async fn respond(&self) -> Result<()> {
-        self.0.cpu.run(&Principal::anonymous(), async { Ok(()) }).await
-    }
-
     /// Returns the mesh as it is known now.
     pub fn mesh(&self) -> Arc<MeshSnapshot> {
         self.0.mesh.snapshot()
     }
 
-    /// Fetches every peer's catalog now, and returns when each peer has answered or failed.
-    pub async fn refresh(&self) {
-        self.0.mesh.refresh_all().await;
+    /// Fetches every peer's catalog now, and returns which peers answered. Peers that do not answer keep their last known
+    /// catalogs. Each peer has ten seconds.
+    ///
+    /// The engine also fetches the catalogs in the background. A program that sends its first query at once calls this
+    /// before it.
+    pub async fn refresh(&self) -> Refreshed {
+        self.0.mesh.refresh_all().await
     }
 
     /// Replaces a local domain with a newly loaded version. Running queries keep the old version.
     pub fn replace_local_domain(&self, domain: LocalDomain) {
         self.0.mesh.replace_local(domain);
     }
-
-    /// Changes the statistics of these ports of a local domain. Peers get them with their next catalog request.
-    pub fn update_statistics(&self, domain: &DomainName, statistics: &BTreeMap<PortRef, Arc<PortStatistics>>) {
-        self.0.mesh.update_statistics(domain, statistics);
-    }
-
-    /// Keeps the present version of a local domain, and marks its products with the reason why the newest version was
-    /// not loaded.
-    pub fn report_load_error(&self, domain: &DomainName, error: &str) {
-        self.0.mesh.report_load_error(domain, error);
-    }
-
-    /// Returns the identity of this engine: each engine of each process has another one. A node recognises itself by it
-    /// in its own list of peers.
-    pub fn instance(&self) -> &str {
-        self.0.mesh.instance()
-    }
-
-    /// Returns the answer to `reader`, who requests this engine's catalog. `known` is the version that it has.
-    pub fn catalog(&self, known: Option<&str>, reader: CatalogReader) -> CatalogAnswer {
-        self.0.mesh.answer(known, reader)
-    }
-
-    /// Plans and starts a fragment that another node sent.
-    ///
-    /// # Errors
-    /// `InvalidQuery` for bytes that are not a fragment, or for a fragment with anything but known plan nodes over
-    /// ports; `NotFound` for a port that this node does not have; `PermissionDenied` beyond the limit on hops;
-    /// `ResourceExhausted` for more bytes of keys than are accepted.
-    pub async fn fragment(&self, fragment: ReceivedFragment) -> Result<QueryStream> {
-        query::run_fragment(&self.0, fragment).await
-    }
-
-    /// Estimates a fragment that another node may send. The fragment is planned and not run.
-    ///
-    /// # Errors
-    /// As for [`Engine::fragment`].
-    pub async fn estimate_fragment(&self, fragment: ReceivedFragment) -> Result<EstimatedFragment> {
-        query::estimate_fragment(&self.0, fragment).await
-    }
 }
+
+#[cfg(test)]
+mod tests;

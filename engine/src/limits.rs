@@ -7,10 +7,12 @@ use std::time::Duration;
 pub(crate) use shares::{Allowance, three_quarters};
 pub use shares::{Share, Shares};
 
-/// The limits of an engine's queries.
+/// The limits of an engine's queries. Set the fields of the default limits.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Limits {
-    /// The largest memory of one query's operators, in bytes. Operators that can spill do so beyond it. Default: 2 GiB.
+    /// The largest memory of one query's operators, in bytes. Operators that can spill do so beyond it. A program
+    /// [collects](crate::QueryStream::collect) at most as many bytes of rows. Default: 2 GiB.
     pub query_memory: usize,
     /// The largest memory of all queries together, in bytes. Default: 8 GiB.
     pub memory: usize,

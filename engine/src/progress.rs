@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// The progress of a query.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Progress {
     /// The number of rows that the query has returned so far.
     pub rows: u64,
@@ -19,6 +20,7 @@ pub struct Progress {
 
 /// The progress of one edge.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct EdgeProgress {
     /// The domains whose ports the fragment reads.
     pub domains: Vec<String>,

@@ -3,8 +3,11 @@
 mod adapt;
 mod bulk;
 mod change;
+#[cfg(feature = "files")]
+mod files;
 mod fragment;
 mod ingest;
+mod parameter_names;
 mod parameters;
 mod plan_end;
 mod prepared;
@@ -40,20 +43,21 @@ use crate::explain::PassRows;
 use crate::functions::WorkMeter;
 use crate::mesh::MeshView;
 use crate::metrics::{Work, WorkKind};
-use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames, reads_only_views};
+use crate::names::{SessionNames, reads_only_views, set_names};
 use crate::plan::Planned;
 use crate::planner::resolve::ExplainOptions;
 use crate::state::{ActivityGuard, EngineState, QueryContext, RunningMemory, RunningQuery};
 use crate::{Error, ErrorKind, ProgressHandle, Result, Settings, explain, planner};
 
 pub use change::rows_of;
+#[cfg(feature = "files")]
+pub(crate) use files::rows_of_files;
 pub use fragment::EstimatedFragment;
 pub(crate) use fragment::{estimate_fragment, run_fragment};
 pub(crate) use ingest::ingest;
 pub use ingest::{IngestMode, IngestTarget};
-pub use portolan_connectors::ReceivedFragment;
 pub use prepared::{Prepared, StatementKind};
-pub use stream::QueryStream;
+pub use stream::{CancelHandle, QueryStream};
 
 /// One run of a query.
 struct Query {
@@ -234,8 +238,9 @@ impl Query {
         let operators = EndedOperators::default();
         // This is the only place that sets the progress.
         let _ = self.listed.query.progress.set(progress.clone());
+        let stop = self.listed.query.stop.clone();
         let run = Run {
-            stop: self.listed.query.stop.clone(),
+            stop: stop.clone(),
             guard: Arc::new(PlanEnd {
                 kept,
                 plan: plan.clone(),
@@ -252,7 +257,8 @@ impl Query {
             progress: progress.clone(),
             slot,
         };
-        QueryStream::running(schema, query_id, progress, plan, operators, run.start(&engine.cpu))
+        let rows = QueryStream::running(schema, query_id, progress, plan, operators, run.start(&engine.cpu));
+        rows.bounded(stop, engine.limits.query_memory)
     }
 
     async fn explain(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
@@ -316,13 +322,7 @@ fn lists_functions(plan: &dyn ExecutionPlan) -> bool {
 /// takes longer than planning a small query. [`query_memory`] makes the change that needs a builder.
 fn session_state(engine: &EngineState, view: &Arc<MeshView>, names: Option<Arc<SessionNames>>) -> SessionState {
     let mut state = engine.base.clone();
-    if let Some(names) = &names {
-        let catalog = names.catalog.as_deref().unwrap_or(RESERVED_CATALOG);
-        let options = &mut state.config_mut().options_mut().catalog;
-        options.default_catalog = catalog.to_owned();
-        options.default_schema = SEARCH_SCHEMA.to_owned();
-    }
-    state.register_catalog_list(Arc::new(MeshCatalogs::new(view.clone(), names)));
+    set_names(&mut state, view, names);
     // This sets the time of `now()`, at every place in the query.
     state.mark_start_execution();
     state

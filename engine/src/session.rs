@@ -1,27 +1,45 @@
 //! A session: a principal with settings and tables, and the statements that it runs.
 
-use std::sync::Arc;
+mod register;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::execution::{SpillFile, TempFileFactory};
 use futures::stream::BoxStream;
 
-use crate::execution::spill::SpillFiles;
 use crate::query::{ingest, settings};
 use crate::state::SessionHandle;
-use crate::{
-    Engine, Error, ErrorKind, IngestMode, IngestTarget, Prepared, Principal, QueryStream, Result, Settings,
-    TraceContext,
-};
+use crate::{Engine, IngestMode, IngestTarget, Prepared, Principal, QueryStream, Result, Settings, TraceContext};
 
 /// A session on an engine. Cloning is cheap, and clones share settings and tables.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+///
+/// use portolan_engine::arrow::array::{ArrayRef, Int64Array};
+/// use portolan_engine::{Engine, Principal, RecordBatch};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let session = Engine::builder().build()?.session(Principal::new("ann"));
+/// let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+/// session.register_batches("list", vec![RecordBatch::try_from_iter([("id", ids)])?]).await?;
+/// session.set("portolan.query_timeout", "30")?;
+/// let rows = session.sql("SELECT id FROM list WHERE id > 1").await?.collect().await?;
+/// assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Session(SessionHandle);
 
 impl Session {
     pub(crate) fn new(engine: &Engine, principal: Principal, brief: bool) -> Self {
         Self(SessionHandle::open(engine.inner(), principal, brief))
+    }
+
+    pub(crate) fn handle(&self) -> &SessionHandle {
+        &self.0
     }
 
     /// Returns the identifier of the session, as in `mesh.sessions`. It is not a token, and gives no access.
@@ -79,31 +97,19 @@ impl Session {
         tables.iter().map(|(name, content)| (name.clone(), content.schema.clone())).collect()
     }
 
-    /// Keeps a [brief](Engine::brief_session) session beyond the call that opened it.
-    pub fn keep(&self) {
-        self.0.shared.keep();
+    /// Returns the session's views with their columns, ordered by name.
+    pub fn views(&self) -> Vec<(String, SchemaRef)> {
+        let views = self.0.shared.tables.views();
+        views.iter().map(|(name, view)| (name.clone(), view.columns.clone())).collect()
     }
 
-    /// Creates a file for a result that the client fetches later. Dropping the value removes the file. Its bytes count
-    /// towards `limits.spill_bytes` and the shares of the principal.
-    ///
-    /// # Errors
-    /// `ResourceExhausted` if there is no room.
-    pub fn result_file(&self) -> Result<Arc<dyn SpillFile>> {
-        let (engine, account) = (&self.0.engine, &self.0.shared.account);
-        let files = SpillFiles::new(engine.base.runtime_env().disk_manager.clone(), account.kept_results.clone());
-        files.create_temp_file("a kept result").map_err(|e| {
-            let what = "the spill folder accepts no more files";
-            Error::new(ErrorKind::ResourceExhausted, what).for_owner(format!("{what}: {e}"))
-        })
+    /// Cancels the statements that the session runs, and returns their number. Each statement ends with an error of the
+    /// kind `Cancelled`. The session stays open. [`QueryStream::cancel_handle`] cancels one statement.
+    pub fn cancel(&self) -> usize {
+        self.0.engine.activity.cancel_queries_of(self.id())
     }
 
-    /// True if the session has tables or runs statements, which would be lost with it.
-    pub fn is_in_use(&self) -> bool {
-        !self.0.shared.tables.snapshot().is_empty() || self.0.engine.activity.queries_of(self.id()) > 0
-    }
-
-    /// Closes the session: stops its statements, drops its tables, and refuses further statements.
+    /// Closes the session: stops its statements, drops its tables and views, and refuses further statements.
     pub fn close(&self) {
         self.0.shared.close();
     }

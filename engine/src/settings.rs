@@ -13,6 +13,7 @@ const LONGEST_VALUE: usize = 4096;
 
 /// The settings of a session, changed by `SET name = value`.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Settings {
     /// `catalog`: the domain of names with two parts (`product.port`). Default: none.
     pub catalog: Option<String>,
@@ -53,6 +54,7 @@ pub struct Settings {
 
 /// The parts of a query that may be placed at the owners of data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pushdown {
     /// All parts that may run at an owner and cost least there.
     #[default]
@@ -63,6 +65,7 @@ pub enum Pushdown {
 
 /// The compression of rows to a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Compression {
     /// No compression.
     #[default]
@@ -79,6 +82,7 @@ impl Compression {
 
 /// A forced strategy for a join across sites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StrategyChoice {
     /// The strategy that costs least.
     Auto,

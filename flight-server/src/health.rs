@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use portolan_connectors::lock;
-use portolan_engine::Engine;
+use portolan_engine::{Engine, server};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -70,7 +70,7 @@ impl Readiness {
 /// Checks the engine at intervals, until the task is dropped.
 pub(crate) async fn check_engine(engine: Engine, readiness: Readiness) {
     loop {
-        match engine.respond().await {
+        match server::respond(&engine).await {
             Ok(()) => readiness.responded(Instant::now()),
             Err(e) => tracing::error!("the engine does not respond: {}", e.chain()),
         }

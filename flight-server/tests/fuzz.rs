@@ -96,11 +96,8 @@ fn sales() -> LocalDomain {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1000));
     let notes: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..1000).map(|i| format!("note {i}"))));
     let batch = RecordBatch::try_from_iter([("id", ids), ("note", notes)]).unwrap();
-    let port = Port {
-        columns: columns(&batch.schema()),
-        primary_key: vec!["id".to_owned()],
-        ..Port::new(PortRef::new("sales", "orders", "orders"))
-    };
+    let mut port = Port::new(PortRef::new("sales", "orders", "orders")).with_columns(columns(&batch.schema()));
+    port.primary_key = vec!["id".to_owned()];
     let mut domain = local_domain(catalog("sales", [port]), |_| vec![batch.clone()]);
     domain.ports[0].writer = Some(Arc::new(Forgetful));
     domain
@@ -108,13 +105,11 @@ fn sales() -> LocalDomain {
 
 /// A server that answers until the test ends.
 async fn start() -> (String, Engine) {
-    let limits = Limits {
-        query_memory: 64 << 20,
-        memory: 256 << 20,
-        query_timeout: Duration::from_secs(3),
-        session_tables: 8 << 20,
-        ..Limits::default()
-    };
+    let mut limits = Limits::default();
+    limits.query_memory = 64 << 20;
+    limits.memory = 256 << 20;
+    limits.query_timeout = Duration::from_secs(3);
+    limits.session_tables = 8 << 20;
     let engine = Engine::builder().local_domain(sales()).limits(limits).build().unwrap();
     let server = Server::bind(ServerOptions::new("127.0.0.1:0")).await.unwrap();
     let http = format!("http://{}", server.local_addr());
@@ -285,7 +280,8 @@ async fn workers(count: u64) -> (Vec<Worker>, Arc<Findings>) {
     watch_panics();
     let (http, engine) = start().await;
     let findings = Arc::new(Findings::default());
-    let functions: Vec<String> = engine.functions().into_iter().map(|(name, _)| name).collect();
+    let functions: Vec<String> =
+        portolan_engine::server::functions(&engine).into_iter().map(|(name, _)| name).collect();
     let mut all = vec![];
     for number in 0..count {
         let trace = std::env::var("PORTOLAN_FUZZ_TRACE").ok();

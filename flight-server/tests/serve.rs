@@ -50,11 +50,8 @@ fn sales() -> LocalDomain {
     let notes: ArrayRef =
         Arc::new(StringViewArray::from_iter_values((0..ROWS).map(|i| format!("the note of order {i}"))));
     let batch = RecordBatch::try_from_iter([("id", ids), ("note", notes)]).unwrap();
-    let port = Port {
-        columns: columns(&batch.schema()),
-        primary_key: vec!["id".to_owned()],
-        ..Port::new(PortRef::new("sales", "orders", "orders"))
-    };
+    let mut port = Port::new(PortRef::new("sales", "orders", "orders")).with_columns(columns(&batch.schema()));
+    port.primary_key = vec!["id".to_owned()];
     local_domain(catalog("sales", [port]), |_| vec![batch.clone()])
 }
 

@@ -67,6 +67,8 @@ pub struct Node {
     /// The domain in the engine; `None` for a gateway.
     pub(crate) opened: Arc<Mutex<Option<LocalDomain>>>,
     pub(crate) status: Arc<NodeStatus>,
+    /// True if statements may name every file that the process can read. Such a node does not serve.
+    pub(crate) reads_every_file: bool,
     /// The listener for operators, if the config has one.
     admin: Option<Arc<Admin>>,
     #[cfg(feature = "telemetry")]
@@ -78,6 +80,7 @@ pub struct Node {
 pub struct NodeBuilder {
     config: NodeConfig,
     requires_sources: bool,
+    reads_local_files: bool,
 }
 
 impl NodeBuilder {
@@ -117,6 +120,14 @@ impl NodeBuilder {
         self
     }
 
+    /// Lets statements name every file that the process can read, unless the config decides otherwise: for a process whose
+    /// user is the only client. The node does not [bind](Node::bind) an address then.
+    #[must_use]
+    pub fn with_local_files(mut self) -> Self {
+        self.reads_local_files = true;
+        self
+    }
+
     /// Removes the listener for operators and the export of telemetry from the config: for a process that does not serve.
     /// The node of this config may run in another process, which has the address.
     #[must_use]
@@ -136,7 +147,7 @@ impl NodeBuilder {
     /// Every fault of the descriptors and of the data; a peer's URL, password or key that cannot be used; an engine
     /// that does not start; an address for operators that is in use.
     pub async fn build(self) -> Result<Node> {
-        let Self { config, requires_sources } = self;
+        let Self { config, requires_sources, reads_local_files } = self;
         for warning in config.exposed_files() {
             tracing::warn!("{warning}");
         }
@@ -189,11 +200,15 @@ impl NodeBuilder {
         if let Some(threads) = config.cpu_threads {
             builder = builder.cpu_threads(threads);
         }
+        if let Some(files) = config.statement_files(reads_local_files) {
+            builder = builder.local_files(Arc::new(files));
+        }
         let engine = builder.build()?;
         status.has_engine(engine.clone());
         let opened = Arc::new(Mutex::new(opened));
         Ok(Node {
             engine,
+            reads_every_file: config.reads_every_file(reads_local_files),
             config: Arc::new(config),
             runtime,
             own_key,

@@ -1,4 +1,6 @@
-//! A Flight SQL client: a session on a node, which runs, watches and cancels statements.
+//! A Flight SQL client: a session on a node, which runs, watches and cancels statements, and uploads rows.
+
+mod upload;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -19,6 +19,7 @@ mod delegation;
 mod domains;
 mod exposed_files;
 mod limits;
+mod local_files;
 mod paths;
 mod service;
 mod shares;
@@ -28,6 +29,7 @@ mod tokens;
 pub use delegation::{AllowedConfig, OwnIdentityConfig, TrustedKey, TrustedNodeConfig};
 pub use domains::{DomainConfig, PinnedKeys};
 pub use limits::LimitsConfig;
+pub use local_files::LocalFilesConfig;
 pub use service::{AdminConfig, LogFormat, TelemetryConfig};
 pub use shares::{ShareConfig, SharesConfig};
 pub use tokens::{Jwks, OneOrMore, TokenConfig};
@@ -105,6 +107,9 @@ pub struct NodeConfig {
     pub state_folder: Option<PathBuf>,
     /// The number of threads that drive plans. Default: the number of cores.
     pub cpu_threads: Option<usize>,
+    /// The files of this machine that statements may name. Default: none for a node that serves, and all for
+    /// `portolan sql --config`.
+    pub local_files: Option<LocalFilesConfig>,
     /// The file of the config.
     #[serde(skip)]
     pub file: Option<PathBuf>,
@@ -139,6 +144,7 @@ impl Default for NodeConfig {
             spill_folder: None,
             state_folder: None,
             cpu_threads: None,
+            local_files: None,
             file: None,
         }
     }

@@ -80,7 +80,7 @@ impl Error {
     /// Returns the context and every cause in one line, as the node's owner may see it. Omits a cause whose message is
     /// already in the line.
     pub fn owner_chain(&self) -> String {
-        portolan_connectors::error::with_causes(&self.context, self)
+        portolan_connectors::with_causes(&self.context, self)
     }
 }
 

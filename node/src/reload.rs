@@ -3,6 +3,7 @@
 use std::sync::{Arc, MutexGuard};
 
 use portolan_connectors::{LocalDomain, changed_statistics, lock, open_again};
+use portolan_engine::server::{report_load_error, update_statistics};
 
 use crate::Node;
 use crate::assemble::open;
@@ -26,7 +27,7 @@ impl Node {
                 tracing::error!(%domain, "descriptors were not reloaded, the last good version stays: {reason}");
                 // Every principal and every peer can read this error.
                 let error = e.public();
-                self.engine.report_load_error(domain, error);
+                report_load_error(&self.engine, domain, error);
                 if let Some(current) = self.opened().as_mut() {
                     // A port that opens later does not remove the error.
                     let catalog = Arc::make_mut(&mut current.catalog);
@@ -59,7 +60,7 @@ impl Node {
         // If the domain was reloaded in the meantime, the reload has collected the statistics.
         let Some(current) = opened.as_mut().filter(|d| Arc::ptr_eq(&d.catalog, &domain.catalog)) else { return };
         tracing::debug!(domain = %domain.catalog.domain, ports = changed.len(), "statistics were collected again");
-        self.engine.update_statistics(&domain.catalog.domain, &changed);
+        update_statistics(&self.engine, &domain.catalog.domain, &changed);
         current.catalog = Arc::new((*domain.catalog).clone().with_statistics(&changed));
     }
 

@@ -22,6 +22,7 @@ impl Node {
     /// Options that are never valid, such as an address beyond loopback without TLS; an address that is in use; a state
     /// folder that cannot be written, if the node has a new key.
     pub async fn bind(&self) -> Result<BoundNode> {
+        self.check_local_files()?;
         let options = self.server_options()?;
         self.log_connections(options.limits.connections);
         let server = Server::bind(options).await.map_err(|e| match e.kind() {
@@ -39,6 +40,21 @@ impl Node {
     /// A state folder that cannot be written, if the node has a new key.
     pub fn check_state_folder(&self) -> Result<()> {
         self.own_key.check_save()
+    }
+
+    /// Checks that [`Node::bind`] would not let clients read every file of the machine.
+    ///
+    /// # Errors
+    /// A config with `local_files: true`, or a node that was built [for its own
+    /// process](crate::NodeBuilder::with_local_files).
+    pub fn check_local_files(&self) -> Result<()> {
+        match self.reads_every_file {
+            true => Err(Error::config(
+                "`local_files: true` would let every client of the node read every file that its process can read: name \
+                 a folder instead, or remove the key",
+            )),
+            false => Ok(()),
+        }
     }
 
     /// Returns the options of the node's server.

@@ -214,6 +214,7 @@ fn data(span: Span, scope: &InstrumentationScope) -> SpanData {
             ]);
             (OtelKind::Client, false)
         }
+        _ => (OtelKind::Internal, false),
     };
     SpanData {
         span_context: SpanContext::new(trace_id, span_id, TraceFlags::SAMPLED, false, state),

@@ -247,7 +247,7 @@ async fn a_node_cannot_present_the_catalog_of_another_node_as_its_own() {
 
 /// Returns a port without rows, with this full name.
 fn port(domain: &str, product: &str, port: &str) -> Port {
-    Port { columns: vec![column("id", DataType::Int64)], ..Port::new(PortRef::new(domain, product, port)) }
+    Port::new(PortRef::new(domain, product, port)).with_columns([column("id", DataType::Int64)])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

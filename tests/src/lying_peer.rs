@@ -15,7 +15,7 @@ use arrow_flight::{
 };
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use portolan_catalog::{DomainCatalog, DomainName};
+use portolan_catalog::DomainName;
 use portolan_connectors::CatalogAnswer;
 use portolan_connectors::node::NodeKey;
 use portolan_connectors::node::checksum::{CHECKSUM_BYTES, StreamChecksum};
@@ -116,7 +116,8 @@ impl Liar {
         let mut content: CatalogContent = serde_json::from_slice(&signed.content).unwrap();
         content.audiences = vec![self.url.clone()];
         if let CatalogAnswer::Changed { domains, .. } = &mut content.answer {
-            let nameless = DomainCatalog { domain: DomainName::new(""), ..domains[0].clone() };
+            let mut nameless = domains[0].clone();
+            nameless.domain = DomainName::new("");
             domains.extend([domains[0].clone(), nameless]);
         }
         let signed = SignedCatalog::sign(&self.key, &nonce, &content).unwrap();

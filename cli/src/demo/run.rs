@@ -1,6 +1,5 @@
 //! Runs the 22 queries of TPC-H on the mesh, and checks each against one process over the same files.
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -16,8 +15,13 @@ use portolan_testbed::mesh::LocalMesh;
 use portolan_testbed::single::single_process;
 
 use crate::output::print;
+use crate::terminal::has_colours;
 use crate::units::{show_bytes, show_count, show_time};
 use portolan_testbed::tpch::{DOMAINS, QUERIES, Query};
+
+/// The colours of outcomes, those of [`crate::terminal`].
+const GOOD: Color = Color::AnsiValue(28);
+const BAD: Color = Color::AnsiValue(160);
 
 /// The outcome of one query.
 struct Outcome {
@@ -94,7 +98,7 @@ fn table(outcomes: &[(Query, Result<Outcome>)]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
     table.remove_style(TableComponent::HorizontalLines).remove_style(TableComponent::MiddleIntersections);
-    if !std::io::stdout().is_terminal() {
+    if !has_colours(&std::io::stdout()) {
         table.force_no_tty();
     }
     let mut header: Vec<_> = ["query", "rows", "mesh", "one process"].map(String::from).into();
@@ -107,7 +111,7 @@ fn table(outcomes: &[(Query, Result<Outcome>)]) -> Table {
         let Ok(outcome) = outcome else {
             let mut row = vec![right(query.number.to_string())];
             row.extend((0..DOMAINS.len() + 3).map(|_| Cell::new("")));
-            row.push(Cell::new("failed").fg(Color::Red));
+            row.push(Cell::new("failed").fg(BAD));
             table.add_row(row);
             continue;
         };
@@ -124,8 +128,8 @@ fn table(outcomes: &[(Query, Result<Outcome>)]) -> Table {
             row.push(right(outcome.bytes.map_or_else(|| "?".into(), |bytes| show_bytes(bytes[i]))));
         }
         row.push(match outcome.difference {
-            None => Cell::new("equal").fg(Color::Green),
-            Some(_) => Cell::new("differs").fg(Color::Red),
+            None => Cell::new("equal").fg(GOOD),
+            Some(_) => Cell::new("differs").fg(BAD),
         });
         table.add_row(row);
     }

@@ -1,12 +1,15 @@
 //! Comma-separated values (RFC 4180). NULL is an empty field and the empty string is `""`, as the readers of PostgreSQL
-//! and DuckDB expect. The writer of `arrow-csv` writes both in the same way.
+//! and DuckDB expect. The writer of `arrow-csv` writes both in the same way. Lists, structs and maps are JSON text.
 
 use std::io::{self, Write};
 
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
+use arrow::json::writer::{EncoderOptions, NullableEncoder, make_encoder};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+use super::json::with_string_keys;
 
 /// A writer of batches below a line of column names.
 pub(super) struct Writer<W: Write> {
@@ -30,28 +33,25 @@ impl<W: Write> Writer<W> {
 
     /// Writes the rows of a batch.
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        let batch = with_string_keys(batch)?;
         let schema = batch.schema();
-        if let Some(field) = schema.fields().iter().find(|field| field.data_type().is_nested()) {
-            return Err(ArrowError::CsvError(format!(
-                "column `{}` has type {}, which CSV cannot hold: cast the column to a string, or write JSON",
-                field.name(),
-                field.data_type()
-            )));
-        }
-        let options = FormatOptions::default();
-        let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let (text, json) = (FormatOptions::default(), EncoderOptions::default().with_explicit_nulls(true));
+        let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| match column.data_type() {
+            nested if nested.is_nested() => make_encoder(field, column, &json).map(Values::Nested),
+            _ => ArrayFormatter::try_new(column, &text).map(Values::Plain),
+        });
+        let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
         let nulls: Vec<_> = batch.columns().iter().map(|column| column.logical_nulls()).collect();
         let mut value = String::new();
         for row in 0..batch.num_rows() {
             self.text.clear();
-            for (place, (column, nulls)) in columns.iter().zip(&nulls).enumerate() {
+            for (place, (column, nulls)) in columns.iter_mut().zip(&nulls).enumerate() {
                 separate(&mut self.text, place);
                 if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
                     continue;
                 }
                 value.clear();
-                column.value(row).write(&mut value)?;
+                column.write(row, &mut value)?;
                 push(&mut self.text, &value);
             }
             self.text.push('\n');
@@ -63,6 +63,27 @@ impl<W: Write> Writer<W> {
     /// Flushes the output.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+/// The values of a column as text.
+enum Values<'a> {
+    Plain(ArrayFormatter<'a>),
+    Nested(NullableEncoder<'a>),
+}
+
+impl Values<'_> {
+    /// Adds the value of a row, which is not NULL, to `text`.
+    fn write(&mut self, row: usize, text: &mut String) -> Result<(), ArrowError> {
+        match self {
+            Self::Plain(formatter) => formatter.value(row).write(text),
+            Self::Nested(encoder) => {
+                let mut json = vec![];
+                encoder.encode(row, &mut json);
+                text.push_str(&String::from_utf8_lossy(&json));
+                Ok(())
+            }
+        }
     }
 }
 

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Decimal128Array, Int64Array, StringArray};
-use arrow::ipc::reader::StreamReader;
+use arrow::array::{
+    ArrayRef, Decimal128Array, Int32Builder, Int64Array, Int64Builder, ListArray, MapBuilder, RecordBatch, StringArray,
+    StringBuilder, StructArray,
+};
+use arrow::datatypes::{DataType, Field, Int32Type};
+use arrow::ipc::reader::{FileReader, StreamReader};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::*;
@@ -15,19 +19,25 @@ fn batch() -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable([("id", id, true), ("name", name, true), ("price", price, true)]).unwrap()
 }
 
-/// Writes `batches` as `format` and returns the file's content.
-fn written(format: Format, batches: &[RecordBatch]) -> Vec<u8> {
+/// Writes `batches`, which have the columns of `schema`, to a file of this name, and returns its content.
+fn written_as(name: &str, chosen: Option<Format>, schema: &SchemaRef, batches: &[RecordBatch]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("out");
-    let mut output = Output::new(format, Some(&path)).unwrap();
-    let mut writer = output.begin(&batch().schema()).unwrap();
+    let path = folder.path().join(name);
+    let mut output = Output::file(&path, chosen, Format::Table).unwrap();
+    let mut writer = output.begin(schema, View::default()).unwrap();
     for batch in batches {
         writer.write(batch).unwrap();
     }
-    writer.finish().unwrap();
+    let rows = writer.finish(None).unwrap();
+    assert_eq!(rows, batches.iter().map(RecordBatch::num_rows).sum::<usize>());
     assert!(!path.exists());
     output.finish().unwrap();
     std::fs::read(&path).unwrap()
+}
+
+/// Writes `batches` as `format` and returns the file's content.
+fn written(format: Format, batches: &[RecordBatch]) -> Vec<u8> {
+    written_as("out", Some(format), &batch().schema(), batches)
 }
 
 fn text(format: Format, batches: &[RecordBatch]) -> String {
@@ -47,26 +57,68 @@ fn csv_tells_null_from_the_empty_string() {
     let strings: ArrayRef = Arc::new(StringArray::from(vec![Some(""), None, Some("a\r\nb"), Some("\""), Some(" x ")]));
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![None, Some(1), None, Some(2), Some(3)]));
     let rows = RecordBatch::try_from_iter_with_nullable([("s", strings, true), ("n", numbers, true)]).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("out");
-    let mut output = Output::new(Format::Csv, Some(&path)).unwrap();
-    let mut writer = output.begin(&rows.schema()).unwrap();
-    writer.write(&rows).unwrap();
-    writer.finish().unwrap();
-    output.finish().unwrap();
-    let written = std::fs::read_to_string(&path).unwrap();
+    let written = String::from_utf8(written_as("out.csv", None, &rows.schema(), &[rows])).unwrap();
     assert_eq!(written, "s,n\n\"\",\n,1\n\"a\r\nb\",\n\"\"\"\",2\n x ,3\n");
 }
 
+/// Two rows with a list, a struct and a map, whose values are NULL in the second one.
+fn nested() -> RecordBatch {
+    let list: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None]));
+    let field = |name: &str, data_type| Arc::new(Field::new(name, data_type, true));
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("x, \"y\""), None]));
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![None, Some(2)]));
+    let members = vec![(field("a", DataType::Utf8), texts), (field("b", DataType::Int64), numbers)];
+    let object: ArrayRef = Arc::new(StructArray::from(members));
+    let mut maps = MapBuilder::new(None, Int32Builder::new(), Int64Builder::new());
+    maps.keys().append_value(7);
+    maps.values().append_value(70);
+    maps.append(true).unwrap();
+    maps.append(false).unwrap();
+    let map: ArrayRef = Arc::new(maps.finish());
+    RecordBatch::try_from_iter_with_nullable([("l", list, true), ("s", object, true), ("m", map, true)]).unwrap()
+}
+
 #[test]
-fn csv_holds_no_nested_values() {
-    let lists = arrow::array::ListArray::from_iter_primitive::<arrow::datatypes::Int32Type, _, _>([Some([Some(1)])]);
-    let rows = RecordBatch::try_from_iter([("l", Arc::new(lists) as ArrayRef)]).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let mut output = Output::new(Format::Csv, Some(&folder.path().join("out"))).unwrap();
-    let mut writer = output.begin(&rows.schema()).unwrap();
-    let error = writer.write(&rows).unwrap_err().owner_chain();
-    assert!(error.contains("column `l`") && error.contains("cast the column"), "{error}");
+fn csv_has_json_text_for_nested_values() {
+    let rows = nested();
+    let written = String::from_utf8(written_as("out.csv", None, &rows.schema(), &[rows])).unwrap();
+    let first = r#""[1,null]","{""a"":""x, \""y\"""",""b"":null}","{""7"":70}""#;
+    assert_eq!(written, format!("l,s,m\n{first}\n,\"{{\"\"a\"\":null,\"\"b\"\":2}}\",\n"));
+}
+
+#[test]
+fn every_format_holds_nested_values() {
+    let rows = nested();
+    let schema = rows.schema();
+    let batches = [rows.clone()];
+    let json = String::from_utf8(written_as("out.json", None, &schema, &batches)).unwrap();
+    let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    let expected = serde_json::json!({ "l": [1, null], "s": { "a": "x, \"y\"", "b": null }, "m": { "7": 70 } });
+    assert_eq!(first, expected);
+    let table = String::from_utf8(written_as("out.txt", None, &schema, &batches)).unwrap();
+    assert!(table.contains("[1, NULL]") && table.contains("{a: x, \"y\", b: NULL}"), "{table}");
+    assert!(table.contains("{7: 70}"), "{table}");
+    let arrow = written_as("out.arrows", None, &schema, &batches);
+    let mut read = StreamReader::try_new(std::io::Cursor::new(arrow), None).unwrap();
+    assert_eq!(read.next().unwrap().unwrap(), rows);
+    let parquet = bytes::Bytes::from(written_as("out.parquet", None, &schema, &batches));
+    let mut read = ParquetRecordBatchReaderBuilder::try_new(parquet).unwrap().build().unwrap();
+    assert_eq!(read.next().unwrap().unwrap().columns()[..2], rows.columns()[..2]);
+}
+
+#[test]
+fn the_keys_of_nested_maps_become_strings() {
+    let mut maps =
+        MapBuilder::new(None, StringBuilder::new(), MapBuilder::new(None, Int64Builder::new(), Int64Builder::new()));
+    maps.keys().append_value("outer");
+    maps.values().keys().append_value(1);
+    maps.values().values().append_null();
+    maps.values().append(true).unwrap();
+    maps.append(true).unwrap();
+    let map: ArrayRef = Arc::new(maps.finish());
+    let rows = RecordBatch::try_from_iter([("m", map)]).unwrap();
+    let json = String::from_utf8(written_as("out.jsonl", None, &rows.schema(), &[rows])).unwrap();
+    assert_eq!(json, "{\"m\":{\"outer\":{\"1\":null}}}\n");
 }
 
 #[test]
@@ -94,6 +146,36 @@ fn arrow_and_parquet_come_back_as_they_went() {
 }
 
 #[test]
+fn the_ending_of_the_name_chooses_the_format() {
+    let (schema, batches) = (batch().schema(), [batch()]);
+    let arrow = written_as("out.arrow", None, &schema, &batches);
+    let mut read = FileReader::try_new(std::io::Cursor::new(arrow), None).unwrap();
+    assert_eq!(read.next().unwrap().unwrap(), batch());
+    assert!(written_as("out.parquet", None, &schema, &batches).starts_with(b"PAR1"));
+    assert!(written_as("out.csv", None, &schema, &batches).starts_with(b"id,name,price\n"));
+    assert!(written_as("out.ndjson", None, &schema, &batches).starts_with(b"{\"id\":1,"));
+    assert!(written_as("out.txt", None, &schema, &batches).starts_with(b" id "));
+    let folder = tempfile::tempdir().unwrap();
+    for (name, chosen) in [("out.parquet", Some(Format::Csv)), ("out.xlsx", None)] {
+        assert!(Output::file(&folder.path().join(name), chosen, Format::Table).is_err(), "{name}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_device_is_written_to_and_not_replaced() {
+    let mut output = Output::file(Path::new("/dev/null"), Some(Format::Csv), Format::Table).unwrap();
+    let mut writer = output.begin(&batch().schema(), View::default()).unwrap();
+    writer.write(&batch()).unwrap();
+    writer.finish(None).unwrap();
+    output.finish().unwrap();
+    assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+    let error = Output::file(Path::new("/tmp"), Some(Format::Csv), Format::Table).err().unwrap();
+    assert!(error.to_string().contains("it is a folder"), "{error}");
+}
+
+#[test]
 fn a_table_counts_its_rows() {
     let table = text(Format::Table, &[batch(), batch()]);
     assert!(table.starts_with(" id "), "{table}");
@@ -107,8 +189,8 @@ fn a_result_that_is_not_whole_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.csv");
     std::fs::write(&path, "before").unwrap();
-    let mut output = Output::new(Format::Csv, Some(&path)).unwrap();
-    let mut writer = output.begin(&batch().schema()).unwrap();
+    let mut output = Output::file(&path, None, Format::Table).unwrap();
+    let mut writer = output.begin(&batch().schema(), View::default()).unwrap();
     writer.write(&batch()).unwrap();
     drop(writer);
     drop(output);
@@ -117,16 +199,19 @@ fn a_result_that_is_not_whole_leaves_no_file() {
 }
 
 #[test]
-fn two_results_do_not_fit_into_one_parquet_file() {
+fn two_results_do_not_fit_into_one_parquet_or_csv_file() {
     let folder = tempfile::tempdir().unwrap();
-    let mut output = Output::new(Format::Parquet, Some(&folder.path().join("out"))).unwrap();
-    output.begin(&batch().schema()).unwrap().finish().unwrap();
-    assert!(output.begin(&batch().schema()).is_err());
+    for name in ["out.parquet", "out.arrow", "out.csv"] {
+        let mut output = Output::file(&folder.path().join(name), None, Format::Table).unwrap();
+        output.begin(&batch().schema(), View::default()).unwrap().finish(None).unwrap();
+        let error = output.begin(&batch().schema(), View::default()).err().unwrap();
+        assert!(error.to_string().contains("only one result"), "{name}: {error}");
+    }
 }
 
 #[test]
 fn a_folder_that_is_not_there_is_named() {
-    let error = Output::new(Format::Csv, Some(Path::new("/nowhere/at/all.csv"))).err().unwrap();
+    let error = Output::file(Path::new("/nowhere/at/all.csv"), None, Format::Table).err().unwrap();
     assert!(error.owner_chain().contains("/nowhere/at/all.csv"), "{}", error.owner_chain());
 }
 
@@ -139,6 +224,11 @@ fn a_plan_for_programs_is_written_bare() {
     assert_eq!(text(Format::Table, &[row("svg", "<svg>\n</svg>\n")]), "<svg>\n</svg>\n");
     // In a file, a document is as the node sent it.
     assert_eq!(text(Format::Table, &[row("json", "{\"a\": \"\u{9b}\"}")]), "{\"a\": \"\u{9b}\"}\n");
+    // The ending of the name may be that of the document. A chosen format is that of the rows.
+    let json = [row("json", "{\"a\": 1}")];
+    assert_eq!(written_as("plan.json", None, &json[0].schema(), &json), b"{\"a\": 1}\n");
+    assert_eq!(written_as("plan.svg", None, &json[0].schema(), &json), b"{\"a\": 1}\n");
+    assert!(text(Format::Json, &json).starts_with("{\"plan_type\":\"json\""));
     let page = text(Format::Table, &[row("placement", "Sort")]);
     assert!(page.contains("Sort") && page.ends_with("(1 row)\n"), "{page}");
 }

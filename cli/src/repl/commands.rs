@@ -1,25 +1,62 @@
-//! The backslash commands of the prompt, and their queries about the mesh.
+//! The backslash commands of the prompt and of scripts.
 
-use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use portolan_catalog::nearest::nearest;
+use portolan_catalog::printable;
 use portolan_node::{Error, Result};
 
-use crate::connection::Connection;
+use crate::lexer::tokens;
+use crate::render::Expanded;
 
 /// Every command and its description.
 pub const COMMANDS: &[(&str, &str)] = &[
-    ("\\d", "[NAME]  list ports and the session's tables, or show a domain, a product, a port or a table"),
+    ("\\d", "[NAME]  list ports and the session's tables and views, or show a domain, a product, a port or a table"),
+    ("\\dt", "[PATTERN]  list the ports and tables whose name fits a pattern, such as `line*`"),
+    ("\\df", "[PATTERN]  list the functions, or those whose name fits a pattern, such as `date*`"),
     ("\\dn", "list the domains and the nodes that serve them"),
     ("\\l", "list the domains and the nodes that serve them"),
     ("\\nodes", "list the nodes and their state"),
     ("\\plan", "[SQL]  show where each operator of a statement runs. Without SQL, of the last statement"),
+    ("\\g", "[FILE]  run the statement, or the last one again. With FILE, write the result to the file"),
+    ("\\gx", "[FILE]  the same, with each row as a block"),
+    ("\\watch", "[SECONDS [TIMES]]  run the statement again and again (default: every 2 seconds) until Ctrl-C"),
+    ("\\o", "[FILE]  write results to a file, in the format of its ending. Without FILE, to the screen again"),
+    (
+        "\\copy",
+        "TABLE from 'FILE' | TABLE|(QUERY) to 'FILE'  read a file of this machine into a table, or write rows to one",
+    ),
+    ("\\i", "FILE  run the statements and commands in a file"),
+    ("\\e", "edit the statement, or the last one, with $VISUAL or $EDITOR"),
+    ("\\x", "[on|off|auto]  show each row as a block. auto: if the rows do not fit the terminal"),
+    ("\\rows", "[N|all]  show at most N rows of a result"),
+    ("\\pager", "[on|off]  show long results with $PAGER"),
     ("\\timing", "[on|off]  show how long statements take"),
-    ("\\x", "[on|off]  show each row as a block"),
-    ("\\rows", "[N]  show at most N rows of a result"),
     ("\\set", "[NAME VALUE]  show the session's settings, or change one"),
+    ("\\c", "[URL [USER]]  connect to a node. Without URL, open a new session on the same node"),
+    ("\\conninfo", "show the node and the user of the connection"),
+    ("\\s", "show the history"),
     ("\\?", "list the commands"),
     ("\\q", "quit"),
 ];
+
+/// Other names of commands, which people know from other programs.
+const ALIASES: &[(&str, &str)] = &[
+    ("\\connect", "\\c"),
+    ("\\edit", "\\e"),
+    ("\\help", "\\?"),
+    ("\\include", "\\i"),
+    ("\\quit", "\\q"),
+    ("\\exit", "\\q"),
+];
+
+/// The shortest name, without the backslash, for which a similar one is suggested. Every short name is similar to some
+/// command.
+const SHORTEST_GUESS: usize = 3;
+
+/// The time between two runs of `\watch`, if the command has none.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// True if a line is a command. A command needs no semicolon.
 pub fn is_command(line: &str) -> bool {
@@ -27,29 +64,89 @@ pub fn is_command(line: &str) -> bool {
     line.starts_with('\\') || matches!(line.trim_end_matches(';'), "quit" | "exit" | "help")
 }
 
-/// A parsed command of the prompt.
+/// Returns the last line of a text, if it is a word that people use to leave a prompt or to get help, and the text before
+/// it. A word within quotes or a comment is a part of the text.
+pub fn last_word(text: &str) -> Option<(&str, &str)> {
+    let (before, last) = text.trim_end().rsplit_once('\n')?;
+    let word = last.trim().trim_end_matches(';');
+    let is_word = matches!(word, "quit" | "exit" | "help");
+    (is_word && tokens(before).last().is_none_or(|token| token.closed)).then_some((before, word))
+}
+
+/// Returns the answer to such a word within an unfinished statement. The word stays a part of the statement.
+pub fn advice(word: &str) -> &'static str {
+    match word {
+        "help" => "`\\?` lists the commands, Ctrl-C clears the statement\n",
+        _ => "`\\q` quits, Ctrl-C clears the statement\n",
+    }
+}
+
+/// A parsed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PromptCommand {
     /// Describe the object with a name. Without a name, list the ports and the session's tables.
     Describe(Option<String>),
+    /// List the ports and the session's tables whose name fits a pattern.
+    Tables(Option<String>),
+    /// List the functions whose name fits a pattern.
+    Functions(Option<String>),
     /// List the domains.
     Domains,
     /// List the nodes.
     Nodes,
     /// Show a statement's plan as a tree. Without SQL, the plan of the last statement.
     Plan(Option<String>),
+    /// Run the statement before the command, or else the last one.
+    Go {
+        /// True for a block for each row.
+        expanded: bool,
+        /// The file of the result.
+        file: Option<PathBuf>,
+    },
+    /// Run the statement before the command, or else the last one, again and again.
+    Watch {
+        /// The time between two runs.
+        interval: Duration,
+        /// The number of runs. `None` for no end.
+        times: Option<u64>,
+    },
+    /// Write results to a file. Without a file, to where they went at first.
+    Output(Option<PathBuf>),
+    /// Copy rows between a file of this machine and the node, with these arguments.
+    Copy(String),
+    /// Run a file.
+    Include(PathBuf),
+    /// Edit the statement before the command, or else the last one.
+    Edit,
+    /// Show rows as blocks, or not. Without an argument, toggle.
+    Expanded(Option<Expanded>),
+    /// Limit the rows that are shown. Without a number, show the limit.
+    Rows(Option<RowLimit>),
+    /// Use the pager, or not. Without an argument, toggle.
+    Pager(Option<bool>),
     /// Show times, or not. Without an argument, toggle.
     Timing(Option<bool>),
-    /// Show rows as blocks, or not. Without an argument, toggle.
-    Expanded(Option<bool>),
-    /// Limit the rows that are shown. Without a number, show the limit.
-    Rows(Option<usize>),
     /// Change a setting. Without an argument, show all settings.
     Set(Option<(String, String)>),
+    /// Connect to another node, as a user. Without an argument, open a new session.
+    Connect(Option<(String, Option<String>)>),
+    /// Show the connection.
+    ConnectionInfo,
+    /// Show the history.
+    History,
     /// List the commands.
     Help,
-    /// Quit the prompt.
+    /// Quit.
     Quit,
+}
+
+/// The number of rows of a result that the prompt shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowLimit {
+    /// At most so many.
+    Most(usize),
+    /// All rows, up to a limit of memory.
+    All,
 }
 
 impl PromptCommand {
@@ -58,49 +155,121 @@ impl PromptCommand {
     /// # Errors
     /// A command that does not exist, or arguments that the command does not accept.
     pub fn parse(line: &str) -> Result<Self> {
-        let line = line.trim().trim_end_matches(';');
-        let mut words = line.split_whitespace();
-        let name = words.next().unwrap_or_default();
-        let words: Vec<_> = words.collect();
-        let switch = || match words.as_slice() {
-            [] => Ok(None),
-            ["on"] => Ok(Some(true)),
-            ["off"] => Ok(Some(false)),
-            _ => Err(Error::failed(format!("`{name}` accepts `on`, `off` or no argument"))),
-        };
+        let line = line.trim().trim_end_matches(';').trim_end();
+        let (typed, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let (typed, rest) = (printable(typed), rest.trim());
+        let name = ALIASES.iter().find(|(alias, _)| *alias == typed).map_or(&*typed, |(_, name)| *name);
+        let words: Vec<_> = rest.split_whitespace().collect();
+        let one = || (!rest.is_empty()).then(|| rest.to_owned());
         Ok(match (name, words.as_slice()) {
-            ("\\d", []) => Self::Describe(None),
-            ("\\d", [one]) => Self::Describe(Some((*one).into())),
+            // A quoted name or pattern may contain spaces.
+            ("\\d", _) if words.len() < 2 || rest.contains('"') => Self::Describe(one()),
+            ("\\dt", [] | [_]) => Self::Tables(one()),
+            ("\\df", [] | [_]) => Self::Functions(one()),
             ("\\dn" | "\\l", []) => Self::Domains,
             ("\\nodes", []) => Self::Nodes,
-            ("\\plan", []) => Self::Plan(None),
-            // Without splitting at spaces, which may be within quotes.
-            ("\\plan", _) => Self::Plan(line.split_once(char::is_whitespace).map(|(_, sql)| sql.trim().into())),
-            ("\\timing", _) => Self::Timing(switch()?),
-            ("\\x", _) => Self::Expanded(switch()?),
-            ("\\rows", []) => Self::Rows(None),
-            ("\\rows", [n]) => match n.parse::<usize>() {
-                Ok(n) if n > 0 => Self::Rows(Some(n)),
-                _ => return Err(Error::failed(format!("`\\rows` expects a number above 0, got `{n}`"))),
+            ("\\plan", _) => Self::Plan(one()),
+            ("\\g" | "\\gx", _) => Self::Go { expanded: name == "\\gx", file: optional_file(name, rest)? },
+            ("\\watch", [] | [_] | [_, _]) => watch(&words)?,
+            ("\\o", _) => Self::Output(optional_file(name, rest)?),
+            ("\\copy", _) => Self::Copy(rest.to_owned()),
+            ("\\i", [_, ..]) => match optional_file(name, rest)? {
+                Some(file) => Self::Include(file),
+                None => return Err(refusal(name)),
             },
+            ("\\e", []) => Self::Edit,
+            ("\\x", ["auto"]) => Self::Expanded(Some(Expanded::Auto)),
+            ("\\x", words) => {
+                Self::Expanded(switch(name, words)?.map(|on| if on { Expanded::On } else { Expanded::Off }))
+            }
+            ("\\rows", []) => Self::Rows(None),
+            ("\\rows", ["all"]) => Self::Rows(Some(RowLimit::All)),
+            ("\\rows", [n]) => match n.parse::<usize>() {
+                Ok(n) if n > 0 => Self::Rows(Some(RowLimit::Most(n))),
+                _ => {
+                    let n = printable(n);
+                    return Err(Error::failed(format!("`\\rows` expects a number above 0, or `all`, got `{n}`")));
+                }
+            },
+            ("\\pager", words) => Self::Pager(switch(name, words)?),
+            ("\\pset", ["pager", words @ ..]) => Self::Pager(switch("\\pager", words)?),
+            ("\\timing", words) => Self::Timing(switch(name, words)?),
             ("\\set", []) => Self::Set(None),
             ("\\set", [name, value @ ..]) if !value.is_empty() => {
                 Self::Set(Some(((*name).into(), value.join(" ").trim_start_matches("= ").into())))
             }
+            ("\\c", []) => Self::Connect(None),
+            ("\\c", [url]) => Self::Connect(Some(((*url).into(), None))),
+            ("\\c", [url, user]) => Self::Connect(Some(((*url).into(), Some((*user).into())))),
+            ("\\conninfo", []) => Self::ConnectionInfo,
+            ("\\s", []) => Self::History,
             ("\\?" | "help", _) => Self::Help,
             ("\\q" | "quit" | "exit", []) => Self::Quit,
-            (name, _) if COMMANDS.iter().any(|(command, _)| *command == name) => {
-                return Err(Error::failed(format!(
-                    "`{name}` does not accept these arguments; `\\?` lists the commands"
-                )));
-            }
-            (name, _) => {
-                let near = portolan_catalog::nearest::nearest(name, COMMANDS.iter().map(|(command, _)| *command));
-                let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-                return Err(Error::failed(format!("there is no command `{name}`{hint}; `\\?` lists the commands")));
-            }
+            (name, _) if COMMANDS.iter().any(|(command, _)| *command == name) => return Err(refusal(name)),
+            (name, _) => return Err(unknown(name)),
         })
     }
+}
+
+/// Returns the arguments that switch something on or off.
+fn switch(name: &str, words: &[&str]) -> Result<Option<bool>> {
+    match words {
+        [] => Ok(None),
+        ["on"] => Ok(Some(true)),
+        ["off"] => Ok(Some(false)),
+        _ => Err(refusal(name)),
+    }
+}
+
+/// Returns the file of a command, whose name may be in quotes. `~/` stands for the user's folder.
+fn optional_file(name: &str, rest: &str) -> Result<Option<PathBuf>> {
+    let words = shlex::split(rest).ok_or_else(|| Error::failed(format!("a quote after `{name}` is not closed")))?;
+    match words.as_slice() {
+        [] => Ok(None),
+        [file] if !file.is_empty() => {
+            let home = || file.strip_prefix("~/").zip(std::env::home_dir());
+            Ok(Some(home().map_or_else(|| PathBuf::from(file), |(below, home)| home.join(below))))
+        }
+        _ => Err(Error::failed(format!("`{name}` expects one file: write a name with spaces in quotes"))),
+    }
+}
+
+/// Parses `\watch 5`, `\watch 5 3`, and psql's `\watch i=5 c=3`.
+fn watch(words: &[&str]) -> Result<PromptCommand> {
+    let wrong = || Error::failed("`\\watch` expects a number of seconds, and a number of runs, as in `\\watch 5 3`");
+    let (mut interval, mut times) = (WATCH_INTERVAL, None);
+    for (place, word) in words.iter().copied().enumerate() {
+        let (key, value) = word.split_once('=').unwrap_or((if place == 0 { "i" } else { "c" }, word));
+        match key {
+            "i" | "interval" => {
+                let seconds: f64 = value.parse().map_err(|_| wrong())?;
+                let parsed = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
+                // Not less: a node must not get a statement without a pause.
+                interval = parsed.clamp(Duration::from_millis(100), Duration::from_secs(86_400));
+            }
+            "c" | "count" => times = Some(value.parse::<u64>().ok().filter(|times| *times > 0).ok_or_else(wrong)?),
+            _ => return Err(wrong()),
+        }
+    }
+    Ok(PromptCommand::Watch { interval, times })
+}
+
+fn refusal(name: &str) -> Error {
+    let usage = COMMANDS.iter().find(|(command, _)| *command == name).and_then(|(_, about)| about.split_once("  "));
+    match usage {
+        Some((usage, _)) => {
+            Error::failed(format!("`{name}` does not accept these arguments: expected `{name} {usage}`"))
+        }
+        None => Error::failed(format!("`{name}` does not accept arguments")),
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    let plain = name.trim_start_matches('\\');
+    let commands = COMMANDS.iter().chain(ALIASES).map(|(command, _)| command.trim_start_matches('\\'));
+    let near = nearest(plain, commands).filter(|_| plain.chars().count() >= SHORTEST_GUESS);
+    let hint = near.map(|near| format!(", did you mean `\\{near}`?")).unwrap_or_default();
+    Error::failed(format!("there is no command `{name}`{hint}; `\\?` lists the commands"))
 }
 
 /// Returns the text of `\?`.
@@ -111,135 +280,107 @@ pub fn help() -> String {
     lines.collect::<String>() + end
 }
 
-/// Returns the query for every domain.
-pub fn list_domains() -> String {
-    "SELECT domain, node, state, products, ports FROM mesh.domains ORDER BY domain".into()
-}
-
-/// Returns the query for every node.
-pub fn list_nodes() -> String {
-    "SELECT url, here, state, last_seen, domains, refused, error FROM mesh.nodes ORDER BY url".into()
-}
-
-/// Returns the query for every port, and for every table of the session.
-pub fn list_ports() -> String {
-    "SELECT domain, product, port, description FROM mesh.ports UNION ALL \
-     SELECT table_catalog, table_schema, table_name, 'a table of this session' FROM information_schema.tables \
-     WHERE table_catalog = 'portolan' AND table_schema = 'session' ORDER BY domain, product, port"
-        .into()
-}
-
-/// Returns the query that describes the object called `name` (`a`, `a.b` or `a.b.c`, quoted or not).
-///
-/// # Errors
-/// A name that does not exist, or a node that does not answer.
-pub async fn describe(connection: &Connection, name: &str) -> Result<String> {
-    let parts: Vec<_> = parts(name);
-    for (table, condition) in candidates(&parts) {
-        let (_, batches) = connection.query(&format!("SELECT count(*) FROM {table} WHERE {condition}"), 1).await?;
-        let first = batches.iter().find(|batch| batch.num_rows() > 0);
-        let count = first.and_then(|b| b.column(0).as_primitive_opt::<Int64Type>()).map_or(0, |c| c.value(0));
-        if count > 0 {
-            return Ok(match table {
-                OWN_COLUMNS => format!(
-                    "SELECT column_name AS \"column\", data_type AS type, is_nullable = 'YES' AS nullable \
-                     FROM {table} WHERE {condition} ORDER BY table_schema, ordinal_position"
-                ),
-                "mesh.columns" => format!(
-                    "SELECT {}\"column\", type, nullable, classification, description FROM mesh.columns WHERE \
-                     {condition} ORDER BY domain, product, port, position",
-                    if parts.len() == 3 { "" } else { "domain, product, port, " }
-                ),
-                _ => format!(
-                    "SELECT domain, product, port, description FROM mesh.ports WHERE {condition} \
-                     ORDER BY domain, product, port"
-                ),
-            });
-        }
-    }
-    Err(Error::failed(format!("there is no domain, product, port or table `{name}`; `\\d` lists the ports")))
-}
-
-/// The table that lists the columns of the session's tables and of the node's own tables.
-const OWN_COLUMNS: &str = "information_schema.columns";
-
-/// Returns what a name can refer to: pairs of a table to search and a condition, the most likely first.
-fn candidates(parts: &[String]) -> Vec<(&'static str, String)> {
-    let is = |column: &str, value: &str| format!("{column} = '{}'", value.replace('\'', "''"));
-    let own = |schema: &str, table: &str| {
-        let (schema, table) = (is("table_schema", schema), is("table_name", table));
-        (OWN_COLUMNS, format!("table_catalog = 'portolan' AND {schema} AND {table}"))
-    };
-    match parts {
-        [one] => vec![
-            own("session", one),
-            ("mesh.ports", is("domain", one)),
-            ("mesh.ports", is("product", one)),
-            ("mesh.columns", is("port", one)),
-        ],
-        [a, b] => vec![
-            ("mesh.ports", format!("{} AND {}", is("domain", a), is("product", b))),
-            ("mesh.columns", format!("{} AND {}", is("product", a), is("port", b))),
-            own(a, b),
-        ],
-        [a, b, c] => vec![
-            ("mesh.columns", format!("{} AND {} AND {}", is("domain", a), is("product", b), is("port", c))),
-            (
-                OWN_COLUMNS,
-                format!("{} AND {} AND {}", is("table_catalog", a), is("table_schema", b), is("table_name", c)),
-            ),
-        ],
-        _ => vec![],
-    }
-}
-
-/// Returns the parts of a dotted name, without quotes.
-fn parts(name: &str) -> Vec<String> {
-    use crate::lexer::{Kind, tokens};
-    let names = tokens(name).into_iter().filter(|t| matches!(t.kind, Kind::Word | Kind::QuotedName));
-    names.map(|t| name[t.range].trim_matches('"').replace("\"\"", "\"")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
 
-    #[test]
-    fn commands_are_understood() {
-        assert_eq!(PromptCommand::parse("\\d").unwrap(), PromptCommand::Describe(None));
-        assert_eq!(
-            PromptCommand::parse("\\d sales.orders;").unwrap(),
-            PromptCommand::Describe(Some("sales.orders".into()))
-        );
-        assert_eq!(PromptCommand::parse(" \\timing on").unwrap(), PromptCommand::Timing(Some(true)));
-        assert_eq!(PromptCommand::parse("\\x").unwrap(), PromptCommand::Expanded(None));
-        assert_eq!(
-            PromptCommand::parse("\\set portolan.placement off").unwrap(),
-            PromptCommand::Set(Some(("portolan.placement".into(), "off".into())))
-        );
-        assert_eq!(PromptCommand::parse("\\plan").unwrap(), PromptCommand::Plan(None));
-        assert_eq!(
-            PromptCommand::parse("\\plan SELECT 'a  b';").unwrap(),
-            PromptCommand::Plan(Some("SELECT 'a  b'".into()))
-        );
-        assert_eq!(PromptCommand::parse("quit").unwrap(), PromptCommand::Quit);
+    fn parsed(line: &str) -> PromptCommand {
+        PromptCommand::parse(line).unwrap()
     }
 
     #[test]
-    fn what_is_no_command_is_told_the_nearest() {
-        let error = PromptCommand::parse("\\timin").unwrap_err().to_string();
-        assert!(error.contains("did you mean `\\timing`?"), "{error}");
-        for line in ["\\timing maybe", "\\rows 0", "\\q now", "\\d a b"] {
-            assert!(PromptCommand::parse(line).is_err(), "{line}");
+    fn commands_are_understood() {
+        assert_eq!(parsed("\\d"), PromptCommand::Describe(None));
+        assert_eq!(parsed("\\d sales.orders;"), PromptCommand::Describe(Some("sales.orders".into())));
+        assert_eq!(parsed("\\d \"my table\""), PromptCommand::Describe(Some("\"my table\"".into())));
+        assert_eq!(parsed("\\dt line*"), PromptCommand::Tables(Some("line*".into())));
+        assert_eq!(parsed("\\df"), PromptCommand::Functions(None));
+        assert_eq!(parsed(" \\timing on"), PromptCommand::Timing(Some(true)));
+        assert_eq!(parsed("\\x"), PromptCommand::Expanded(None));
+        assert_eq!(parsed("\\x auto"), PromptCommand::Expanded(Some(Expanded::Auto)));
+        assert_eq!(parsed("\\rows all"), PromptCommand::Rows(Some(RowLimit::All)));
+        assert_eq!(parsed("\\rows 5"), PromptCommand::Rows(Some(RowLimit::Most(5))));
+        assert_eq!(parsed("\\pset pager off"), PromptCommand::Pager(Some(false)));
+        assert_eq!(
+            parsed("\\set portolan.placement off"),
+            PromptCommand::Set(Some(("portolan.placement".into(), "off".into())))
+        );
+        assert_eq!(parsed("\\plan"), PromptCommand::Plan(None));
+        assert_eq!(parsed("\\plan SELECT 'a  b';"), PromptCommand::Plan(Some("SELECT 'a  b'".into())));
+        for quit in ["quit", "exit;", "\\q", "\\quit"] {
+            assert_eq!(parsed(quit), PromptCommand::Quit);
         }
     }
 
     #[test]
-    fn names_cannot_break_out_of_the_question() {
-        assert_eq!(parts("sales.\"my.product\".\"a\"\"b\""), ["sales", "my.product", "a\"b"]);
-        let (_, condition) = candidates(&["x' OR '1'='1".into()]).remove(1);
-        assert_eq!(condition, "domain = 'x'' OR ''1''=''1'");
+    fn files_may_have_spaces_and_stand_in_the_home_folder() {
+        assert_eq!(parsed("\\o"), PromptCommand::Output(None));
+        assert_eq!(parsed("\\o 'my file.csv'"), PromptCommand::Output(Some("my file.csv".into())));
+        assert_eq!(parsed("\\i a/b.sql"), PromptCommand::Include("a/b.sql".into()));
+        assert_eq!(parsed("\\gx out.json"), PromptCommand::Go { expanded: true, file: Some("out.json".into()) });
+        assert_eq!(parsed("\\g"), PromptCommand::Go { expanded: false, file: None });
+        let Some(home) = std::env::home_dir() else { return };
+        assert_eq!(parsed("\\o ~/x.csv"), PromptCommand::Output(Some(home.join("x.csv"))));
+    }
+
+    #[test]
+    fn a_watch_has_an_interval_and_an_end() {
+        let watch = |seconds, times| PromptCommand::Watch { interval: Duration::from_secs(seconds), times };
+        assert_eq!(parsed("\\watch"), watch(2, None));
+        assert_eq!(parsed("\\watch 5"), watch(5, None));
+        assert_eq!(parsed("\\watch 5 3"), watch(5, Some(3)));
+        assert_eq!(parsed("\\watch i=4 c=2"), watch(4, Some(2)));
+        assert_eq!(parsed("\\watch 0"), PromptCommand::Watch { interval: Duration::from_millis(100), times: None });
+        for wrong in ["\\watch x", "\\watch -1", "\\watch 1 0", "\\watch NaN", "\\watch 1 2 3"] {
+            assert!(PromptCommand::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_connection_has_a_node_and_a_user() {
+        assert_eq!(parsed("\\c"), PromptCommand::Connect(None));
+        assert_eq!(parsed("\\connect grpc://a:1"), PromptCommand::Connect(Some(("grpc://a:1".into(), None))));
+        assert_eq!(
+            parsed("\\c grpc://a:1 ann"),
+            PromptCommand::Connect(Some(("grpc://a:1".into(), Some("ann".into()))))
+        );
+    }
+
+    #[test]
+    fn an_unknown_command_gets_the_nearest_only_if_it_is_near() {
+        let error = |line| PromptCommand::parse(line).unwrap_err().to_string();
+        assert!(error("\\timin").contains("did you mean `\\timing`?"), "{}", error("\\timin"));
+        assert!(error("\\wacth 5").contains("did you mean `\\watch`?"), "{}", error("\\wacth"));
+        for line in ["\\h", "\\ef", "\\password", "\\encoding", "\\lo_import"] {
+            assert!(!error(line).contains("did you mean"), "{}", error(line));
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_get_the_right_ones() {
+        for line in
+            ["\\timing maybe", "\\rows 0", "\\q now", "\\d a b", "\\i", "\\o a b", "\\o 'a", "\\dn x", "\\c a b c"]
+        {
+            assert!(PromptCommand::parse(line).is_err(), "{line}");
+        }
+        let error = PromptCommand::parse("\\timing maybe").unwrap_err().to_string();
+        assert_eq!(error, "`\\timing` does not accept these arguments: expected `\\timing [on|off]`");
+        assert_eq!(
+            PromptCommand::parse("\\i").unwrap_err().to_string(),
+            "`\\i` does not accept these arguments: expected `\\i FILE`"
+        );
+        assert_eq!(PromptCommand::parse("\\q now").unwrap_err().to_string(), "`\\q` does not accept arguments");
+    }
+
+    #[test]
+    fn words_that_leave_a_prompt_get_advice_in_a_statement() {
+        assert_eq!(last_word("SELECT\nexit;"), Some(("SELECT", "exit")));
+        assert_eq!(last_word("SELECT 1\n help \n"), Some(("SELECT 1", "help")));
+        for text in ["exit", "SELECT exit", "SELECT '\nexit", "SELECT exit\nFROM t", "SELECT /*\nhelp"] {
+            assert_eq!(last_word(text), None, "{text}");
+        }
+        assert!(advice("exit").contains("`\\q`") && advice("help").contains("`\\?`"));
     }
 }

@@ -62,12 +62,11 @@ fn is_reserved(name: &str) -> bool {
 /// Returns the suggestions at `pos` in `text`.
 fn suggest(names: &Names, text: &str, pos: usize) -> Vec<Suggestion> {
     let Some(before) = text.get(..pos) else { return vec![] };
-    if before.starts_with('\\') && !before.contains(char::is_whitespace) {
-        let span = Span::new(0, pos);
-        let fitting = COMMANDS.iter().filter(|(command, _)| command.starts_with(before));
-        return fitting.map(|(command, about)| suggestion((*command).into(), Some(*about), span)).collect();
-    }
     let before_tokens = tokens(before);
+    if let Some(command) = before_tokens.last().filter(|token| token.kind == Kind::Command) {
+        let after = text[pos..].lines().next().unwrap_or_default();
+        return suggest_in_command(names, &before[command.range.clone()], after, pos);
+    }
     if before_tokens.last().is_some_and(|t| !t.closed && matches!(t.kind, Kind::Text | Kind::Comment)) {
         return vec![];
     }
@@ -117,6 +116,31 @@ fn suggest(names: &Names, text: &str, pos: usize) -> Vec<Suggestion> {
     let mut seen = std::collections::BTreeSet::new();
     found.retain(|(name, _)| seen.insert(name.clone()));
     found.into_iter().map(|(name, about)| suggestion(name, about.as_deref(), span)).collect()
+}
+
+/// Returns the suggestions in a command, of which `command` is the part before `pos`, and `after` the rest.
+fn suggest_in_command(names: &Names, command: &str, after: &str, pos: usize) -> Vec<Suggestion> {
+    let Some((name, rest)) = command.split_once(char::is_whitespace) else {
+        let span = Span::new(pos - command.len(), pos);
+        let fitting = COMMANDS.iter().filter(|(known, _)| known.starts_with(command));
+        return fitting.map(|(known, about)| suggestion((*known).into(), Some(*about), span)).collect();
+    };
+    let mut found = match name {
+        "\\plan" => suggest(names, &format!("{rest}{after}"), rest.len()),
+        "\\set" => suggest(names, &format!("SET {rest}"), "SET ".len() + rest.len()),
+        "\\d" | "\\dt" => {
+            let mut found = suggest(names, rest, rest.len());
+            found.retain(|s| matches!(s.description.as_deref(), Some("table" | "domain" | "schema")));
+            found
+        }
+        _ => vec![],
+    };
+    for suggestion in &mut found {
+        // The typed part of a name ends at the cursor.
+        let typed = suggestion.span.end - suggestion.span.start;
+        suggestion.span = Span::new(pos - typed, pos);
+    }
+    found
 }
 
 fn suggestion(value: String, description: Option<&str>, span: Span) -> Suggestion {
@@ -286,6 +310,19 @@ mod tests {
         check("sel", &["select"]);
         check("SELECT su", &["sum("]);
         check("\\ti", &["\\timing"]);
+        check("SELECT 1 \\g", &["\\g", "\\gx"]);
+    }
+
+    #[test]
+    fn the_arguments_of_commands_complete() {
+        let found = suggest(&names(), "\\d sal", 6);
+        let values: Vec<_> = found.iter().map(|s| (s.value.as_str(), s.span.start, s.span.end)).collect();
+        assert_eq!(values, [("sales", 3, 6)]);
+        check("\\d sales.orders.li", &["lineitem"]);
+        check("\\d sum", &[]);
+        check("SELECT 1\n\\plan SELECT l_| FROM sales.orders.lineitem", &["l_tax"]);
+        check("\\set portolan.qu", &["portolan.query_timeout"]);
+        check("\\o sal", &[]);
     }
 
     #[test]

@@ -12,8 +12,9 @@ use reedline::{
 };
 use sqlparser::keywords::ALL_KEYWORDS;
 
-use super::commands::is_command;
+use super::commands::{is_command, last_word};
 use crate::lexer::{Kind, is_complete, tokens};
+use crate::terminal::{BLUE, GREEN, GREY, PURPLE, TEAL, has_colours};
 
 const HISTORY_LINES: usize = 10_000;
 const MENU: &str = "completion";
@@ -31,9 +32,10 @@ pub fn editor(completer: Box<dyn Completer + Send>) -> Result<Reedline> {
         .with_completer(completer)
         .with_quick_completions(true)
         .with_partial_completions(true)
-        .with_menu(ReedlineMenu::EngineCompleter(Box::new(ColumnarMenu::default().with_name(MENU))))
+        .with_menu(ReedlineMenu::EngineCompleter(Box::new(menu())))
+        .with_ansi_colors(has_colours(&std::io::stderr()))
         .with_highlighter(Box::new(Colours))
-        .with_hinter(Box::new(DefaultHinter::default().with_style(Style::new().fg(Color::DarkGray))))
+        .with_hinter(Box::new(DefaultHinter::default().with_style(Style::new().fg(GREY))))
         .with_validator(Box::new(Wholeness));
     if let Some(file) = history_file() {
         let history = FileBackedHistory::with_file(HISTORY_LINES, file.clone())
@@ -43,6 +45,17 @@ pub fn editor(completer: Box<dyn Completer + Send>) -> Result<Reedline> {
     Ok(editor)
 }
 
+/// Returns the menu of completions, in the terminal's own colours.
+fn menu() -> ColumnarMenu {
+    ColumnarMenu::default()
+        .with_name(MENU)
+        .with_text_style(Style::new())
+        .with_match_text_style(Style::new().underline())
+        .with_description_text_style(Style::new().fg(GREY))
+        .with_selected_text_style(Style::new().reverse())
+        .with_selected_match_text_style(Style::new().reverse().underline())
+}
+
 /// Returns the path of the history: `portolan/history` below the user's folder for state.
 fn history_file() -> Option<PathBuf> {
     let given = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
@@ -50,10 +63,11 @@ fn history_file() -> Option<PathBuf> {
     Some(state.join("portolan/history"))
 }
 
-/// True if the text can run: commands always, SQL if a semicolon ends it.
+/// True if the text can run: SQL if a semicolon ends it, and any text whose last line is a command. A word such as `quit`
+/// on the last line gets an answer.
 pub(super) fn is_whole(text: &str) -> bool {
     let text = text.trim();
-    is_command(text) || is_complete(text)
+    is_command(text) || is_complete(text) || last_word(text).is_some()
 }
 
 struct Wholeness;
@@ -69,17 +83,14 @@ struct Colours;
 impl Highlighter for Colours {
     fn highlight(&self, line: &str, _cursor: usize) -> StyledText {
         let mut styled = StyledText::new();
-        if line.starts_with('\\') {
-            styled.push((Style::new().fg(Color::Purple), line.into()));
-            return styled;
-        }
         for token in tokens(line) {
             let text = &line[token.range];
             let style = match token.kind {
-                Kind::Word if is_keyword(text) => Style::new().fg(Color::Blue).bold(),
-                Kind::Text => Style::new().fg(Color::Green),
-                Kind::Number => Style::new().fg(Color::Cyan),
-                Kind::Comment => Style::new().fg(Color::DarkGray),
+                Kind::Word if is_keyword(text) => Style::new().fg(BLUE).bold(),
+                Kind::Text => Style::new().fg(GREEN),
+                Kind::Number => Style::new().fg(TEAL),
+                Kind::Comment => Style::new().fg(GREY),
+                Kind::Command => Style::new().fg(PURPLE),
                 _ => Style::new(),
             };
             styled.push((style, text.into()));
@@ -119,6 +130,18 @@ impl Prompt for SqlPrompt {
         };
         format!(" (history: {failing}{}) ", search.term).into()
     }
+
+    fn get_prompt_color(&self) -> Color {
+        BLUE
+    }
+
+    fn get_prompt_multiline_color(&self) -> Color {
+        BLUE
+    }
+
+    fn get_indicator_color(&self) -> Color {
+        BLUE
+    }
 }
 
 #[cfg(test)]
@@ -127,17 +150,27 @@ mod tests {
 
     #[test]
     fn a_line_is_whole_when_it_can_be_run() {
-        for whole in ["", "\\d x", "SELECT 1;", "quit", "help", "SELECT\n1;\n"] {
+        for whole in [
+            "",
+            "\\d x",
+            "SELECT 1;",
+            "quit",
+            "help",
+            "SELECT\n1;\n",
+            "SELECT 1\n\\plan",
+            "SELECT 1 \\g",
+            "SELECT\nexit",
+        ] {
             assert!(is_whole(whole), "{whole}");
         }
-        for open in ["SELECT 1", "SELECT ';"] {
+        for open in ["SELECT 1", "SELECT ';", "SELECT '\nquit", "SELECT quit", "SELECT '\n\\x"] {
             assert!(!is_whole(open), "{open}");
         }
     }
 
     #[test]
     fn colours_change_no_text() {
-        for line in ["SELECT 'a' FROM \"b\" -- c", "\\d", "sélect 1.5"] {
+        for line in ["SELECT 'a' FROM \"b\" -- c", "\\d", "sélect 1.5 \\gx"] {
             assert_eq!(Colours.highlight(line, 0).raw_string(), line);
         }
     }

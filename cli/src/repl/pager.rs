@@ -6,34 +6,31 @@ use std::process::{Command, Stdio};
 use portolan_node::Result;
 
 use crate::output::print;
+use crate::terminal;
 
-/// Shows `text`, through `$PAGER` if the variable is set and the text is longer than the terminal.
+/// The pager if the variable `PAGER` names none.
+const DEFAULT_PAGER: &str = "less";
+
+/// Shows `text`, through the pager if `is_on` is true, standard output is a terminal and the text is longer than the
+/// terminal.
 ///
 /// # Errors
 /// The error of the write.
-pub fn show(text: &str) -> Result<()> {
-    let height = crossterm::terminal::size().map_or(usize::MAX, |(_, rows)| rows.into());
-    let pager = std::env::var("PAGER").ok().filter(|pager| !pager.trim().is_empty());
-    match pager {
-        Some(pager) if std::io::stdout().is_terminal() && text.lines().count() + 2 > height => {
-            if page(&pager, text).is_err() {
-                print(text)?;
-            }
-            Ok(())
-        }
-        _ => print(text),
+pub fn show(text: &str, is_on: bool) -> Result<()> {
+    let is_long = || terminal::height().is_some_and(|height| text.lines().count() + 2 > height);
+    if is_on && std::io::stdout().is_terminal() && is_long() && page(text).is_ok() {
+        return Ok(());
     }
+    print(text)
 }
 
-/// True if a pager is set, so that wide lines can be scrolled and need not be cut.
-pub fn scrolls() -> bool {
-    std::env::var("PAGER").is_ok_and(|pager| !pager.trim().is_empty())
-}
-
-fn page(pager: &str, text: &str) -> std::io::Result<()> {
-    let mut words = pager.split_whitespace();
-    let mut command = Command::new(words.next().unwrap_or("less"));
-    command.args(words).stdin(Stdio::piped());
+/// Starts the pager, and waits until the user quits it. An empty `PAGER` forbids a pager.
+fn page(text: &str) -> std::io::Result<()> {
+    let pager = std::env::var("PAGER").unwrap_or_else(|_| DEFAULT_PAGER.into());
+    let words = shlex::split(&pager).unwrap_or_default();
+    let (program, arguments) = words.split_first().ok_or(std::io::ErrorKind::NotFound)?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped());
     if std::env::var_os("LESS").is_none() {
         // Keep short text on the screen, do not wrap lines, keep colours.
         command.env("LESS", "FRSX");

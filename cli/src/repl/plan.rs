@@ -8,13 +8,14 @@ use serde::Deserialize;
 use unicode_width::UnicodeWidthStr;
 
 use crate::connection::Connection;
-use crate::lexer::tokens;
+use crate::lexer::{Kind, Position, tokens};
 use crate::place::draw;
 use crate::render::fit;
+use crate::terminal::{BLUE, BROWN, GREEN, PURPLE, RED, TEAL};
 use crate::units::{show_bytes, show_count};
 
 /// The colours of the sites. Operators at the local node have the terminal's own colour.
-const COLOURS: &[Color] = &[Color::Cyan, Color::Green, Color::Yellow, Color::Purple, Color::Blue, Color::Red];
+const COLOURS: &[Color] = &[TEAL, GREEN, BROWN, PURPLE, BLUE, RED];
 /// The smallest length to which an operator is cut to fit the terminal.
 const NARROWEST: usize = 30;
 
@@ -78,8 +79,33 @@ struct Alternative {
 /// True if a statement has a plan, unlike `EXPLAIN`, `SHOW`, `DESCRIBE` and statements that change settings.
 pub fn has_plan(sql: &str) -> bool {
     const HAVE_NONE: &[&str] = &["EXPLAIN", "SET", "RESET", "USE", "SHOW", "DESCRIBE", "DESC"];
-    let first = tokens(sql).into_iter().next().map(|t| sql[t.range].to_uppercase());
-    first.is_some_and(|first| !HAVE_NONE.contains(&first.as_str()))
+    words(sql).next().is_some_and(|(first, _)| !HAVE_NONE.contains(&first.as_str()))
+}
+
+/// Returns the statement with a plan: the statement itself, or the one that an `EXPLAIN` explains.
+pub fn planned(sql: &str) -> Option<&str> {
+    if has_plan(sql) {
+        return Some(sql);
+    }
+    let mut words = words(sql).peekable();
+    words.next_if(|(word, _)| word == "EXPLAIN")?;
+    // `EXPLAIN (ANALYZE, FORMAT JSON)`. A query in parentheses has another first word.
+    let is_option = |word: &str| matches!(word, "ANALYZE" | "VERBOSE" | "FORMAT");
+    let mut rest = words.clone().map(|(word, _)| word);
+    if rest.next().as_deref() == Some("(") && rest.next().is_some_and(|word| is_option(&word)) {
+        words.by_ref().find(|(word, _)| word == ")")?;
+    }
+    while words.next_if(|(word, _)| matches!(word.as_str(), "ANALYZE" | "VERBOSE")).is_some() {}
+    if words.next_if(|(word, _)| word == "FORMAT").is_some() {
+        words.next()?;
+    }
+    words.next().map(|(_, start)| &sql[start..]).filter(|sql| has_plan(sql))
+}
+
+/// Returns the words of a statement in upper case, each with its start.
+fn words(sql: &str) -> impl Iterator<Item = (String, usize)> + Clone {
+    let tokens = tokens(sql).into_iter().filter(|token| !matches!(token.kind, Kind::Space | Kind::Comment));
+    tokens.map(move |token| (sql[token.range.clone()].to_uppercase(), token.range.start))
 }
 
 /// Fetches a statement's plan.
@@ -89,8 +115,8 @@ pub fn has_plan(sql: &str) -> bool {
 pub async fn ask(connection: &Connection, sql: &str) -> Result<Plan> {
     let question = format!("EXPLAIN (FORMAT JSON) {sql}");
     // An error has its place in the EXPLAIN statement.
-    let (_, batches) =
-        connection.query(&question, 1).await.map_err(|e| Error::failed(draw(&e.owner_chain(), &question)))?;
+    let failed = |e: portolan_engine::Error| Error::failed(draw(&e.owner_chain(), &question, Position::START));
+    let (_, batches) = connection.query(&question, 1).await.map_err(failed)?;
     let unknown = || Error::failed("cannot read the node's plan; use EXPLAIN instead");
     let batch = batches.first().filter(|b| b.num_rows() == 1).ok_or_else(unknown)?;
     let text = batch.column_by_name("plan").and_then(|c| c.as_string_opt::<i32>()).ok_or_else(unknown)?;
@@ -204,8 +230,8 @@ Inner Join: a = b  [here; by keys from geo; combines geo with sales]
     #[test]
     fn each_site_has_its_colour() {
         let text = plan().show(true, None);
-        let colours: Vec<_> = text.lines().map(|l| l.split("\u{1b}[1;").nth(1).map(|c| &c[..2])).collect();
-        assert_eq!(colours, [None, Some("36"), Some("32"), Some("32")]);
+        let colours: Vec<_> = text.lines().map(|l| l.split("\u{1b}[1;38;5;").nth(1).map(|c| &c[..2])).collect();
+        assert_eq!(colours, [None, Some("30"), Some("28"), Some("28")]);
     }
 
     #[test]
@@ -218,8 +244,25 @@ Inner Join: a = b  [here; by keys from geo; combines geo with sales]
     }
 
     #[test]
+    fn an_explained_statement_has_a_plan() {
+        for explained in [
+            "SELECT 1",
+            "EXPLAIN SELECT 1",
+            "explain /* why */ analyze verbose SELECT 1",
+            "EXPLAIN (ANALYZE, FORMAT JSON) SELECT 1",
+            "EXPLAIN FORMAT TREE SELECT 1",
+        ] {
+            assert!(planned(explained).unwrap().ends_with("SELECT 1"), "{explained}");
+            assert!(!planned(explained).unwrap().contains("TREE"), "{explained}");
+        }
+        assert_eq!(planned("EXPLAIN (SELECT 1)"), Some("(SELECT 1)"));
+        assert_eq!((planned("SHOW portolan.all"), planned("EXPLAIN")), (None, None));
+    }
+
+    #[test]
     fn questions_about_plans_have_none() {
         assert!(has_plan("SELECT 1") && has_plan("(SELECT 1)") && has_plan("with a AS (SELECT 1) SELECT 2"));
         assert!(!has_plan("explain SELECT 1") && !has_plan("SET a = 1") && !has_plan(""));
+        assert!(!has_plan("-- a comment\nSET a = 1"));
     }
 }

@@ -1,4 +1,4 @@
-//! The line that shows the progress of a long query: rows and bytes from each domain.
+//! The line that shows the progress of a long query: rows and bytes from each domain, or those of an upload.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,11 @@ impl ProgressLine {
                     Some(control) => control.progress().await,
                     None => None,
                 };
-                shown.set_message(message(progress.as_ref(), started.elapsed()));
+                let mut text = message(progress.as_ref(), started.elapsed());
+                if let Some(upload) = control.as_ref().and_then(Control::upload) {
+                    text.push_str(&format!(" · {}", printable(&upload)));
+                }
+                shown.set_message(text);
                 shown.tick();
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
@@ -78,16 +82,14 @@ mod tests {
 
     #[test]
     fn every_domain_is_shown() {
-        let edge = |domain: &str, rows, finished| EdgeProgress {
-            domains: vec![domain.into()],
-            site: "grpc://a:1".into(),
-            rows,
-            bytes: 34_000,
-            bytes_sent: 0,
-            finished,
+        let edge = |domain: &str, rows, finished| {
+            let mut edge = EdgeProgress::default();
+            (edge.domains, edge.site) = (vec![domain.into()], "grpc://a:1".into());
+            (edge.rows, edge.bytes, edge.finished) = (rows, 34_000, finished);
+            edge
         };
-        let edges = vec![edge("sales", 1200, true), edge("geo", 1200, false), edge("supply", 0, false)];
-        let progress = Progress { rows: 0, finished: false, edges };
+        let mut progress = Progress::default();
+        progress.edges = vec![edge("sales", 1200, true), edge("geo", 1200, false), edge("supply", 0, false)];
         assert_eq!(
             message(Some(&progress), Duration::from_millis(1500)),
             "1.5 s · sales 1,200 rows, 34.0 kB ✓ · geo 1,200 rows, 34.0 kB · supply no rows yet"

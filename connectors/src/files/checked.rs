@@ -202,7 +202,7 @@ impl FileTable {
         let columns = FileColumns::new(&self.layout, &found, !self.encoding.is_text());
         let columns = columns.map_err(|what| {
             let name = self.origin.location.name_of(&file.location);
-            self.origin.failed(format!("port {}: file {name}: {what}", self.origin.port))
+            self.origin.failed(format!("{}file {name}: {what}", self.origin.prefix()))
         })?;
         self.warn_of_lacking(&columns, file);
         self.known_files.bound(self.max_files.saturating_mul(2));

@@ -114,8 +114,9 @@ impl Opening<'_> {
         column.and_then(|c| c.logical_type.as_deref()).is_none_or(|logical| fits(logical, data_type))
     }
 
+    /// True if the contract declares a column. Without a contract, each column of the files counts.
     fn is_declared(&self, name: &str) -> bool {
-        self.port.columns.iter().any(|c| c.name == name)
+        !self.origin.has_port || self.port.columns.iter().any(|c| c.name == name)
     }
 
     /// Adds declared columns of JSON that no sample has, but that a later record has.

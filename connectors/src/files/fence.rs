@@ -16,6 +16,8 @@ pub(super) struct LocalBounds {
     pub(super) folders: Option<Vec<PathBuf>>,
     /// The files and folders that are never data.
     pub(super) private: Vec<PathBuf>,
+    /// The setting of the folders, for messages. Default: the setting of the source's root.
+    pub(super) setting: Option<&'static str>,
 }
 
 /// The boundary of one source's local files.
@@ -82,7 +84,7 @@ impl Fence {
     /// # Errors
     /// A root that cannot be read, as text for a diagnostic.
     pub(super) fn new(server: &str, root: Option<&Path>, bounds: &LocalBounds) -> Result<Self, String> {
-        let setting = format!("sources.{server}.root");
+        let setting = bounds.setting.map_or_else(|| format!("sources.{server}.root"), str::to_owned);
         let folders = match (root, &bounds.folders) {
             (Some(root), _) => Some(vec![root.to_path_buf()]),
             (None, folders) => folders.clone(),

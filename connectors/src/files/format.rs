@@ -169,18 +169,23 @@ fn in_microseconds(field: &FieldRef) -> FieldRef {
 
 /// True if the extension of a file's name belongs to this format.
 pub(super) fn has_extension(path: &str, format: FileFormat) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
-    let name = match format {
-        FileFormat::Csv | FileFormat::Json => without_compression(&name).0,
-        FileFormat::Parquet | FileFormat::Arrow => &name,
-    };
     let extensions: &[&str] = match format {
         FileFormat::Parquet => &["parquet", "parq", "pq"],
         FileFormat::Csv => &["csv", "tsv", "tbl", "txt"],
         FileFormat::Json => &["json", "jsonl", "ndjson"],
         FileFormat::Arrow => &["arrow", "feather", "ipc"],
     };
-    name.rsplit_once('.').is_some_and(|(_, extension)| extensions.contains(&extension))
+    extension_of(path, format).is_some_and(|extension| extensions.contains(&extension.as_str()))
+}
+
+/// Returns the extension of a file's name in lower case. The extension of a compression comes after it.
+pub(super) fn extension_of(path: &str, format: FileFormat) -> Option<String> {
+    let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
+    let name = match format {
+        FileFormat::Csv | FileFormat::Json => without_compression(&name).0,
+        FileFormat::Parquet | FileFormat::Arrow => &name,
+    };
+    name.rsplit_once('.').map(|(_, extension)| extension.to_owned())
 }
 
 /// Returns the compression that the name of a file implies.

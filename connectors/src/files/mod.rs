@@ -21,6 +21,7 @@ mod format;
 mod guarded_client;
 mod layout;
 mod listing;
+mod local;
 mod location;
 mod options;
 mod origin;
@@ -29,6 +30,7 @@ mod readers;
 mod sample;
 mod scoped_store;
 mod secret;
+mod statement_files;
 mod store;
 mod strict;
 mod table;
@@ -55,14 +57,17 @@ use portolan_catalog::{Diagnostics, FileSource, Port, PortSource};
 use tokio::task::JoinSet;
 
 use self::append::FileAppender;
+use self::columns::Columns;
 use self::fence::{Fence, LocalBounds};
 use self::file_calls::PortCalls;
 use self::format::{Encoding, compression_of};
 use self::layout::{Layout, one};
+pub use self::local::LocalFileOptions;
 use self::location::{LocalFiles, Location};
 pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, SourceOptions};
 use self::origin::{Origin, Redaction, is_unanswered};
 pub use self::secret::Secret;
+pub use self::statement_files::StatementFiles;
 use self::table::FileTable;
 use crate::source::{Footprint, OpenError, OpenedPort, PortWriter, SourceCounters, SourceOpener};
 
@@ -85,9 +90,13 @@ impl FileSources {
     /// Bounds local files: they must be in one of `folders`, unless their source has a `root` of its own. The files and
     /// folders of `private` are never data, such as the keys of a node.
     #[must_use]
-    pub fn within(mut self, folders: Vec<PathBuf>, private: Vec<PathBuf>) -> Self {
-        self.bounds = Arc::new(LocalBounds { folders: Some(folders), private });
-        self
+    pub fn within(self, folders: Vec<PathBuf>, private: Vec<PathBuf>) -> Self {
+        self.bounded(LocalBounds { folders: Some(folders), private, setting: None })
+    }
+
+    /// Returns the same opener with these bounds of local files.
+    fn bounded(self, bounds: LocalBounds) -> Self {
+        Self { bounds: Arc::new(bounds), ..self }
     }
 
     /// Returns the same opener, which counts faults of its ports in `counters`.
@@ -100,15 +109,10 @@ impl FileSources {
 #[async_trait]
 impl SourceOpener for FileSources {
     async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError> {
-        // The caller may stop waiting, also if a reader blocks its thread.
         let (sources, port, runtime) = (self.clone(), port.clone(), runtime.clone());
-        let mut opening = JoinSet::new();
-        opening.spawn(async move { sources.open_port(&port, &runtime).await });
-        match opening.join_next().await {
-            Some(Ok(opened)) => opened,
-            Some(Err(ended)) if ended.is_panic() => resume_unwind(ended.into_panic()),
-            _ => Err(one(&Default::default(), "the runtime ended while a port was opened".to_owned()).into()),
-        }
+        let opened = as_task(async move { sources.open_port(&port, &runtime).await }).await;
+        let ended = || one(&Default::default(), "the runtime ended while a port was opened".to_owned());
+        opened.unwrap_or_else(|| Err(ended().into()))
     }
 
     async fn footprint(&self, opened: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<Footprint> {
@@ -138,7 +142,7 @@ impl FileSources {
         let registered = store::register(&source.server, endpoint, location, options, runtime).await.map_err(wrong)?;
         let redact = Redaction(registered.secrets.0);
         let counter = self.counters.of(&source.server);
-        let origin = Origin { port: port.name.clone(), location: registered.location, redact, counter };
+        let origin = Origin { port: port.name.clone(), has_port: true, location: registered.location, redact, counter };
         let opening = Opening {
             port,
             source,
@@ -182,6 +186,18 @@ impl FileSources {
     }
 }
 
+/// Runs `work` as a task, so that the caller may stop waiting, also if a reader blocks its thread. Returns `None` if the
+/// runtime ends.
+async fn as_task<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    let mut task = JoinSet::new();
+    task.spawn(work);
+    match task.join_next().await {
+        Some(Ok(done)) => Some(done),
+        Some(Err(ended)) if ended.is_panic() => resume_unwind(ended.into_panic()),
+        _ => None,
+    }
+}
+
 /// Returns a session for DataFusion's readers while no query runs.
 fn session(runtime: &Arc<RuntimeEnv>) -> SessionState {
     SessionStateBuilder::new().with_config(SessionConfig::new()).with_runtime_env(runtime.clone()).build()
@@ -200,19 +216,34 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     async fn open(&self, url: ObjectStoreUrl) -> Result<FileTable, OpenError> {
+        let files = self.list().await?;
+        let encoding = self.encoding(&files)?;
+        let partitions = self.partitions(&files)?;
+        let columns = self.columns(&encoding, &files).await?;
+        Ok(self.table(url, encoding, &partitions, columns)?)
+    }
+
+    async fn list(&self) -> Result<Vec<ObjectMeta>, OpenError> {
         let location = &self.origin.location;
         let listed = listing::list(self.store.as_ref(), location, self.file_source.format, self.max_files).await;
-        let files = listed.map_err(|error| {
+        listed.map_err(|error| {
             let message = error.message(location.as_str());
             match error {
                 listing::ListingError::Store(cause) => self.failed(format!("{message}: {cause}"), &cause),
                 _ => self.wrong(message).into(),
             }
-        })?;
-        let encoding = self.encoding(&files)?;
-        let partitions = self.partitions(&files)?;
-        let columns = self.columns(&encoding, &files).await?;
-        let layout = Layout::new(self.port, self.source, &encoding, &columns.merged, &partitions)?;
+        })
+    }
+
+    /// Returns the table of files with these columns.
+    fn table(
+        &self,
+        url: ObjectStoreUrl,
+        encoding: Encoding,
+        partitions: &[String],
+        columns: Columns,
+    ) -> Result<FileTable, Diagnostics> {
+        let layout = Layout::new(self.port, self.source, &encoding, &columns.merged, partitions)?;
         let known_files = self.check(&encoding, &layout, columns.files)?;
         Ok(FileTable {
             origin: self.origin.clone(),

@@ -20,8 +20,10 @@ use crate::source::SourceCounter;
 /// The origin of a file's rows, for errors.
 #[derive(Debug)]
 pub(super) struct Origin {
-    /// The port.
+    /// The port, or the name of files without a port.
     pub(super) port: PortRef,
+    /// True if the files belong to a port. Errors about other files do not name one.
+    pub(super) has_port: bool,
     /// The location of the files.
     pub(super) location: Location,
     /// The strings that no error may repeat.
@@ -35,22 +37,27 @@ pub(super) struct Origin {
 pub(super) struct Redaction(pub(super) Vec<String>);
 
 impl Origin {
+    /// Returns the beginning of each message, which names the port.
+    pub(super) fn prefix(&self) -> String {
+        if self.has_port { format!("port {}: ", self.port) } else { String::new() }
+    }
+
     /// Returns the error for a file that cannot be read.
     pub(super) fn unreadable(&self, file: &Path, cause: DataFusionError) -> DataFusionError {
         let name = self.location.name_of(file);
         let what = if is_gone(&cause) { "is gone" } else { "cannot be read" };
-        self.unavailable(format!("port {}: file {name} {what}", self.port), &cause)
+        self.unavailable(format!("{}file {name} {what}", self.prefix()), &cause)
     }
 
     /// Returns the error for a file whose reader panicked.
     pub(super) fn broken(&self, file: &Path, panic: &Panic) -> DataFusionError {
         let name = self.location.name_of(file);
-        self.unavailable(format!("port {}: file {name} cannot be read", self.port), panic)
+        self.unavailable(format!("{}file {name} cannot be read", self.prefix()), panic)
     }
 
     /// Returns the error for files that cannot be listed.
     pub(super) fn unlisted(&self, error: ListingError) -> DataFusionError {
-        let context = |at: &str| format!("port {}: {}", self.port, error.message(at));
+        let context = |at: &str| format!("{}{}", self.prefix(), error.message(at));
         let (owner, others) = (context(self.location.as_str()), context(self.location.last_segment()));
         let cause = match &error {
             ListingError::Store(cause) => Some(cause.to_string()),
@@ -90,7 +97,7 @@ impl Origin {
     fn for_others(&self, context: &str) -> String {
         let context = self.location.without_folders(context);
         match names_location(&context) {
-            true => format!("port {}: one of its files cannot be read", self.port),
+            true => format!("{}one of its files cannot be read", self.prefix()),
             false => context,
         }
     }
@@ -100,7 +107,7 @@ impl Origin {
         if let DataFusionError::External(column) = error.find_root()
             && let Some(ColumnError(what)) = column.downcast_ref()
         {
-            return self.failed(format!("port {}: file {}: {what}", self.port, self.location.name_of(file)));
+            return self.failed(format!("{}file {}: {what}", self.prefix(), self.location.name_of(file)));
         }
         if is_of_file(&error) { self.unreadable(file, error) } else { error }
     }

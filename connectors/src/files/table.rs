@@ -126,7 +126,7 @@ impl FileTable {
 
     /// Returns a file with the values in the names of its folders.
     fn partitioned(&self, file: ObjectMeta) -> Result<PartitionedFile> {
-        let name = || format!("port {}: file {}", self.origin.port, self.origin.location.name_of(&file.location));
+        let name = || format!("{}file {}", self.origin.prefix(), self.origin.location.name_of(&file.location));
         if compression_of(&file.location, self.encoding.format) != self.encoding.compression {
             return Err(self.origin.failed(format!("{} is compressed unlike the other files", name())));
         }
@@ -288,8 +288,8 @@ impl FileTable {
         }
         let name = self.origin.location.name_of(&file.location);
         Err(self.origin.failed(format!(
-            "port {}: file {name} begins with the columns {} where the others have {}",
-            self.origin.port,
+            "{}file {name} begins with the columns {} where the others have {}",
+            self.origin.prefix(),
             header.join(", "),
             expected.join(", ")
         )))
@@ -322,14 +322,14 @@ impl FileTable {
 }
 
 /// Returns the value of the folder `name=…` in a path.
-fn folder_value(path: &str, name: &str) -> Option<String> {
+pub(super) fn folder_value(path: &str, name: &str) -> Option<String> {
     let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
     let value = folders.split('/').filter_map(|f| f.split_once('=')).find(|(key, _)| *key == name)?.1;
     Some(percent_decode_str(value).decode_utf8().map_or_else(|_| value.to_owned(), Into::into))
 }
 
 /// Parses the value in a folder's name. Returns `None` if it is no value of the type.
-fn parse_folder_value(text: &str, data_type: &DataType) -> Option<ScalarValue> {
+pub(super) fn parse_folder_value(text: &str, data_type: &DataType) -> Option<ScalarValue> {
     if text == HIVE_NULL {
         return ScalarValue::try_from(data_type).ok();
     }

@@ -3,6 +3,7 @@
 
 mod bad;
 mod formats;
+mod local;
 mod options;
 mod panics;
 mod remote;
@@ -52,18 +53,9 @@ impl Fixture {
             declared_at: columns.iter().map(|(name, _)| ((*name).to_owned(), place(name))).collect(),
             place: place("servers[0]"),
         };
-        let port = Port {
-            name: PortRef::new("sales", "orders", "orders"),
-            version: None,
-            description: None,
-            contract: None,
-            columns: columns.iter().map(|(name, logical)| column(name, logical)).collect(),
-            primary_key: vec![],
-            references: vec![],
-            statistics: Arc::default(),
-            tags: vec![],
-            source: Some(source),
-        };
+        let columns = columns.iter().map(|(name, logical)| column(name, logical));
+        let mut port = Port::new(PortRef::new("sales", "orders", "orders")).with_columns(columns);
+        port.source = Some(source);
         Self { folder, port }
     }
 
@@ -147,7 +139,9 @@ pub(super) fn place(field: &str) -> Place {
 
 pub(super) fn column(name: &str, logical: &str) -> Column {
     let logical_type = (!logical.is_empty()).then(|| logical.to_owned());
-    Column { nullable: false, logical_type, ..Column::new(name) }
+    let mut column = Column::new(name);
+    (column.nullable, column.logical_type) = (false, logical_type);
+    column
 }
 
 pub(super) fn batch(ids: &[i64]) -> RecordBatch {

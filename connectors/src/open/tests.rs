@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use datafusion::catalog::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
-use portolan_catalog::{Column, DomainName, PortName, Product, ProductName};
+use portolan_catalog::Column;
 
 use super::*;
 use crate::error::{Error, ErrorKind};
@@ -63,15 +63,14 @@ impl SourceOpener for FakeSources {
 
 /// Returns a domain with these ports, each with a required column.
 fn catalog(ports: &[&str]) -> DomainCatalog {
-    let mut product = Product::new("orders");
-    for name in ports {
+    let ports = ports.iter().map(|name| {
         let mut port = Port::new(PortRef::new("sales", "orders", *name));
-        let logical_type = Some("integer".to_owned());
-        port.columns.push(Column { nullable: false, logical_type, ..Column::new("id") });
-        product.ports.insert(PortName::new(*name), port);
-    }
-    let products = BTreeMap::from([(ProductName::new("orders"), product)]);
-    DomainCatalog { domain: DomainName::new("sales"), version: String::new(), products }
+        let mut column = Column::new("id");
+        (column.nullable, column.logical_type) = (false, Some("integer".to_owned()));
+        port.columns.push(column);
+        port
+    });
+    DomainCatalog::new("sales", ports)
 }
 
 fn load_error(domain: &LocalDomain) -> Option<String> {

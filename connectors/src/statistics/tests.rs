@@ -28,10 +28,10 @@ fn port(parts: Vec<RecordBatch>) -> (Port, OpenedPort) {
     let mut port = Port::new(PortRef::new("sales", "orders", "orders"));
     let schema = parts[0].schema();
     for field in schema.fields() {
-        port.columns.push(Column { data_type: Some(field.data_type().clone()), ..Column::new(field.name()) });
+        port.columns.push(Column::new(field.name()).with_type(field.data_type().clone()));
     }
     let table = MemTable::try_new(schema.clone(), parts.into_iter().map(|p| vec![p]).collect()).unwrap();
-    let opened = OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema, writer: None, site: None };
+    let opened = OpenedPort::new(port.name.clone(), Arc::new(table));
     (port, opened)
 }
 

@@ -10,7 +10,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use datafusion::prelude::SessionConfig;
 use portolan_catalog::DomainName;
-use portolan_connectors::{LocalDomain, OwnerKey, Peer};
+use portolan_connectors::{LocalDomain, LocalFileOpener, OwnerKey, Peer};
 
 use super::Engine;
 use crate::exchange::MeshPlanner;
@@ -41,6 +41,7 @@ pub struct EngineBuilder {
     runtime: Option<Arc<RuntimeEnv>>,
     spans: Option<Arc<dyn SpanSink>>,
     process_memory: Arc<dyn ResidentMemory>,
+    local_files: Option<Arc<dyn LocalFileOpener>>,
 }
 
 impl Default for EngineBuilder {
@@ -58,6 +59,7 @@ impl Default for EngineBuilder {
             runtime: None,
             spans: None,
             process_memory: Arc::new(ProcessMemory),
+            local_files: None,
         }
     }
 }
@@ -154,6 +156,14 @@ impl EngineBuilder {
         self
     }
 
+    /// Lets the statements of every session read files of this machine, such as `SELECT … FROM 'data.csv'`. `StatementFiles`
+    /// of `portolan-connectors` opens them. Default: none, because the clients of a server must not read its files.
+    #[must_use]
+    pub fn local_files(mut self, files: Arc<dyn LocalFileOpener>) -> Self {
+        self.local_files = Some(files);
+        self
+    }
+
     /// Replaces the memory that the system reports for the process.
     #[cfg(test)]
     #[must_use]
@@ -192,6 +202,7 @@ impl EngineBuilder {
             cpu: CpuRuntime::new(self.cpu_threads, &self.limits)?,
             limits: self.limits,
             base,
+            local_files: self.local_files,
             _memory_guard: guard,
             _spill_folder: spill_folder,
         })))

@@ -33,7 +33,7 @@ use crate::plan::Fragment;
 ///
 /// A scan is encoded as a description: its fragment, site, columns, edge, and the filters that it waits for. To decode
 /// it and to run it, a task needs the configuration that
-/// [`Engine::with_remote_scans`](crate::Engine::with_remote_scans) returns, of an engine with the same peers that has
+/// [`with_remote_scans`](crate::server::with_remote_scans) returns, of an engine with the same peers that has
 /// fetched their catalogs. The catalogs show which peers are replicas of one owner.
 ///
 /// Convert plans with

@@ -6,8 +6,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
-use portolan_connectors::lock;
-use portolan_connectors::principal::AccountKey;
+use portolan_connectors::{AccountKey, lock};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 

@@ -13,7 +13,8 @@ use portolan_connectors::{
     FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, Peer, PeerCatalog, ReceivedFragment, Site, SiteId,
 };
 
-use crate::{CatalogReader, Engine, Result};
+use crate::server::CatalogReader;
+use crate::{Engine, Result, server};
 
 /// A peer that owns a domain, runs fragments in this process, and records the requests.
 #[derive(Debug)]
@@ -26,10 +27,10 @@ pub(crate) struct OwnerPeer {
 impl OwnerPeer {
     /// Returns the owner of `domain`. Its ports, all of product `p`, have these rows.
     pub(crate) fn new(domain: &str, ports: &[(&str, RecordBatch)]) -> Arc<Self> {
-        let described = ports.iter().map(|(name, rows)| Port {
-            columns: columns(&rows.schema()),
-            statistics: Arc::new(PortStatistics { rows: Some(rows.num_rows() as u64), ..Default::default() }),
-            ..Port::new(PortRef::new(domain, "p", *name))
+        let described = ports.iter().map(|(name, rows)| {
+            let mut port = Port::new(PortRef::new(domain, "p", *name)).with_columns(columns(&rows.schema()));
+            port.statistics = Arc::new(PortStatistics { rows: Some(rows.num_rows() as u64), ..Default::default() });
+            port
         });
         let local = local_domain(catalog(domain, described), |name| {
             ports.iter().filter(|port| port.0 == name.port.as_str()).map(|port| port.1.clone()).collect()
@@ -52,10 +53,8 @@ impl Site for OwnerPeer {
 
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
         self.requests.lock().unwrap().push(request.clone());
-        let rows = self
-            .engine
-            .fragment(ReceivedFragment { head: request.head, encoded: request.plan.encoded()?.clone() })
-            .await?;
+        let fragment = ReceivedFragment { head: request.head, encoded: request.plan.encoded()?.clone() };
+        let rows = server::run_fragment(&self.engine, fragment).await?;
         let state = (rows, 0_u64, false);
         Ok(Box::pin(futures::stream::try_unfold(state, |(mut rows, count, ended)| async move {
             if ended {
@@ -78,6 +77,6 @@ impl Site for OwnerPeer {
 #[async_trait]
 impl Peer for OwnerPeer {
     async fn catalog(&self, known: Option<&str>) -> Result<PeerCatalog> {
-        Ok(PeerCatalog::without_key(&self.id, self.engine.catalog(known, CatalogReader::TrustedNode)))
+        Ok(PeerCatalog::without_key(&self.id, server::catalog(&self.engine, known, CatalogReader::TrustedNode)))
     }
 }

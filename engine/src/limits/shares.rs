@@ -9,6 +9,7 @@ use super::Limits;
 /// The shares of principals. The value of a principal's own entry comes first, then the largest value in the entries of
 /// the principal's groups, then the value in `default`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Shares {
     /// The share of a principal without an entry.
     pub default: Share,
@@ -20,6 +21,7 @@ pub struct Shares {
 
 /// The share of one principal. `None`: the entry has no such value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Share {
     /// The number of slots that the principal gets for each slot of a principal with weight 1, and the number of thread
     /// pools, of which a principal uses at most four. Default: 1.

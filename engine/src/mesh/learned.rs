@@ -5,8 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use portolan_catalog::received::MAX_DOMAINS;
-use portolan_catalog::{DomainName, NodeState, printable};
+use portolan_catalog::{DomainName, MAX_DOMAINS, NodeState, printable};
 use portolan_connectors::{OwnerKey, Peer, ReportedPeer};
 
 use super::known_peer::KnownPeer;

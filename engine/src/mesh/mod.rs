@@ -29,6 +29,7 @@ pub use self::known_peer::PeerOptions;
 pub use self::link::LinkOverride;
 pub(crate) use self::link::{Link, LinkMeter, StreamMeter};
 pub(crate) use self::owners::Owners;
+pub use self::refresh::Refreshed;
 pub(crate) use self::view::{MeshView, Replica};
 use crate::{Error, ErrorKind, Result};
 
@@ -150,13 +151,14 @@ impl Mesh {
         self.view.load().snapshot.clone()
     }
 
-    pub(crate) async fn refresh_all(&self) {
+    pub(crate) async fn refresh_all(&self) -> Refreshed {
         let asked = self.peers();
         futures::future::join_all(asked.iter().map(|index| refresh::ask(self, *index))).await;
         // Peers are learned when all peers in the config have answered or failed.
         asked.iter().for_each(|index| self.learn_peers(*index));
         let learned = self.peers().into_iter().filter(|index| !asked.contains(index));
         futures::future::join_all(learned.map(|index| refresh::ask(self, index))).await;
+        self.with_state(MeshState::refreshed)
     }
 
     pub(crate) fn replace_local(&self, domain: LocalDomain) {

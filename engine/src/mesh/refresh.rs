@@ -5,9 +5,11 @@ use std::sync::Weak;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use portolan_catalog::NodeState;
 use portolan_connectors::lock;
 
-use super::Mesh;
+use super::known_peer::KnownPeer;
+use super::{Mesh, MeshState};
 
 /// The interval while nothing is known about a peer, so that a starting mesh is complete sooner.
 const FIRST_CONTACT_INTERVAL: Duration = Duration::from_millis(250);
@@ -16,6 +18,31 @@ const FIRST_CONTACT_INTERVAL: Duration = Duration::from_millis(250);
 const FIRST_ANSWERS: usize = 8;
 /// The timeout of a response. A peer that takes longer is down.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The outcome of a refresh: the peers that answered, and those that did not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refreshed {
+    /// The URLs of the peers that answered.
+    pub answered: Vec<String>,
+    /// The URLs of the peers that did not answer, or that refused the request, each with the reason.
+    pub failed: Vec<(String, String)>,
+}
+
+impl MeshState {
+    /// Returns which peers answered the last request.
+    pub(super) fn refreshed(&self) -> Refreshed {
+        let mut refreshed = Refreshed::default();
+        for KnownPeer { peer, state, error, .. } in self.peers.values() {
+            let url = peer.id().to_string();
+            match state {
+                NodeState::Up | NodeState::Itself => refreshed.answered.push(url),
+                NodeState::Down | NodeState::Unknown => refreshed.failed.push((url, error.clone().unwrap_or_default())),
+            }
+        }
+        refreshed
+    }
+}
 
 /// Requests the catalog of the peer at `index` at intervals, until the peer is removed or the mesh is dropped.
 pub(super) async fn keep_fresh(mesh: Weak<Mesh>, index: usize, interval: Duration) {

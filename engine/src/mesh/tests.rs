@@ -39,7 +39,7 @@ fn domains(mesh: &Mesh) -> Vec<String> {
 
 /// Returns a domain without ports.
 fn empty(domain: &str) -> DomainCatalog {
-    DomainCatalog { domain: DomainName::new(domain), version: "1".to_owned(), products: [].into() }
+    DomainCatalog::new(domain, [])
 }
 
 /// Returns `geo` with one port less.

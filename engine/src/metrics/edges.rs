@@ -32,6 +32,7 @@ pub(crate) struct EdgeTotals {
 
 /// The totals of the edges with one name, at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EdgeMetrics {
     /// The number of rows.
     pub rows: u64,

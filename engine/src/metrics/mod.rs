@@ -37,6 +37,7 @@ pub(crate) struct Metrics {
 
 /// The counters of an engine at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct EngineMetrics {
     /// The queries of sessions: statements that read rows, and uploads.
     pub queries: WorkMetrics,
@@ -67,6 +68,7 @@ pub struct EngineMetrics {
 
 /// The counters of one kind of work at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct WorkMetrics {
     /// The pieces of work that are planned or run now.
     pub running: u64,

@@ -30,6 +30,7 @@ pub struct Span {
 
 /// The kind of work of a span.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SpanKind {
     /// A query of a session.
     Query,

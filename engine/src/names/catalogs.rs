@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::Result;
+use datafusion::execution::session_state::SessionState;
 use portolan_catalog::{DomainEntry, DomainName, PortRef, Product, ProductName, ServedBy};
 use portolan_connectors::SiteId;
 
@@ -46,6 +47,27 @@ impl MeshCatalogs {
     pub(crate) fn new(view: Arc<MeshView>, session: Option<Arc<SessionNames>>) -> Self {
         Self { view, session }
     }
+
+    /// Returns the view of the mesh.
+    pub(crate) fn view(&self) -> &Arc<MeshView> {
+        &self.view
+    }
+
+    /// Returns the names of the session, if a statement of a session sees the catalogs.
+    pub(crate) fn session(&self) -> Option<&Arc<SessionNames>> {
+        self.session.as_ref()
+    }
+}
+
+/// Lets `state` plan statements over a view of the mesh, and over the names that a session adds.
+pub(crate) fn set_names(state: &mut SessionState, view: &Arc<MeshView>, names: Option<Arc<SessionNames>>) {
+    if let Some(names) = &names {
+        let catalog = names.catalog.as_deref().unwrap_or(RESERVED_CATALOG);
+        let options = &mut state.config_mut().options_mut().catalog;
+        options.default_catalog = catalog.to_owned();
+        options.default_schema = SEARCH_SCHEMA.to_owned();
+    }
+    state.register_catalog_list(Arc::new(MeshCatalogs::new(view.clone(), names)));
 }
 
 impl CatalogProviderList for MeshCatalogs {
@@ -79,7 +101,7 @@ impl CatalogProvider for DomainCatalogProvider {
         match self.entry() {
             Some(entry) => entry.catalog.products.keys().map(|p| p.as_str().to_owned()).collect(),
             None => {
-                let own = self.session.as_ref().filter(|s| !s.tables.is_empty()).map(|_| SESSION_SCHEMA.into());
+                let own = self.session.as_ref().filter(|s| !s.is_empty()).map(|_| SESSION_SCHEMA.into());
                 [MESH_SCHEMA.into()].into_iter().chain(own).collect()
             }
         }

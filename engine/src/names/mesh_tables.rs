@@ -13,8 +13,8 @@ use arrow::util::display::array_value_to_string;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Result, ScalarValue};
 use portolan_catalog::{
-    Column, ColumnStatistics, DomainCatalog, MeshSnapshot, NodeLocation, NodeState, Port, Product, ServedBy,
-    StatisticValue,
+    Column, ColumnStatistics, DomainCatalog, MeshSnapshot, NodeLocation, NodeState, Port, Product, Reference, ServedBy,
+    StatisticValue, sql_type,
 };
 
 use super::system_view::SystemView;
@@ -108,6 +108,8 @@ fn products(mesh: &MeshSnapshot) -> NamedColumns {
 
 fn ports(mesh: &MeshSnapshot) -> NamedColumns {
     let rows: Vec<&Port> = mesh.ports().collect();
+    let keys: Vec<Vec<String>> =
+        rows.iter().map(|port| port.references.iter().map(|r| foreign_key(mesh, port, r)).collect()).collect();
     let mut columns = port_names(rows.iter().copied());
     columns.extend([
         ("version", strings(rows.iter().map(|p| p.version.as_deref()))),
@@ -115,11 +117,21 @@ fn ports(mesh: &MeshSnapshot) -> NamedColumns {
         ("contract", strings(rows.iter().map(|p| p.contract.as_deref()))),
         ("columns", Arc::new(Int64Array::from_iter(rows.iter().map(|p| Some(p.columns.len() as i64)))) as ArrayRef),
         ("primary_key", lists(rows.iter().map(|p| p.primary_key.iter().map(String::as_str)))),
+        ("foreign_keys", lists(keys.iter().map(|keys| keys.iter().map(String::as_str)))),
         ("tags", lists(rows.iter().map(|p| p.tags.iter().map(String::as_str)))),
         ("rows", counts(rows.iter().map(|p| p.statistics.rows))),
         ("bytes", counts(rows.iter().map(|p| p.statistics.bytes))),
     ]);
     columns
+}
+
+/// Describes a reference, such as `l_orderkey -> sales.orders.orders (o_orderkey)`. If no known domain publishes the
+/// referenced port, the port has the name that the contract gives it.
+fn foreign_key(mesh: &MeshSnapshot, port: &Port, reference: &Reference) -> String {
+    let known = mesh.referenced(&port.name, reference).map(|to| to.name.to_string());
+    let to = known.unwrap_or_else(|| reference.table.join("."));
+    let from = reference.columns.join(", ");
+    format!("{from} -> {to} ({})", reference.referenced_columns.join(", "))
 }
 
 fn columns(mesh: &MeshSnapshot) -> NamedColumns {
@@ -129,7 +141,7 @@ fn columns(mesh: &MeshSnapshot) -> NamedColumns {
     columns.extend([
         ("position", Arc::new(Int64Array::from_iter(rows.iter().map(|(_, i, _)| Some(*i as i64 + 1)))) as ArrayRef),
         ("column", strings(rows.iter().map(|(.., c)| Some(c.name.as_str())))),
-        ("type", strings(rows.iter().map(|(.., c)| c.data_type.as_ref().map(type_name)))),
+        ("type", strings(rows.iter().map(|(.., c)| c.data_type.as_ref().map(sql_type)))),
         ("nullable", Arc::new(BooleanArray::from_iter(rows.iter().map(|(.., c)| Some(c.nullable))))),
         ("description", strings(rows.iter().map(|(.., c)| c.description.as_deref()))),
         ("classification", strings(rows.iter().map(|(.., c)| c.classification.as_deref()))),
@@ -215,15 +227,6 @@ fn word(state: NodeState) -> &'static str {
     }
 }
 
-/// Returns the name of a type as clients see it, without the views that encode strings.
-fn type_name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Utf8View => DataType::Utf8.to_string(),
-        DataType::BinaryView => DataType::Binary.to_string(),
-        other => other.to_string(),
-    }
-}
-
 fn micros(time: SystemTime) -> Option<i64> {
     time.duration_since(SystemTime::UNIX_EPOCH).ok().and_then(|d| i64::try_from(d.as_micros()).ok())
 }
@@ -272,6 +275,18 @@ mod tests {
             assert_eq!(text.as_deref(), Some(expected), "{data_type}");
         }
         assert_eq!(shown(&StatisticValue::Text("a".into()), &column), Some("a".into()));
+    }
+
+    #[test]
+    fn a_reference_names_its_columns_and_the_port() {
+        let port = Port::new(PortRef::new("sales", "orders", "lineitem"));
+        let reference = Reference {
+            name: None,
+            columns: vec!["a".into(), "b".into()],
+            table: vec!["parts".into(), "supply".into()],
+            referenced_columns: vec!["x".into(), "y".into()],
+        };
+        assert_eq!(foreign_key(&MeshSnapshot::default(), &port, &reference), "a, b -> parts.supply (x, y)");
     }
 
     #[test]

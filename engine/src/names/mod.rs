@@ -4,11 +4,13 @@
 mod activity_tables;
 mod catalogs;
 mod mesh_tables;
+mod opened;
 mod port_table;
 mod session_names;
 mod system_view;
+mod view_table;
 
-pub(crate) use catalogs::{MeshCatalogs, port_table};
+pub(crate) use catalogs::{MeshCatalogs, port_table, set_names};
 pub(crate) use port_table::{PortSite, PortTable};
 pub(crate) use session_names::{SESSION_SCHEMA, SessionNames};
 pub(crate) use system_view::reads_only_views;

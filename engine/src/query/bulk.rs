@@ -110,8 +110,8 @@ fn fit(batch: &RecordBatch, wanted: &Schema) -> Result<RecordBatch> {
         })
     });
     let columns = columns.collect::<Result<Vec<_>>>()?;
-    let fields = wanted.fields().iter().zip(&columns);
-    let fields = fields.map(|(f, column)| Field::new(f.name(), column.data_type().clone(), true));
+    // In the plan, the parameters have numbers.
+    let fields = (1..).zip(&columns).map(|(i, column)| Field::new(format!("${i}"), column.data_type().clone(), true));
     RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns)
         .map_err(|e| Error::new(ErrorKind::InvalidQuery, "the parameters do not form a batch").with_source(e))
 }

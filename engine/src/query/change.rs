@@ -16,6 +16,7 @@ use portolan_catalog::{PortRef, ServedBy};
 use portolan_connectors::PortWriter;
 
 use super::ingest::{OF_A_BATCH, until_stopped};
+use super::parameter_names::rows_by_name;
 use super::{Prepared, QueryStream};
 use crate::execution::compact::compact;
 use crate::execution::conform::lossless;
@@ -23,12 +24,14 @@ use crate::execution::errors::timed_out;
 use crate::mesh::MeshView;
 use crate::planner::resolve::change::{Change, Content, Target};
 use crate::state::tables::{TableContent, unknown};
+use crate::state::views::unknown as unknown_view;
 use crate::{Error, ErrorKind, Principal, Result};
 
 impl Prepared {
     /// Runs a [`StatementKind::Change`](crate::StatementKind::Change) or a
     /// [`StatementKind::Setting`](crate::StatementKind::Setting) once for each row of parameters, and returns the
-    /// number of changed rows. A statement without parameters runs once, whatever `parameters` contains.
+    /// number of changed rows. A statement without parameters runs once, whatever `parameters` contains. If the
+    /// parameters have names, the columns of `parameters` have the same ones.
     ///
     /// Rows of parameters for `INSERT … VALUES (…)` take effect together. Any other statement runs once for each row.
     /// If one run fails, the runs before it have taken effect, as the error says.
@@ -36,7 +39,7 @@ impl Prepared {
     /// # Errors
     /// `InvalidQuery` if the statement returns rows, or values do not fit; any error of running the statement.
     pub async fn apply(&self, parameters: &[RecordBatch]) -> Result<u64> {
-        let (this, parameters) = (self.clone(), parameters.to_vec());
+        let (this, parameters) = (self.clone(), rows_by_name(&self.parameters(), parameters)?);
         let applied = self.on_cpu(async move { Box::pin(this.apply_here(&parameters)).await });
         self.in_time(applied, || timed_out("")).await
     }
@@ -102,6 +105,14 @@ impl Prepared {
             Change::Drop { table, if_exists } => match tables.remove(table) || *if_exists {
                 true => Ok(0),
                 false => Err(unknown(table, &tables.snapshot())),
+            },
+            Change::CreateView { name, view, how } => {
+                tables.create_view(name, view.clone(), *how)?;
+                Ok(0)
+            }
+            Change::DropView { name, if_exists } => match tables.remove_view(name) || *if_exists {
+                true => Ok(0),
+                false => Err(unknown_view(name, &tables.views())),
             },
             Change::Insert { into, rows } => self.insert(into, self.bind(rows.clone(), parameters)?).await,
             Change::Delete { table, rows } => {

@@ -40,6 +40,7 @@ pub struct IngestTarget {
 
 /// The handling of a table that exists, and of one that does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum IngestMode {
     /// The table is created. If it exists, that is an error.
     Create,
@@ -52,6 +53,16 @@ pub enum IngestMode {
 }
 
 impl IngestTarget {
+    /// Returns a table of the session.
+    pub fn of_session(table: impl Into<String>) -> Self {
+        Self { catalog: None, schema: None, table: table.into() }
+    }
+
+    /// Returns a port.
+    pub fn port(domain: impl Into<String>, product: impl Into<String>, port: impl Into<String>) -> Self {
+        Self { catalog: Some(domain.into()), schema: Some(product.into()), table: port.into() }
+    }
+
     /// True if the target is a table of the session.
     pub fn is_of_session(&self) -> bool {
         let given = |part: &Option<String>| part.clone().filter(|p| !p.is_empty());
@@ -129,14 +140,15 @@ async fn into_table(
         }
         (mode, _) => {
             let fields = columns.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true));
-            let content = TableContent::new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), &batches)?;
+            let columns = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+            let batches = batches.iter().map(|b| by_name(b, &columns, table)).collect::<Result<Vec<_>>>()?;
+            let content = TableContent::new(columns, &batches)?;
             let rows = content.rows() as u64;
             let how = if mode == IngestMode::Replace { Creation::OrReplace } else { Creation::New };
             match tables.create(table, content, how) {
-                // Another upload created the table first.
+                // Another upload created the table first, or a view has its name.
                 Err(e) if mode == IngestMode::CreateAppend && e.kind() == ErrorKind::AlreadyExists => {
-                    let known = tables.snapshot().get(table).cloned();
-                    let known = known.ok_or_else(|| unknown(table, &tables.snapshot()))?;
+                    let Some(known) = tables.snapshot().get(table).cloned() else { return Err(e) };
                     let batches = batches.iter().map(|b| by_name(b, &known.schema, table));
                     tables.append(table, &known.schema, &batches.collect::<Result<Vec<_>>>()?)
                 }
@@ -230,6 +242,7 @@ fn not_published(name: &str, mode: IngestMode, port: &PortRef, view: &MeshView) 
 /// Returns the rows with the columns of `schema`, which are found by name.
 fn by_name(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<RecordBatch> {
     let given = batch.schema();
+    distinct_names(&given)?;
     if let Some(foreign) = given.fields().iter().find(|f| schema.index_of(f.name()).is_err()) {
         let hint = nearest(foreign.name(), schema.fields().iter().map(|f| f.name().as_str()));
         let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();

@@ -9,6 +9,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 
+use super::parameter_names::{Numbered, by_name, numbered, require_numbers, with_names};
 use super::parameters::{parameters, with_values};
 use super::settings::{reset, set, show, show_schema};
 use super::{Entry, Query, QueryStream, session_state};
@@ -18,6 +19,8 @@ use crate::mesh::MeshView;
 use crate::metrics::WorkKind;
 use crate::names::SessionNames;
 use crate::planner::analyse_statement;
+#[cfg(feature = "files")]
+use crate::planner::resolve::Labels;
 use crate::planner::resolve::change::{Change, Target};
 use crate::planner::resolve::{Assignment, Resolved, resolve};
 use crate::state::{ActivityGuard, SessionHandle};
@@ -28,17 +31,37 @@ const BACKSTOP: Duration = Duration::from_secs(5);
 
 /// The kind of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StatementKind {
     /// A statement that returns rows: `SELECT`, `EXPLAIN`, `SHOW`.
     Query,
     /// A statement that changes a setting of the session and returns no rows: `SET`.
     Setting,
-    /// A statement that changes tables or stops something, and returns a number of rows: `CREATE TABLE`, `DROP TABLE`,
-    /// `INSERT`, `UPDATE`, `DELETE`, `CALL`.
+    /// A statement that changes tables or views or stops something, and returns a number of rows: `CREATE TABLE`,
+    /// `CREATE VIEW`, `DROP TABLE`, `DROP VIEW`, `INSERT`, `UPDATE`, `DELETE`, `CALL`.
     Change,
 }
 
 /// A parsed and planned statement. It can run any number of times, and is planned again if the mesh changes.
+///
+/// # Examples
+/// ```
+/// use portolan_engine::{Engine, Principal, ScalarValue};
+///
+/// # #[tokio::main]
+/// # async fn main() -> portolan_engine::Result<()> {
+/// let session = Engine::builder().build()?.session(Principal::new("ann"));
+/// let numbered = session.prepare("SELECT value FROM range(10) WHERE value < $1").await?;
+/// let rows = numbered.execute(&[ScalarValue::from(3_i64)]).await?.collect().await?;
+/// assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 3);
+///
+/// let named = session.prepare("SELECT value FROM range(10) WHERE value BETWEEN $least AND $greatest").await?;
+/// let values = [("least", ScalarValue::from(4_i64)), ("greatest", ScalarValue::from(5_i64))];
+/// let rows = named.execute_named(&values).await?.collect().await?;
+/// assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Prepared {
     pub(super) session: SessionHandle,
@@ -63,8 +86,11 @@ impl Prepared {
             let view = session.engine.mesh.view();
             let names = Arc::new(SessionNames::of(&session));
             let state = session_state(&session.engine, &view, Some(names.clone()));
-            // The future is large, and would be moved on the caller's stack.
-            let resolved = Box::pin(resolve(&sql, &state, &view.snapshot, &names)).await?;
+            let (resolved, parameter_names) = {
+                let Numbered { text, names: parameter_names } = numbered(&sql)?;
+                // The future is large, and would be moved on the caller's stack.
+                (Box::pin(resolve(&text, &state, &view.snapshot, &names)).await?, parameter_names)
+            };
             let plan = match &resolved {
                 Resolved::Query(plan, _) | Resolved::Explain { query: plan, .. } => Some(plan),
                 Resolved::Change(change) => change.rows(),
@@ -77,6 +103,7 @@ impl Prepared {
                 check_types(content.columns())?;
             }
             let parameters = plan.map_or_else(|| Ok(Arc::new(Schema::empty())), parameters)?;
+            let parameters = with_names(parameters, &parameter_names);
             // The types of a plan are unknown until its parameters have values, and the plan is analysed then.
             let resolved = match parameters.fields().is_empty() {
                 true => analysed(resolved, &state)?,
@@ -92,9 +119,28 @@ impl Prepared {
         prepared.inspect_err(|e| engine.metrics.refused(WorkKind::Query, e.kind()))
     }
 
+    /// Returns a query without a text of its own. `what` describes it.
+    #[cfg(feature = "files")]
+    pub(super) fn of_plan(session: &SessionHandle, what: String, plan: LogicalPlan) -> Result<Self> {
+        session.require_open()?;
+        let view = session.engine.mesh.view();
+        let names = Arc::new(SessionNames::of(session));
+        let state = session_state(&session.engine, &view, Some(names.clone()));
+        let resolved = analysed(Resolved::Query(plan, Labels::default()), &state)?;
+        let (schema, parameters) = (promised(&resolved), Arc::new(Schema::empty()));
+        let (session, resolved) = (session.clone(), Arc::new(resolved));
+        Ok(Self { session, sql: what, view, names, resolved, schema, parameters, deadline: None })
+    }
+
+    /// Runs the query as it was planned, also if the meaning of names has changed since.
+    #[cfg(feature = "files")]
+    pub(super) async fn start_planned(&self) -> Result<QueryStream> {
+        self.run(&[], Entry::InLine).await
+    }
+
     /// Returns the same statement, whose runs are a part of this span of a client.
     #[must_use]
-    pub fn traced(mut self, trace: Option<TraceContext>) -> Self {
+    pub(crate) fn traced(mut self, trace: Option<TraceContext>) -> Self {
         self.session.trace = trace;
         self
     }
@@ -114,7 +160,7 @@ impl Prepared {
     }
 
     /// True if the statement changes the session, so that it has no effect in a session that ends with it.
-    pub fn changes_session(&self) -> bool {
+    pub(crate) fn changes_session(&self) -> bool {
         match self.resolved.as_ref() {
             Resolved::Set(_) => true,
             Resolved::Change(change) => change.is_of_session(),
@@ -123,7 +169,7 @@ impl Prepared {
     }
 
     /// True if the statement orders its rows.
-    pub fn is_ordered(&self) -> bool {
+    pub(crate) fn is_ordered(&self) -> bool {
         let mut plan = match self.resolved.as_ref() {
             Resolved::Query(plan, _) => plan,
             _ => return true,
@@ -156,6 +202,7 @@ impl Prepared {
         if parameters.is_empty() {
             return Ok(self.schema());
         }
+        require_numbers(&self.parameters)?;
         let (this, parameters) = (self.clone(), parameters.to_vec());
         self.on_cpu(async move {
             match this.resolved.as_ref() {
@@ -168,18 +215,30 @@ impl Prepared {
         .await
     }
 
-    /// Returns the parameters in order, named `$1`, `$2`, …. The type of a parameter is `Null` if the statement does
-    /// not determine it. All parameters are nullable.
+    /// Returns the parameters: `$1`, `$2`, … in this order, or those with names (`$region`) in the order in which the
+    /// statement first has them. The type of a parameter is `Null` if the statement does not determine it. All
+    /// parameters are nullable.
     pub fn parameters(&self) -> SchemaRef {
         self.parameters.clone()
     }
 
-    /// Runs the statement with one value for each parameter.
+    /// Runs the statement with one value for each parameter, `$1` first.
+    ///
+    /// # Errors
+    /// `InvalidQuery` if the values do not fit the parameters, or the parameters have names; any error of planning and
+    /// starting.
+    pub async fn execute(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
+        require_numbers(&self.parameters)?;
+        self.enter(parameters, Entry::InLine).await
+    }
+
+    /// Runs the statement with one value for each parameter, which is found by its name: `("region", …)` for `$region`,
+    /// and `("1", …)` for `$1`.
     ///
     /// # Errors
     /// `InvalidQuery` if the values do not fit the parameters; any error of planning and starting.
-    pub async fn execute(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
-        self.enter(parameters, Entry::InLine).await
+    pub async fn execute_named(&self, parameters: &[(&str, ScalarValue)]) -> Result<QueryStream> {
+        self.enter(&by_name(&self.parameters, parameters)?, Entry::InLine).await
     }
 
     /// As [`Prepared::execute`], for rows that no client has requested yet. The query does not wait for a slot, and
@@ -187,14 +246,15 @@ impl Prepared {
     ///
     /// # Errors
     /// As [`Prepared::execute`]; `ResourceExhausted` if there is no free slot.
-    pub async fn execute_speculatively(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
+    pub(crate) async fn execute_speculatively(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
+        require_numbers(&self.parameters)?;
         self.enter(parameters, Entry::Speculative).await
     }
 
     /// Returns the statement with one deadline for all of its runs, which counts from now. Without it, each run has a
     /// deadline of its own.
     #[must_use]
-    pub fn with_one_deadline(&self) -> Self {
+    pub(crate) fn with_one_deadline(&self) -> Self {
         let timeout = self.session.query_timeout();
         Self { deadline: Some(self.deadline.unwrap_or_else(|| Instant::now() + timeout)), ..self.clone() }
     }
@@ -218,7 +278,7 @@ impl Prepared {
     }
 
     /// True if the names of the statement have the same meaning as when it was planned.
-    pub fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         Arc::ptr_eq(&self.session.engine.mesh.view(), &self.view) && self.names.same(&SessionNames::of(&self.session))
     }
 
@@ -227,7 +287,7 @@ impl Prepared {
     ///
     /// # Errors
     /// As [`Session::prepare`](crate::Session::prepare).
-    pub async fn refreshed(&self) -> Result<Self> {
+    pub(crate) async fn refreshed(&self) -> Result<Self> {
         Ok(self.current().await?.into_owned())
     }
 

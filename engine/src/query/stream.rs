@@ -6,17 +6,43 @@ use std::task::{Context, Poll};
 
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::datatypes::SchemaRef;
-use futures::{Stream, StreamExt};
+use datafusion::common::utils::memory::RecordBatchMemoryCounter;
+use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_connectors::{FragmentSummary, PulledRows, lock};
 
 use super::Ready;
 use super::plan_end::{CurrentPlan, EndedOperators};
 use crate::execution::run::Batches;
+use crate::execution::stop::Stop;
 use crate::metrics::SentEdge;
 use crate::progress::EdgeProgress;
 use crate::{Error, ErrorKind, ProgressHandle, Result};
 
-/// The rows of a running statement. Dropping the stream stops the work at the local node and at every other site.
+/// The rows of a running statement: a stream of record batches. Dropping the stream stops the work at the local node and
+/// at every other site.
+///
+/// # Examples
+/// ```
+/// use futures::TryStreamExt;
+/// use portolan_engine::{Engine, ErrorKind};
+///
+/// # #[tokio::main]
+/// # async fn main() -> portolan_engine::Result<()> {
+/// let engine = Engine::builder().build()?;
+/// let mut rows = engine.sql("SELECT value FROM generate_series(1, 100000)").await?;
+/// let mut count = 0;
+/// while let Some(batch) = rows.try_next().await? {
+///     count += batch.num_rows();
+/// }
+/// assert_eq!(count, 100_000);
+///
+/// let rows = engine.sql("SELECT sum(value) FROM generate_series(1, 1000000000)").await?;
+/// // Another task could do this.
+/// rows.cancel_handle().cancel();
+/// assert_eq!(rows.collect().await.unwrap_err().kind(), ErrorKind::Cancelled);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct QueryStream {
     schema: SchemaRef,
@@ -27,6 +53,21 @@ pub struct QueryStream {
     rows: RowSource,
     /// The edge to the node that sent the query as a fragment.
     edge: SentEdge,
+    stop: Stop,
+    /// The largest memory of the rows that [`QueryStream::collect`] returns, in bytes.
+    most_collected: usize,
+}
+
+/// A handle that cancels a running statement, also while another task reads the rows. Clones cancel the same statement.
+#[derive(Clone, Debug)]
+pub struct CancelHandle(Stop);
+
+impl CancelHandle {
+    /// Cancels the statement at the local node and at every other site. Its stream then ends with an error of the kind
+    /// `Cancelled`. A statement that has ended is not affected.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
 }
 
 #[derive(Debug)]
@@ -45,7 +86,13 @@ impl QueryStream {
         batches: Batches,
     ) -> Self {
         let (rows, edge) = (RowSource::Running(batches), SentEdge::default());
-        Self { schema, query_id, progress, plan, operators, rows, edge }
+        let (stop, most_collected) = (Stop::default(), usize::MAX);
+        Self { schema, query_id, progress, plan, operators, rows, edge, stop, most_collected }
+    }
+
+    /// Sets the signal that stops the query, and the largest memory of its rows that a caller may collect, in bytes.
+    pub(super) fn bounded(self, stop: Stop, most_collected: usize) -> Self {
+        Self { stop, most_collected, ..self }
     }
 
     /// Returns the current plan, or the final one if the query keeps it.
@@ -62,6 +109,8 @@ impl QueryStream {
             operators: EndedOperators::default(),
             rows: RowSource::Fixed(batches.into_iter()),
             edge: SentEdge::default(),
+            stop: Stop::default(),
+            most_collected: usize::MAX,
         }
     }
 
@@ -79,7 +128,7 @@ impl QueryStream {
     }
 
     /// Returns the counter of the rows that are sent to the node of this fragment.
-    pub fn edge(&self) -> SentEdge {
+    pub(crate) fn edge(&self) -> SentEdge {
         self.edge.clone()
     }
 
@@ -98,10 +147,37 @@ impl QueryStream {
         self.progress.clone()
     }
 
+    /// Returns a handle that cancels the query, also while the stream is driven.
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle(self.stop.clone())
+    }
+
+    /// Returns all rows. They may take as much memory as one query's operators, [`Limits::query_memory`]. Larger results
+    /// must be read batch by batch.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` if the rows exceed the limit; the error that the stream ends with.
+    ///
+    /// [`Limits::query_memory`]: crate::Limits::query_memory
+    pub async fn collect(mut self) -> Result<Vec<RecordBatch>> {
+        let (mut batches, mut memory, limit) = (vec![], RecordBatchMemoryCounter::new(), self.most_collected);
+        while let Some(batch) = self.try_next().await? {
+            memory.count_batch(&batch);
+            if memory.memory_usage() > limit {
+                let what = format!(
+                    "the collected rows exceed {limit} bytes (limits.query_memory): read them batch by batch, or select \
+                     fewer rows"
+                );
+                return Err(Error::new(ErrorKind::ResourceExhausted, what));
+            }
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+
     /// Returns the summary of the query, which is complete when the stream has ended. It includes the metrics of the
-    /// operators if this is a [fragment](crate::ReceivedFragment) whose sender requests them. `EXPLAIN ANALYZE` returns
-    /// those of a statement.
-    pub fn summary(&self) -> FragmentSummary {
+    /// operators if this is a fragment whose sender requests them. `EXPLAIN ANALYZE` returns those of a statement.
+    pub(crate) fn summary(&self) -> FragmentSummary {
         FragmentSummary {
             rows: self.progress.now().rows,
             operators: self.operators.get().cloned().unwrap_or_default(),

@@ -112,6 +112,14 @@ impl Activity {
         Ok(())
     }
 
+    /// Cancels every query that a session runs, and returns their number.
+    pub(crate) fn cancel_queries_of(&self, session: &str) -> usize {
+        let is_own = |query: &&Arc<RunningQuery>| query.client.session.as_deref() == Some(session);
+        let own: Vec<_> = lock(&self.queries).values().filter(is_own).cloned().collect();
+        own.iter().for_each(|query| query.stop.cancel());
+        own.len()
+    }
+
     /// Returns the number of queries that a session runs.
     pub(crate) fn queries_of(&self, session: &str) -> usize {
         lock(&self.queries).values().filter(|q| q.client.session.as_deref() == Some(session)).count()

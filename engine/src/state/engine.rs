@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use datafusion::execution::session_state::SessionState;
+use portolan_connectors::LocalFileOpener;
 
 use super::Activity;
 use crate::Limits;
@@ -30,6 +31,8 @@ pub(crate) struct EngineState {
     pub(crate) metrics: Arc<Metrics>,
     /// Functions, rules and configuration. Each query starts with a copy.
     pub(crate) base: SessionState,
+    /// The opener of the files that statements name; `None` if statements must not read any.
+    pub(crate) local_files: Option<Arc<dyn LocalFileOpener>>,
     /// The channel whose end stops the guard over the memory of the host.
     pub(crate) _memory_guard: Option<Sender<()>>,
     /// The engine's folder for spilled data, which is removed last.

@@ -1,5 +1,5 @@
 //! State that lives as long as an engine or one of its sessions: the shared state, the activity of clients, the guard
-//! over the memory of the host, and the tables of sessions.
+//! over the memory of the host, and the tables and views of sessions.
 
 mod activity;
 mod client_identity;
@@ -8,6 +8,7 @@ mod memory_guard;
 mod query;
 mod session;
 pub(crate) mod tables;
+pub(crate) mod views;
 
 pub(crate) use activity::{Activity, ActivityGuard};
 pub(crate) use client_identity::ClientIdentity;

@@ -1,5 +1,5 @@
-//! The tables that a session has created. They are in memory, have limits, and are dropped with the session. Each
-//! statement sees them as they were when it was planned, and changes a table in one step or not at all.
+//! The tables and views that a session has created. They are in memory, have limits, and are dropped with the session.
+//! Each statement sees them as they were when it was planned, and changes one of them in one step or not at all.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,6 +11,7 @@ use datafusion::common::utils::memory::RecordBatchMemoryCounter;
 use portolan_catalog::nearest::nearest;
 use portolan_connectors::lock;
 
+use super::views::View;
 use crate::execution::budget::Budget;
 use crate::execution::conform::conform;
 use crate::{Error, ErrorKind, Result};
@@ -19,7 +20,7 @@ use crate::{Error, ErrorKind, Result};
 pub(crate) const NUMBERED: &str = "#rows";
 /// The name of the column with a row's number.
 pub(crate) const ROW_NUMBER: &str = "#row";
-/// The largest number of one session's tables.
+/// The largest number of one session's tables and views.
 const MOST_TABLES: usize = 1000;
 /// The largest number of columns, and the longest name in bytes. Neither counts towards the memory of the rows.
 const MOST_COLUMNS: usize = 4_000;
@@ -28,7 +29,7 @@ const LONGEST_NAME: usize = 1_000;
 /// as many batches.
 const SMALL_BATCH: usize = 4096;
 
-/// The tables of a session.
+/// The tables and views of a session.
 #[derive(Debug)]
 pub(crate) struct SessionTables {
     tables: Mutex<Tables>,
@@ -36,10 +37,19 @@ pub(crate) struct SessionTables {
     limit: usize,
 }
 
+/// Tables and views. No table has the name of a view.
 #[derive(Debug, Default)]
 struct Tables {
     by_name: Arc<BTreeMap<String, Arc<TableContent>>>,
+    views: Arc<BTreeMap<String, Arc<View>>>,
     bytes: usize,
+}
+
+impl Tables {
+    /// True if another table or view fits.
+    fn has_room(&self) -> bool {
+        self.by_name.len() + self.views.len() < MOST_TABLES
+    }
 }
 
 /// The content of a table. It is immutable, and a change creates a new one.
@@ -100,26 +110,26 @@ impl SessionTables {
         self.lock().by_name.clone()
     }
 
-    /// Creates a table. `false` if the table already exists and `how` is [`Creation::IfNotExists`].
+    /// Returns the current views. Two snapshots are the same pointer if no view changed between them.
+    pub(crate) fn views(&self) -> Arc<BTreeMap<String, Arc<View>>> {
+        self.lock().views.clone()
+    }
+
+    /// Creates a table. `false` if the name is in use and `how` is [`Creation::IfNotExists`].
     ///
     /// # Errors
     /// `AlreadyExists`; `ResourceExhausted` if a limit is exceeded.
     pub(crate) fn create(&self, name: &str, content: TableContent, how: Creation) -> Result<bool> {
-        if name.ends_with(NUMBERED) || content.schema.index_of(ROW_NUMBER).is_ok() {
-            return Err(Error::new(
-                ErrorKind::InvalidQuery,
-                format!(
-                    "`{name}`: a table's name must not end in `{NUMBERED}`, and no column may be named `{ROW_NUMBER}`"
-                ),
-            ));
-        }
-        if name.len() > LONGEST_NAME || content.schema.fields().len() > MOST_COLUMNS {
-            return Err(Error::new(
-                ErrorKind::InvalidQuery,
-                format!("a table may have at most {MOST_COLUMNS} columns, and a name of {LONGEST_NAME} bytes"),
-            ));
-        }
+        check_names(name, &content.schema)?;
         let mut tables = self.lock();
+        match (tables.views.contains_key(name), how) {
+            (true, Creation::IfNotExists) => return Ok(false),
+            (true, _) => {
+                let what = format!("the session already has a view `{name}`: drop it, or choose another name");
+                return Err(Error::new(ErrorKind::AlreadyExists, what));
+            }
+            (false, _) => {}
+        }
         match (tables.by_name.contains_key(name), how) {
             (true, Creation::IfNotExists) => return Ok(false),
             (true, Creation::New) => {
@@ -127,14 +137,47 @@ impl SessionTables {
             }
             (true, Creation::OrReplace) | (false, _) => {}
         }
-        if tables.by_name.len() >= MOST_TABLES {
-            return Err(Error::new(
-                ErrorKind::ResourceExhausted,
-                format!("a session has at most {MOST_TABLES} tables: drop some"),
-            ));
+        if !tables.has_room() {
+            return Err(too_many());
         }
         self.put(&mut tables, name, content)?;
         Ok(true)
+    }
+
+    /// Creates a view. `false` if the name is in use and `how` is [`Creation::IfNotExists`].
+    ///
+    /// # Errors
+    /// `AlreadyExists`; `ResourceExhausted` if a limit is exceeded.
+    pub(crate) fn create_view(&self, name: &str, view: View, how: Creation) -> Result<bool> {
+        check_names(name, &view.columns)?;
+        let mut tables = self.lock();
+        let used = tables.by_name.contains_key(name).then_some("table");
+        let used = used.or_else(|| tables.views.contains_key(name).then_some("view"));
+        match (used, how) {
+            (None, _) | (Some("view"), Creation::OrReplace) => {}
+            (Some(_), Creation::IfNotExists) => return Ok(false),
+            (Some(kind), _) => {
+                let what = format!("the session already has a {kind} `{name}`");
+                return Err(Error::new(ErrorKind::AlreadyExists, what));
+            }
+        }
+        if !tables.has_room() {
+            return Err(too_many());
+        }
+        let old = tables.views.get(name).map_or(0, |old| old.bytes());
+        self.resize(&mut tables, name, old, view.bytes())?;
+        Arc::make_mut(&mut tables.views).insert(name.to_owned(), Arc::new(view));
+        Ok(true)
+    }
+
+    /// Removes a view. `false` if there is none.
+    pub(crate) fn remove_view(&self, name: &str) -> bool {
+        let mut tables = self.lock();
+        let Some(bytes) = tables.views.get(name).map(|view| view.bytes()) else { return false };
+        Arc::make_mut(&mut tables.views).remove(name);
+        tables.bytes -= bytes;
+        self.shared.give(bytes);
+        true
     }
 
     /// Removes a table. `false` if there is none.
@@ -148,7 +191,7 @@ impl SessionTables {
         true
     }
 
-    /// Removes every table.
+    /// Removes every table and view.
     pub(crate) fn clear(&self) {
         let mut tables = self.lock();
         self.shared.give(tables.bytes);
@@ -186,7 +229,17 @@ impl SessionTables {
     }
 
     fn put(&self, tables: &mut Tables, name: &str, content: TableContent) -> Result<()> {
-        let (new, old) = (content.bytes(), tables.by_name.get(name).map_or(0, |old| old.bytes()));
+        let old = tables.by_name.get(name).map_or(0, |old| old.bytes());
+        self.resize(tables, name, old, content.bytes())?;
+        Arc::make_mut(&mut tables.by_name).insert(name.to_owned(), Arc::new(content));
+        Ok(())
+    }
+
+    /// Counts `new` bytes in the place of `old` ones for the table or view called `name`.
+    ///
+    /// # Errors
+    /// `ResourceExhausted`.
+    fn resize(&self, tables: &mut Tables, name: &str, old: usize, new: usize) -> Result<()> {
         let sum = tables.bytes - old + new;
         if sum > self.limit {
             return Err(Error::new(
@@ -205,7 +258,6 @@ impl SessionTables {
         } else {
             self.shared.give(old - new);
         }
-        Arc::make_mut(&mut tables.by_name).insert(name.to_owned(), Arc::new(content));
         tables.bytes = sum;
         Ok(())
     }
@@ -219,6 +271,25 @@ impl Drop for SessionTables {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+/// Checks the name of a table or a view, and the names of its columns.
+fn check_names(name: &str, schema: &SchemaRef) -> Result<()> {
+    let invalid = |what: String| Err(Error::new(ErrorKind::InvalidQuery, what));
+    if name.ends_with(NUMBERED) || schema.index_of(ROW_NUMBER).is_ok() {
+        return invalid(format!(
+            "`{name}`: a table's name must not end in `{NUMBERED}`, and no column may be named `{ROW_NUMBER}`"
+        ));
+    }
+    if name.len() > LONGEST_NAME || schema.fields().len() > MOST_COLUMNS {
+        return invalid(format!("a table may have at most {MOST_COLUMNS} columns, and a name of {LONGEST_NAME} bytes"));
+    }
+    Ok(())
+}
+
+fn too_many() -> Error {
+    let what = format!("a session has at most {MOST_TABLES} tables and views: drop some");
+    Error::new(ErrorKind::ResourceExhausted, what)
 }
 
 fn changed_meanwhile(name: &str) -> Error {
@@ -247,6 +318,8 @@ pub(crate) fn unknown(name: &str, tables: &BTreeMap<String, Arc<TableContent>>) 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeSet;
 
     use arrow::array::{Array, ArrayRef, Int64Array, StringViewArray};
     use arrow::datatypes::{DataType, Field, Schema};
@@ -307,6 +380,35 @@ mod tests {
         let field = |n| Field::new(format!("c{n}"), DataType::Int8, true);
         let wide = Arc::new(Schema::new((0..=MOST_COLUMNS).map(field).collect::<Vec<_>>()));
         assert!(tables.create("wide", TableContent::new(wide, &[]).unwrap(), Creation::New).is_err());
+    }
+
+    fn view(text: &str) -> View {
+        let schema = content([]).schema;
+        View { text: text.to_owned(), catalog: None, schema: None, reads: BTreeSet::new(), columns: schema }
+    }
+
+    #[test]
+    fn tables_and_views_share_names_and_memory() {
+        let shared = Budget::new(1 << 20, "tables");
+        let tables = SessionTables::new(shared.clone(), 10_000);
+        tables.create("t", content([1]), Creation::New).unwrap();
+        assert!(tables.create_view("v", view("first"), Creation::New).unwrap());
+        for how in [Creation::New, Creation::OrReplace] {
+            assert_eq!(tables.create("v", content([1]), how).unwrap_err().kind(), ErrorKind::AlreadyExists);
+            assert_eq!(tables.create_view("t", view(""), how).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        }
+        assert!(!tables.create("v", content([1]), Creation::IfNotExists).unwrap());
+        assert!(!tables.create_view("t", view(""), Creation::IfNotExists).unwrap());
+        assert!(!tables.create_view("v", view("second"), Creation::IfNotExists).unwrap());
+        assert_eq!(tables.views()["v"].text, "first");
+        assert_eq!(tables.create_view("v", view(""), Creation::New).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert!(tables.create_view("v", view("second"), Creation::OrReplace).unwrap());
+        assert_eq!(tables.views()["v"].text, "second");
+        let error = tables.create_view("long", view(&"x".repeat(10_000)), Creation::New).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+        assert!(tables.remove_view("v") && !tables.remove_view("v") && !tables.remove_view("t"));
+        assert!(tables.remove("t") && tables.views().is_empty());
+        assert_eq!(shared.usage().held, 0);
     }
 
     #[test]

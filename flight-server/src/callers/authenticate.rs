@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use portolan_engine::server::brief_session;
 use portolan_engine::{Engine, Result, Session};
 
 use super::auth::{Authenticator, CallOrigin, is_jwt};
@@ -60,7 +61,7 @@ impl Callers {
                     Caller::kept(identity, session, key)
                 }
                 None => {
-                    let session = self.engine.brief_session(identity.principal.clone());
+                    let session = brief_session(&self.engine, identity.principal.clone());
                     Caller::fresh(identity, session, self.sessions.clone())
                 }
             },

@@ -10,7 +10,8 @@ use portolan_connectors::node::protocol::FragmentTicket;
 use portolan_connectors::node::token::{
     Claims, IDENTITY_TYPE, IdentityClaims, LOGIN_TYPE, MAX_LIFE, UncheckedToken, fragment_digest, is_node_name, now,
 };
-use portolan_engine::{CatalogReader, Error, ErrorKind, Principal, Result};
+use portolan_engine::server::CatalogReader;
+use portolan_engine::{Error, ErrorKind, Principal, Result};
 use serde::de::DeserializeOwned;
 
 use self::used_tokens::UsedTokens;

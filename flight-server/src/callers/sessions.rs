@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use portolan_connectors::lock;
-use portolan_engine::{Engine, Error, ErrorKind, Result, Session};
+use portolan_engine::{Engine, Error, ErrorKind, Result, Session, server};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -85,7 +85,7 @@ impl Sessions {
             return Ok(());
         }
         self.make_room(&mut kept, identity)?;
-        session.keep();
+        server::keep(session);
         kept.insert(key, OpenSession { identity: identity.clone(), session: session.clone(), used: Instant::now() });
         Ok(())
     }
@@ -179,7 +179,9 @@ impl Sessions {
         if of_same(kept) >= self.most_per_principal {
             let oldest = kept
                 .iter()
-                .filter(|(_, k)| k.identity.principal.shares_account(&identity.principal) && !k.session.is_in_use())
+                .filter(|(_, k)| {
+                    k.identity.principal.shares_account(&identity.principal) && !server::is_in_use(&k.session)
+                })
                 .min_by_key(|(_, k)| k.used)
                 .map(|(key, _)| key.clone());
             match oldest.and_then(|oldest| kept.remove(&oldest)) {

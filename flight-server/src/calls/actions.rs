@@ -7,8 +7,7 @@ use arrow_flight::{Action, ActionType, CancelStatus, FlightInfo};
 use bytes::Bytes;
 use portolan_connectors::node::protocol::{ACTION_CATALOG, ACTION_HELLO, ACTION_PROGRESS, NodeHello, ProgressRequest};
 use portolan_connectors::node::signed_catalog::{CatalogContent, CatalogRequest, MAX_NONCE_BYTES, SignedCatalog};
-use portolan_engine::settings::SETTINGS;
-use portolan_engine::{Error, ErrorKind, Progress, Result};
+use portolan_engine::{Error, ErrorKind, Progress, Result, SETTINGS, server};
 use prost::Message;
 use serde::Serialize;
 
@@ -63,9 +62,13 @@ impl Service {
         }
         let (delegations, known) = (&self.callers.delegations, request.known.as_deref());
         let content = CatalogContent {
-            instance: self.engine.instance().to_owned(),
+            instance: server::instance(&self.engine),
             audiences: delegations.audiences().to_vec(),
-            answer: self.engine.catalog(known, delegations.reader(&caller.identity, request.proof.as_deref())),
+            answer: server::catalog(
+                &self.engine,
+                known,
+                delegations.reader(&caller.identity, request.proof.as_deref()),
+            ),
         };
         SignedCatalog::sign(&self.key, &request.nonce, &content)
     }

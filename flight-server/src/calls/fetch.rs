@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use arrow_flight::sql::Command;
 use futures::StreamExt;
+use portolan_connectors::ReceivedFragment;
 use portolan_connectors::node::protocol::{FragmentTicket, NodeHello, is_query_id};
-use portolan_engine::{EstimatedFragment, ReceivedFragment, Result, TraceContext};
+use portolan_engine::server::{EstimatedFragment, estimate_fragment, is_current, run_fragment};
+use portolan_engine::{Result, TraceContext};
 use tokio_util::sync::CancellationToken;
 
 use super::service::Service;
@@ -51,7 +53,7 @@ impl Service {
                 };
                 let rows = async {
                     // The client must see rows that were inserted after the announcement.
-                    if !prepared.is_current() {
+                    if !is_current(prepared) {
                         speculative_run.cancel();
                     }
                     let started = speculative_run.rows().await;
@@ -81,13 +83,13 @@ impl Service {
     }
 
     async fn fragment(&self, caller: &Caller, ticket: FragmentTicket) -> Result<Messages> {
-        let rows = self.engine.fragment(self.sent(caller, ticket, Purpose::Run)?).await?;
+        let rows = run_fragment(&self.engine, self.sent(caller, ticket, Purpose::Run)?).await?;
         Ok(until_cancelled(fragment_messages(rows), CancellationToken::new(), self.stopping.clone()))
     }
 
     /// Plans a fragment without running it.
     pub(crate) async fn estimate(&self, caller: &Caller, ticket: FragmentTicket) -> Result<EstimatedFragment> {
-        self.engine.estimate_fragment(self.sent(caller, ticket, Purpose::Estimate)?).await
+        estimate_fragment(&self.engine, self.sent(caller, ticket, Purpose::Estimate)?).await
     }
 
     /// Returns the fragment in a ticket, if the caller may send it.

@@ -8,7 +8,8 @@ use arrow_flight::sql::{Command, ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, PollInfo, Ticket};
 use bytes::Bytes;
 use portolan_connectors::node::protocol::FragmentTicket;
-use portolan_engine::{EstimatedFragment, Prepared, Progress, Result};
+use portolan_engine::server::{EstimatedFragment, is_ordered, refreshed};
+use portolan_engine::{Prepared, Progress, Result};
 use prost::Message;
 use prost_types::Timestamp;
 
@@ -38,7 +39,7 @@ impl Service {
             other => other.sql()?,
         };
         let endpoints = caller.session.settings().endpoints;
-        let delivery = |prepared: &Prepared| match endpoints > 1 && !prepared.is_ordered() {
+        let delivery = |prepared: &Prepared| match endpoints > 1 && !is_ordered(prepared) {
             true => Delivery::Keep,
             false => Delivery::Stream,
         };
@@ -187,7 +188,7 @@ impl Service {
             }
             Command::CommandPreparedStatementQuery(query) => {
                 let bound = bound(caller, &self.statements, &query.prepared_statement_handle)?;
-                bound_schema(&bound.prepared.refreshed().await?, &bound.parameters, bound.strings).await?
+                bound_schema(&refreshed(&bound.prepared).await?, &bound.parameters, bound.strings).await?
             }
             _ => {
                 self.metadata.table(&caller.session, command).await?.ok_or_else(|| unknown(command.type_url()))?.schema

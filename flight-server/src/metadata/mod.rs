@@ -74,10 +74,11 @@ impl Metadata {
     }
 }
 
-/// Returns the tables that a session has created.
+/// Returns the tables and views that a session has created.
 fn own_tables(session: &Session) -> Vec<OwnTable> {
-    let own = |(name, columns)| OwnTable { schema: SESSION_SCHEMA.to_owned(), name, columns };
-    session.tables().into_iter().map(own).collect()
+    let own = |kind| move |(name, columns)| OwnTable { schema: SESSION_SCHEMA.to_owned(), name, kind, columns };
+    let tables = session.tables().into_iter().map(own(LOCAL_TEMPORARY));
+    tables.chain(session.views().into_iter().map(own(VIEW))).collect()
 }
 
 fn catalogs(query: CommandGetCatalogs, mesh: &MeshSnapshot) -> Result<RecordBatch> {

@@ -13,7 +13,8 @@ use arrow_flight::sql::{
     SqlSupportedResultSetConcurrency, SqlSupportedResultSetType, SqlSupportedSubqueries, SqlSupportedTransaction,
     SqlSupportedUnions, SqlSupportsConvert, SqlTransactionIsolationLevel, SupportedSqlGrammar,
 };
-use portolan_catalog::names::MAX_NAME_LENGTH;
+use portolan_catalog::MAX_NAME_LENGTH;
+use portolan_engine::server::functions as scalar_functions;
 use portolan_engine::{Engine, Error, ErrorKind, Result};
 
 use crate::failure::{arrow, encoding};
@@ -35,7 +36,7 @@ pub(crate) fn sql_info(facts: &Facts<'_>) -> Result<SqlInfoData> {
     let mut info = SqlInfoDataBuilder::new();
     server(&mut info, facts);
     syntax(&mut info);
-    functions(&mut info, facts.engine.functions());
+    functions(&mut info, scalar_functions(facts.engine));
     capabilities(&mut info);
     conversions(&mut info);
     limits(&mut info, facts.limits);

@@ -1,5 +1,5 @@
-//! `GetTables`: the ports of all domains, the node's own tables and the session's tables. They are filtered before any
-//! row is built.
+//! `GetTables`: the ports of all domains, the node's own tables, and the session's tables and views. They are filtered
+//! before any row is built.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use portolan_engine::Result;
 
 use super::cache::{ListedPort, SchemaCache};
 use super::listing::Listing;
-use super::names::{LOCAL_TEMPORARY, SYSTEM_CATALOG, TABLE, VIEW};
+use super::names::{SYSTEM_CATALOG, TABLE, VIEW};
 use super::pattern::{Pattern, named};
 use super::system_views::ListedView;
 use crate::failure::arrow;
@@ -24,15 +24,17 @@ const BATCH_ROWS: usize = 8192;
 /// The size at which a batch ends, in bytes. A single larger row still goes into one message.
 const BATCH_BYTES: usize = TARGET_MESSAGE_BYTES / 2;
 
-/// A table that a session has created.
+/// A table or a view that a session has created.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnTable {
     pub(crate) schema: String,
     pub(crate) name: String,
+    /// The type of a session's tables, or of views.
+    pub(crate) kind: &'static str,
     pub(crate) columns: SchemaRef,
 }
 
-/// The tables that a query may list: ports of the mesh, tables of the node, and tables of the session.
+/// The tables that a query may list: ports of the mesh, tables of the node, and tables and views of the session.
 pub(super) struct TableSources<'a> {
     pub(super) mesh: &'a MeshSnapshot,
     pub(super) system: &'a [ListedView],
@@ -83,15 +85,8 @@ fn filtered(query: &CommandGetTables, sources: TableSources<'_>, cache: &SchemaC
                 columns: view.columns.clone(),
             }));
         }
-        if has_type(LOCAL_TEMPORARY) {
-            let own = sources.own.into_iter().filter(|table| wanted(&table.schema, &table.name));
-            rows.extend(own.map(|OwnTable { schema, name, columns }| Row::Other {
-                schema,
-                name,
-                kind: LOCAL_TEMPORARY,
-                columns,
-            }));
-        }
+        let own = sources.own.into_iter().filter(|table| has_type(table.kind) && wanted(&table.schema, &table.name));
+        rows.extend(own.map(|OwnTable { schema, name, kind, columns }| Row::Other { schema, name, kind, columns }));
         // The ports are already sorted, which makes this fast.
         rows.sort_by(|a, b| a.place().cmp(&b.place()));
     }

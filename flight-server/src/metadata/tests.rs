@@ -18,16 +18,16 @@ use portolan_catalog::{
 use super::*;
 
 fn column(name: &str) -> Column {
-    let description = Some(format!("what {name} means"));
-    Column { data_type: Some(DataType::Utf8View), nullable: false, description, ..Column::new(name) }
+    let mut column = Column::new(name).with_type(DataType::Utf8View);
+    column.nullable = false;
+    column.description = Some(format!("what {name} means"));
+    column
 }
 
 fn port(name: PortRef) -> Port {
-    Port {
-        columns: vec![column("a"), column("b")],
-        primary_key: vec!["b".to_owned(), "a".to_owned()],
-        ..Port::new(name)
-    }
+    let mut port = Port::new(name).with_columns([column("a"), column("b")]);
+    port.primary_key = vec!["b".to_owned(), "a".to_owned()];
+    port
 }
 
 fn mesh_of(ports: impl IntoIterator<Item = Port>) -> MeshSnapshot {
@@ -35,11 +35,7 @@ fn mesh_of(ports: impl IntoIterator<Item = Port>) -> MeshSnapshot {
     for port in ports {
         let name = &port.name;
         let entry = mesh.domains.entry(name.domain.clone()).or_insert_with(|| DomainEntry {
-            catalog: Arc::new(DomainCatalog {
-                domain: name.domain.clone(),
-                version: "1".to_owned(),
-                products: Default::default(),
-            }),
+            catalog: Arc::new(DomainCatalog::new(name.domain.as_str(), [])),
             served_by: ServedBy::Here,
         });
         let catalog = Arc::make_mut(&mut entry.catalog);
@@ -61,7 +57,13 @@ fn views() -> Vec<ListedView> {
 
 fn own() -> Vec<OwnTable> {
     let columns = Arc::new(Schema::new(vec![Field::new("x", DataType::Int32, true)]));
-    vec![OwnTable { schema: "session".to_owned(), name: "list".to_owned(), columns }]
+    let own = |name: &str, kind| OwnTable {
+        schema: "session".to_owned(),
+        name: name.to_owned(),
+        kind,
+        columns: columns.clone(),
+    };
+    vec![own("list", LOCAL_TEMPORARY), own("short_list", VIEW)]
 }
 
 /// Returns the first columns of the rows as strings, such as `sales.orders.line_items`.
@@ -119,6 +121,7 @@ fn tables_come_in_order() {
             "geo.places.nation.TABLE",
             "portolan.mesh.ports.VIEW",
             "portolan.session.list.LOCAL TEMPORARY",
+            "portolan.session.short_list.VIEW",
             "sales.orders.lineXitems.TABLE",
             "sales.orders.line_items.TABLE",
         ]
@@ -148,7 +151,12 @@ fn patterns_match_and_can_be_escaped() {
     let schema = CommandGetTables { db_schema_filter_pattern: Some("%es%".to_owned()), ..Default::default() };
     assert_eq!(
         found(schema),
-        ["geo.places.nation.TABLE", "portolan.mesh.ports.VIEW", "portolan.session.list.LOCAL TEMPORARY"]
+        [
+            "geo.places.nation.TABLE",
+            "portolan.mesh.ports.VIEW",
+            "portolan.session.list.LOCAL TEMPORARY",
+            "portolan.session.short_list.VIEW",
+        ]
     );
 }
 
@@ -158,10 +166,10 @@ fn types_filter() {
         let table_types = names.iter().map(|&n| n.to_owned()).collect();
         found(CommandGetTables { table_types, ..Default::default() })
     };
-    assert_eq!(typed(&["VIEW"]), ["portolan.mesh.ports.VIEW"]);
+    assert_eq!(typed(&["VIEW"]), ["portolan.mesh.ports.VIEW", "portolan.session.short_list.VIEW"]);
     assert_eq!(typed(&["LOCAL TEMPORARY"]), ["portolan.session.list.LOCAL TEMPORARY"]);
     assert_eq!(typed(&["TABLE"]).len(), 3);
-    assert_eq!(typed(&["TABLE", "VIEW", "SYNONYM"]).len(), 4);
+    assert_eq!(typed(&["TABLE", "VIEW", "SYNONYM"]).len(), 5);
     assert!(typed(&["SYNONYM"]).is_empty());
     assert_eq!(names(&table_types(CommandGetTableTypes {}).unwrap(), 1), ["LOCAL TEMPORARY", "TABLE", "VIEW"]);
 }

@@ -14,7 +14,7 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_connectors::node::checksum::StreamChecksum;
 use portolan_connectors::node::protocol::TARGET_MESSAGE_BYTES;
 use portolan_connectors::{FragmentSummary, lock};
-use portolan_engine::{Compression, Error, ErrorKind, QueryStream, Result};
+use portolan_engine::{Compression, Error, ErrorKind, QueryStream, Result, server};
 use tokio_util::sync::CancellationToken;
 
 use super::ipc_messages::Encoder;
@@ -29,9 +29,9 @@ pub(crate) fn statement_messages(
     compression: Compression,
 ) -> Result<Messages> {
     let codec = match compression {
-        Compression::None => None,
         Compression::Lz4 => Some(CompressionType::LZ4_FRAME),
         Compression::Zstd => Some(CompressionType::ZSTD),
+        _ => None,
     };
     let options = IpcWriteOptions::default().try_with_compression(codec).map_err(arrow)?;
     Ok(messages(rows, schema, options))
@@ -53,7 +53,7 @@ pub(crate) fn no_rows(schema: SchemaRef) -> Messages {
 /// Encodes the rows of a fragment unchanged, appends the summary, and adds the checksums with which the receiver finds
 /// damage.
 pub(crate) fn fragment_messages(rows: QueryStream) -> Messages {
-    let (schema, edge) = (rows.schema(), rows.edge());
+    let (schema, edge) = (rows.schema(), server::edge(&rows));
     let summary = Arc::new(Mutex::new(None));
     let of_rows = edge.clone();
     let rows = counted(rows, summary.clone()).inspect_ok(move |batch| of_rows.add(batch.num_rows() as u64, 0));
@@ -141,7 +141,7 @@ fn counted(
             Some(Err(e)) => Some((Err(e), (rows, counted, summary))),
             None => {
                 let producing_ms = u64::try_from(counted.producing.as_millis()).ok();
-                let told = FragmentSummary { rows: counted.rows, producing_ms, ..rows.summary() };
+                let told = FragmentSummary { rows: counted.rows, producing_ms, ..server::summary(&rows) };
                 *lock(&summary) = Some(told);
                 None
             }

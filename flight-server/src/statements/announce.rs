@@ -8,7 +8,8 @@ use arrow::record_batch::RecordBatch;
 use arrow_flight::sql::CommandStatementQuery;
 use bytes::Bytes;
 use futures::{TryStreamExt, stream};
-use portolan_engine::{Prepared, Result, Session, StatementKind, rows_of};
+use portolan_engine::server::{changes_session, refreshed, rows_of};
+use portolan_engine::{Prepared, Result, Session, StatementKind};
 
 use super::execution::{Execution, Parameters, Runs, When};
 use super::held::{Kind, Statement, Statements};
@@ -60,7 +61,7 @@ pub(crate) async fn announce_prepared(
     delivery: Delivery,
 ) -> Result<Announced> {
     let Bound { prepared, parameters, strings } = bound;
-    let prepared = prepared.refreshed().await?;
+    let prepared = refreshed(&prepared).await?;
     match prepared.kind() {
         StatementKind::Query => {
             let schema = bound_schema(&prepared, &parameters, strings).await?;
@@ -88,7 +89,7 @@ pub(crate) async fn announce_prepared(
             }
             Ok(Announced { handle, schema, changed: None, kept })
         }
-        StatementKind::Setting | StatementKind::Change => {
+        _ => {
             // The handle is reserved first, because a change that has run must not be reported as failed.
             let schema = SchemaRef::new(Schema::empty());
             let owner = &caller.identity.principal;
@@ -127,7 +128,7 @@ fn keep(session: Session, execution: Execution) -> KeptResult {
 
 /// Runs a statement that changes something, and returns the number of changed rows.
 pub(crate) async fn apply(caller: &Caller, prepared: &Prepared, parameters: &[RecordBatch]) -> Result<u64> {
-    if prepared.changes_session() {
+    if changes_session(prepared) {
         caller.require_kept_session()?;
     }
     prepared.apply(parameters).await

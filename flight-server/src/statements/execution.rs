@@ -8,7 +8,8 @@ use datafusion::scalar::ScalarValue;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use portolan_connectors::lock;
-use portolan_engine::{Error, ErrorKind, Prepared, ProgressHandle, QueryStream, Result, rows_of};
+use portolan_engine::server::{execute_speculatively, rows_of, with_one_deadline};
+use portolan_engine::{Error, ErrorKind, Prepared, ProgressHandle, QueryStream, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::rows::{same_columns, to_wire};
@@ -62,7 +63,7 @@ impl Runs {
 impl Execution {
     /// Starts the query with each set of parameters, one after another, within one deadline.
     pub(crate) async fn start(mut self, when: When) -> Result<Rows> {
-        self.prepared = self.prepared.with_one_deadline();
+        self.prepared = with_one_deadline(&self.prepared);
         let unbound = self.parameters.is_empty().then(|| Ok(Vec::new()));
         let mut sets = unbound.into_iter().chain(sets(self.parameters.clone()));
         let Some(first) = sets.next().transpose()? else { return Ok(stream::empty().boxed()) };
@@ -81,7 +82,7 @@ impl Execution {
     async fn run(&self, parameters: &[ScalarValue], when: When) -> Result<QueryStream> {
         let rows = match when {
             When::Asked => self.prepared.execute(parameters).await?,
-            When::Speculative => self.prepared.execute_speculatively(parameters).await?,
+            When::Speculative => execute_speculatively(&self.prepared, parameters).await?,
         };
         if !same_columns(&rows.schema(), &self.schema) {
             return Err(Error::new(

@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 
-use portolan_engine::{MOST_STATEMENT_BYTES, Result};
+use portolan_engine::Result;
+use portolan_engine::server::MOST_STATEMENT_BYTES;
 use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::{Token, Tokenizer};
 

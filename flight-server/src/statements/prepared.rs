@@ -5,6 +5,7 @@ use arrow::record_batch::RecordBatch;
 use arrow_flight::sql::{ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult};
 use bytes::Bytes;
 use portolan_connectors::lock;
+use portolan_engine::server::{changes_session, traced};
 use portolan_engine::{Prepared, Result, StatementKind};
 
 use super::execution::Parameters;
@@ -36,8 +37,8 @@ pub(crate) async fn create(
             (schema, ipc)
         }
         // Clients treat a statement without columns as an update.
-        StatementKind::Setting | StatementKind::Change => {
-            if prepared.changes_session() {
+        _ => {
+            if changes_session(&prepared) {
                 caller.require_kept_session()?;
             }
             (SchemaRef::new(Schema::empty()), Bytes::new())
@@ -66,7 +67,7 @@ pub(crate) fn bound(caller: &Caller, statements: &Statements, handle: &[u8]) -> 
         Kind::Prepared(prepared, parameters) => {
             let parameters = lock(parameters).clone();
             // The run is a part of this call's trace, and not of the trace in which the statement was prepared.
-            let prepared = prepared.clone().traced(caller.session.trace().cloned());
+            let prepared = traced(prepared.clone(), caller.session.trace().cloned());
             Ok(Bound { prepared, parameters, strings: statement.strings })
         }
         Kind::Query(..) | Kind::Kept(_) | Kind::Applied => {
@@ -130,7 +131,7 @@ mod tests {
 
     use arrow::array::{ArrayRef, Int64Array};
     use arrow::datatypes::Field;
-    use portolan_engine::rows_of;
+    use portolan_engine::server::rows_of;
 
     use super::*;
 

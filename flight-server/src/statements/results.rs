@@ -16,7 +16,8 @@ use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_connectors::lock;
-use portolan_engine::{Error, ErrorKind, Result, Session, disk_error};
+use portolan_engine::server::{disk_error, result_file};
+use portolan_engine::{Error, ErrorKind, Result, Session};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -198,7 +199,7 @@ async fn keep(
         if count == 0 {
             continue;
         }
-        let (file, schema) = (session.result_file()?, schema.clone());
+        let (file, schema) = (result_file(session)?, schema.clone());
         let piece = tokio::task::spawn_blocking(move || write(file, &schema, &batches))
             .await
             .map_err(|e| broken("writing it ended abnormally").with_source(e))??;
@@ -318,7 +319,9 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_failed_result_leaves_no_files() {
         // A principal may keep half of this: three pieces, and not four.
-        let session = session(Limits { spill_bytes: 30 << 20, ..Limits::default() });
+        let mut limits = Limits::default();
+        limits.spill_bytes = 30 << 20;
+        let session = session(limits);
         let many = || stream::iter((0..8).map(|i| Ok::<_, Error>(batch(i * 600_000, 600_000))));
         for stopped in [false, true] {
             let (rows, stop, schema) = (many(), CancellationToken::new(), batch(0, 1).schema());

@@ -111,16 +111,14 @@ async fn a_statement_keeps_its_announced_schema() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_hangs_does_not_delay_browsing() {
-    let port = Port {
-        columns: sales().catalog.ports().next().unwrap().columns.clone(),
-        references: vec![Reference {
-            name: Some("to_orders".to_owned()),
-            columns: vec!["id".to_owned()],
-            table: vec!["orders".to_owned()],
-            referenced_columns: vec!["id".to_owned()],
-        }],
-        ..Port::new(PortRef::new("far", "away", "items"))
-    };
+    let columns = sales().catalog.ports().next().unwrap().columns.clone();
+    let mut port = Port::new(PortRef::new("far", "away", "items")).with_columns(columns);
+    port.references = vec![Reference {
+        name: Some("to_orders".to_owned()),
+        columns: vec!["id".to_owned()],
+        table: vec!["orders".to_owned()],
+        referenced_columns: vec!["id".to_owned()],
+    }];
     let peer = FakePeer::new("grpc://far:1", vec![catalog("far", [port])]);
     peer.hang_after(1);
     let builder = Engine::builder().local_domain(sales()).peer(peer.clone());

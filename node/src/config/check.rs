@@ -68,6 +68,7 @@ impl NodeConfig {
         self.check_domains(check);
         self.check_delegation(check);
         self.check_sources(check);
+        self.check_local_files(check);
         if let Some(tls) = &self.tls {
             check.file("/tls/cert", Some(&tls.cert));
             check.file("/tls/key", Some(&tls.key));

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use portolan_catalog::DomainName;
-use portolan_catalog::load::check_domain_name;
 use portolan_catalog::yaml::pointer_token;
+use portolan_catalog::{DomainName, check_domain_name};
 use portolan_connectors::OwnerKey;
 use serde::Deserialize;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use portolan_connectors::files::SourceOptions;
 
-use super::NodeConfig;
+use super::{LocalFilesConfig, NodeConfig};
 
 /// The file with the node's key.
 const KEY_FILE: &str = "node-key.pem";
@@ -48,6 +48,9 @@ impl NodeConfig {
             self.products = Some(base.join(self.products.as_deref().unwrap_or(Path::new("products"))));
         }
         self.visit_named_files(|path| *path = base.join(&*path));
+        if let Some(folder) = self.local_files.as_mut().and_then(LocalFilesConfig::folder_mut) {
+            *folder = base.join(&*folder);
+        }
         for root in self.sources.values_mut().filter_map(|options| options.root.as_mut()) {
             *root = base.join(&*root);
         }

@@ -50,7 +50,11 @@ impl SharesConfig {
         let all = |entries: &BTreeMap<String, ShareConfig>| {
             entries.iter().map(|(name, share)| (name.clone(), share.share())).collect()
         };
-        Shares { default: self.default.share(), groups: all(&self.groups), principals: all(&self.principals) }
+        let mut shares = Shares::default();
+        shares.default = self.default.share();
+        shares.groups = all(&self.groups);
+        shares.principals = all(&self.principals);
+        shares
     }
 
     pub(super) fn check(&self, check: &mut Check<'_>) {
@@ -66,15 +70,15 @@ impl SharesConfig {
 impl ShareConfig {
     fn share(&self) -> Share {
         let bytes = |size: Option<Size>| size.map(|size| size.0);
-        Share {
-            weight: self.weight,
-            concurrent_queries: self.concurrent_queries,
-            queued_queries: self.queued_queries,
-            memory: bytes(self.memory),
-            spill: bytes(self.spill),
-            session_tables: bytes(self.session_tables),
-            kept_results: bytes(self.kept_results),
-        }
+        let mut share = Share::default();
+        share.weight = self.weight;
+        share.concurrent_queries = self.concurrent_queries;
+        share.queued_queries = self.queued_queries;
+        share.memory = bytes(self.memory);
+        share.spill = bytes(self.spill);
+        share.session_tables = bytes(self.session_tables);
+        share.kept_results = bytes(self.kept_results);
+        share
     }
 
     fn check(&self, pointer: &str, check: &mut Check<'_>) {

@@ -108,16 +108,14 @@ fn shares_are_read_for_principals_and_groups() {
     )
     .unwrap();
     let shares = config.limits(None).shares;
-    let share = Share { concurrent_queries: Some(2), memory: Some(1 << 30), ..Share::default() };
+    let mut share = Share::default();
+    (share.concurrent_queries, share.memory) = (Some(2), Some(1 << 30));
     assert_eq!(shares.default, share);
-    let share = Share { weight: Some(3), spill: Some(1_000_000_000), ..Share::default() };
+    let mut share = Share::default();
+    (share.weight, share.spill) = (Some(3), Some(1_000_000_000));
     assert_eq!(shares.groups["analysts"], share);
-    let share = Share {
-        queued_queries: Some(0),
-        session_tables: Some(1 << 10),
-        kept_results: Some(2 << 10),
-        ..Share::default()
-    };
+    let mut share = Share::default();
+    (share.queued_queries, share.session_tables, share.kept_results) = (Some(0), Some(1 << 10), Some(2 << 10));
     assert_eq!(shares.principals["ann"], share);
     let error = check("shares:\n  groups:\n    a/b: {weight: 0}\n").unwrap_err();
     assert!(error.starts_with("node.yaml:3: shares.groups.a/b.weight: must be at least 1"), "{error}");

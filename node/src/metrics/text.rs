@@ -91,18 +91,17 @@ mod tests {
 
     fn snapshot() -> Snapshot {
         let duration = HistogramMetrics { buckets: vec![(0.1, 2), (1.0, 1)], count: 4, sum: 7.5 };
-        let queries =
-            WorkMetrics { ended: BTreeMap::from([("ok", 3), ("not_found", 1)]), duration, ..Default::default() };
-        let edge = EdgeMetrics { rows: 10, bytes: 1 << 40, keys: 5, key_bytes: 40, errors: 1 };
-        let engine = EngineMetrics {
-            queries,
-            memory: Usage { held: 1, limit: 2 },
-            host_memory: Some(Usage { held: 3, limit: 1 << 33 }),
-            ended_for_memory: 6,
-            received: BTreeMap::from([("geo".to_owned(), edge)]),
-            sent: BTreeMap::from([("odd \"name\"\n".to_owned(), edge)]),
-            ..Default::default()
-        };
+        let mut queries = WorkMetrics::default();
+        (queries.ended, queries.duration) = (BTreeMap::from([("ok", 3), ("not_found", 1)]), duration);
+        let mut edge = EdgeMetrics::default();
+        (edge.rows, edge.bytes, edge.keys, edge.key_bytes, edge.errors) = (10, 1 << 40, 5, 40, 1);
+        let mut engine = EngineMetrics::default();
+        engine.queries = queries;
+        engine.memory = Usage { held: 1, limit: 2 };
+        engine.host_memory = Some(Usage { held: 3, limit: 1 << 33 });
+        engine.ended_for_memory = 6;
+        engine.received = BTreeMap::from([("geo".to_owned(), edge)]);
+        engine.sent = BTreeMap::from([("odd \"name\"\n".to_owned(), edge)]);
         let learned = NodeEntry {
             location: NodeLocation::Peer("grpc://learned:1".to_owned()),
             learned_from: Some("grpc://a:1".to_owned()),

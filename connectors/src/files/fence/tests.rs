@@ -28,7 +28,7 @@ impl Tree {
 
     fn fence(&self) -> Fence {
         let private = vec![self.path("root/node.yaml"), self.path("root/keys"), self.path("nothing")];
-        let bounds = LocalBounds { folders: Some(vec![self.path("root")]), private };
+        let bounds = LocalBounds { folders: Some(vec![self.path("root")]), private, setting: None };
         Fence::new("files", None, &bounds).unwrap()
     }
 
@@ -76,7 +76,7 @@ fn a_path_stays_in_the_root() {
 #[test]
 fn a_source_can_have_a_root_of_its_own() {
     let tree = Tree::new();
-    let bounds = LocalBounds { folders: Some(vec![tree.path("root")]), private: vec![] };
+    let bounds = LocalBounds { folders: Some(vec![tree.path("root")]), private: vec![], setting: None };
     let fence = Fence::new("files", Some(&tree.path("root-2")), &bounds).unwrap();
     fence.resolve(&tree.path("root-2/b.csv")).unwrap();
     outside(fence.resolve(&tree.path("root/data/a.csv")));
@@ -102,7 +102,11 @@ fn files_of_the_node_are_no_data() {
 #[test]
 fn a_file_that_the_node_writes_later_is_no_data() {
     let tree = Tree::new();
-    let bounds = LocalBounds { folders: Some(vec![tree.path("root")]), private: vec![tree.path("root/state/new")] };
+    let bounds = LocalBounds {
+        folders: Some(vec![tree.path("root")]),
+        private: vec![tree.path("root/state/new")],
+        setting: None,
+    };
     let fence = Fence::new("files", None, &bounds).unwrap();
     fs::create_dir_all(tree.path("root/state/new")).unwrap();
     fs::write(tree.path("root/state/new/key.pem"), "x").unwrap();
@@ -113,8 +117,11 @@ fn a_file_that_the_node_writes_later_is_no_data() {
 #[test]
 fn a_private_folder_around_the_root_does_not_hide_the_data() {
     let tree = Tree::new();
-    let bounds =
-        LocalBounds { folders: Some(vec![tree.path("root")]), private: vec![tree.path("."), tree.path("root")] };
+    let bounds = LocalBounds {
+        folders: Some(vec![tree.path("root")]),
+        private: vec![tree.path("."), tree.path("root")],
+        setting: None,
+    };
     Fence::new("files", None, &bounds).unwrap().resolve(&tree.path("root/data/a.csv")).unwrap();
 }
 

@@ -98,7 +98,7 @@ fn others_see_no_part_of_a_folder_with_a_space() {
     fixture.files().location = "s3://lake/raw".to_owned();
     let location = parsed(fixture.files()).unwrap();
     let port = PortRef::new("sales", "orders", "orders");
-    let origin = Origin { port, location, redact: Redaction::default(), counter: Arc::default() };
+    let origin = Origin { port, has_port: true, location, redact: Redaction::default(), counter: Arc::default() };
     let error = origin.failed("file s3://lake/raw/a b/c/x.parquet is empty".to_owned()).to_string();
     assert!(error.contains("one of its files cannot be read") && !error.contains("b/c"), "{error}");
     let error = origin.failed("file s3://lake/raw/c/x.parquet is empty".to_owned()).to_string();

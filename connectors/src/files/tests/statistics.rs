@@ -1,6 +1,5 @@
 //! The statistics that a node collects from files.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray};
@@ -11,9 +10,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use portolan_catalog::{
-    Diagnostics, DomainCatalog, DomainName, FileFormat, PortName, PortStatistics, Product, ProductName, StatisticValue,
-};
+use portolan_catalog::{Diagnostics, DomainCatalog, FileFormat, PortStatistics, StatisticValue};
 
 use super::{COLUMNS, FileSources, Fixture, batch};
 use crate::open::open_domain;
@@ -30,11 +27,7 @@ pub(super) async fn opened_by(
     opener: &dyn SourceOpener,
     runtime: &Arc<RuntimeEnv>,
 ) -> Result<LocalDomain, Diagnostics> {
-    let mut product = Product::new("orders");
-    product.ports.insert(PortName::new("orders"), fixture.port.clone());
-    let products = BTreeMap::from([(ProductName::new("orders"), product)]);
-    let catalog = DomainCatalog { domain: DomainName::new("sales"), version: String::new(), products };
-    open_domain(catalog, opener, runtime).await
+    open_domain(DomainCatalog::new("sales", [fixture.port.clone()]), opener, runtime).await
 }
 
 async fn statistics(fixture: &Fixture) -> PortStatistics {

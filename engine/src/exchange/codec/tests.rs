@@ -12,13 +12,14 @@ use datafusion_proto::physical_plan::DeduplicatingProtoConverter;
 
 use super::*;
 use crate::exchange::tests::{INNER, Mesh, head, keys, sorted};
+use crate::server::with_remote_scans;
 use portolan_connectors::KeyForm;
 
 const CONVERTER: DeduplicatingProtoConverter = DeduplicatingProtoConverter {};
 
 /// Returns a task of another process, with these options and the peers of the gateway.
 fn task(mesh: &Mesh, options: &SessionConfig) -> TaskContext {
-    TaskContext::default().with_session_config(mesh.gateway.with_remote_scans(options.clone(), head()))
+    TaskContext::default().with_session_config(with_remote_scans(&mesh.gateway, options.clone(), head()))
 }
 
 fn scans(plan: &Arc<dyn ExecutionPlan>) -> Vec<Arc<dyn ExecutionPlan>> {

@@ -223,11 +223,7 @@ async fn invalid_names_are_refused_and_nothing_of_them_is_known() {
 
 #[tokio::test]
 async fn the_refused_parts_that_are_shown_are_bounded() {
-    let domains = (0..100).map(|i| DomainCatalog {
-        domain: DomainName::new(format!("d{i}")),
-        version: "1".to_owned(),
-        products: BTreeMap::new(),
-    });
+    let domains = (0..100).map(|i| DomainCatalog::new(format!("d{i}"), []));
     let peer = FakePeer::new("grpc://geo", domains.collect());
     let mesh = with_allowed(&[(&peer, Some(&["other"]))], Owners::default());
     mesh.refresh_all().await;

@@ -9,8 +9,7 @@ use portolan_catalog::{ColumnStatistics, StatisticValue};
 
 use super::expressions::{self, stripped};
 use super::{Cardinality, DAYS_OR_SECONDS};
-use portolan_connectors::statistic_value;
-use portolan_connectors::statistics::SECONDS_A_DAY;
+use portolan_connectors::{SECONDS_A_DAY, statistic_value};
 
 /// An end of an interval. Its value is `None` if it is known only at execution (a parameter, a subquery).
 #[derive(Clone, Debug, PartialEq)]

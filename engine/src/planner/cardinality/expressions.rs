@@ -7,8 +7,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use portolan_catalog::{ColumnStatistics, StatisticValue};
 
 use super::{Cardinality, DAYS_OR_SECONDS, float, functions};
-use portolan_connectors::statistic_value;
-use portolan_connectors::statistics::SECONDS_A_DAY;
+use portolan_connectors::{SECONDS_A_DAY, statistic_value};
 
 /// The maximum depth of nested expressions that are read.
 const DEPTH: usize = 32;

@@ -6,7 +6,7 @@ use portolan_catalog::{ColumnStatistics, StatisticValue};
 
 use super::expressions::{range, stripped};
 use super::{Cardinality, DAYS_OR_SECONDS, count, float};
-use portolan_connectors::statistics::SECONDS_A_DAY;
+use portolan_connectors::SECONDS_A_DAY;
 
 /// The assumed number of different characters at one position of a string. Most of them are digits.
 const CHARACTERS: f64 = 10.0;

@@ -2,15 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::logical_expr::{LogicalPlan, col, lit};
-use portolan_catalog::{
-    Column, ColumnStatistics, DomainCatalog, DomainName, Port, PortName, PortRef, PortStatistics, Product, ProductName,
-    StatisticValue,
-};
+use portolan_catalog::{Column, ColumnStatistics, DomainCatalog, Port, PortRef, PortStatistics, StatisticValue};
 
 use super::q_error::q_error;
 use super::{Cardinality, estimate, estimate_operator, join_selectivity, matched_fraction};
@@ -55,9 +51,7 @@ fn port(name: &str, rows: Option<u64>, key: &[&str], columns: Vec<Described>) ->
     let known = columns.iter().filter_map(|(name, _, s)| Some(((*name).to_owned(), s.clone()?)));
     port.statistics = Arc::new(PortStatistics { rows, columns: known.collect(), ..Default::default() });
     port.primary_key = key.iter().map(|k| (*k).to_owned()).collect();
-    let column = |(name, data_type, _): &Described| Column { data_type: Some(data_type.clone()), ..Column::new(*name) };
-    port.columns = columns.iter().map(column).collect();
-    port
+    port.with_columns(columns.iter().map(|(name, data_type, _)| Column::new(*name).with_type(data_type.clone())))
 }
 
 fn ports() -> Vec<Port> {
@@ -127,10 +121,7 @@ fn ports() -> Vec<Port> {
 }
 
 async fn mesh() -> Engine {
-    let mut product = Product::new("p");
-    product.ports = ports().into_iter().map(|p| (PortName::new(p.name.port.as_str()), p)).collect();
-    let products: BTreeMap<ProductName, Product> = [(ProductName::new("p"), product)].into();
-    let domain = DomainCatalog { domain: DomainName::new("d"), version: "1".into(), products };
+    let domain = DomainCatalog::new("d", ports());
     let engine = Engine::builder().cpu_threads(1).peer(FakePeer::new("grpc://d", vec![domain])).build().unwrap();
     engine.refresh().await;
     engine

@@ -27,6 +27,7 @@ use sqlparser::ast::{
 use super::{known_names, plan_of, query, unknown, unsupported};
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
 use crate::state::tables::{Creation, NUMBERED, ROW_NUMBER, unknown as unknown_table};
+use crate::state::views::View;
 use crate::upstream::identifiers::normal;
 use crate::upstream::without_mark;
 use crate::{Error, ErrorKind, Result};
@@ -38,6 +39,10 @@ pub(crate) enum Change {
     Create { table: String, content: Content, how: Creation },
     /// Drops a table of the session.
     Drop { table: String, if_exists: bool },
+    /// Creates a view of the session.
+    CreateView { name: String, view: View, how: Creation },
+    /// Drops a view of the session.
+    DropView { name: String, if_exists: bool },
     /// Adds rows.
     Insert { into: Target, rows: LogicalPlan },
     /// Removes the rows with these numbers from a table of the session.
@@ -84,7 +89,8 @@ impl Change {
         match self {
             Self::Create { content: Content::Rows(rows), .. } => Some(rows),
             Self::Insert { rows, .. } | Self::Delete { rows, .. } | Self::Update { rows, .. } => Some(rows),
-            Self::Create { .. } | Self::Drop { .. } | Self::CancelQuery { .. } | Self::CloseSession { .. } => None,
+            Self::Create { .. } | Self::Drop { .. } | Self::CreateView { .. } | Self::DropView { .. } => None,
+            Self::CancelQuery { .. } | Self::CloseSession { .. } => None,
         }
     }
 
@@ -101,18 +107,21 @@ impl Change {
         })
     }
 
-    /// True if the change is to a table of the session.
+    /// True if the change is to a table or a view of the session.
     pub(crate) fn is_of_session(&self) -> bool {
         match self {
             Self::Insert { into, .. } => matches!(into, Target::Session(_)),
             Self::CancelQuery { .. } | Self::CloseSession { .. } => false,
             Self::Create { .. } | Self::Drop { .. } | Self::Delete { .. } | Self::Update { .. } => true,
+            Self::CreateView { .. } | Self::DropView { .. } => true,
         }
     }
 }
 
 /// The names that a statement can refer to, and the state that plans it.
 pub(super) struct Scope<'a> {
+    /// The text of the statement.
+    pub(super) sql: &'a str,
     pub(super) state: &'a SessionState,
     pub(super) mesh: &'a MeshSnapshot,
     pub(super) session: &'a SessionNames,
@@ -125,6 +134,11 @@ pub(super) async fn change(statement: &SqlStatement, scope: &Scope<'_>) -> Resul
         SqlStatement::Drop { object_type: ObjectType::Table, if_exists, names, .. } => {
             let [name] = names.as_slice() else { return Err(unsupported("DROP TABLE takes one table at a time")) };
             Change::Drop { table: scope.own_table(name, "DROP TABLE", *if_exists)?, if_exists: *if_exists }
+        }
+        SqlStatement::CreateView(create) => scope.create_view(create).await?,
+        SqlStatement::Drop { object_type: ObjectType::View, if_exists, names, .. } => {
+            let [name] = names.as_slice() else { return Err(unsupported("DROP VIEW takes one view at a time")) };
+            scope.drop_view(name, *if_exists)?
         }
         SqlStatement::Insert(insert) => {
             let TableObject::TableName(name) = &insert.table else {
@@ -147,22 +161,14 @@ pub(super) async fn change(statement: &SqlStatement, scope: &Scope<'_>) -> Resul
 
 impl Scope<'_> {
     async fn create(&self, create: &CreateTable) -> Result<Change> {
-        let table = self.new_table(&create.name)?;
+        let table = self.new_name(&create.name)?;
         let plain = |option: &ColumnOption| matches!(option, ColumnOption::Null | ColumnOption::NotNull);
         let has_options = create.columns.iter().flat_map(|c| &c.options).any(|o| !plain(&o.option));
         if has_options || !create.constraints.is_empty() {
             return Err(unsupported("columns of a session's table can be NULL or NOT NULL, and have no other options"));
         }
         let create = CreateTable { temporary: false, ..create.clone() };
-        let how = match (create.if_not_exists, create.or_replace) {
-            (true, true) => {
-                let what = "CREATE TABLE accepts OR REPLACE or IF NOT EXISTS, but not both: remove one of them";
-                return Err(Error::new(ErrorKind::InvalidQuery, what));
-            }
-            (false, true) => Creation::OrReplace,
-            (true, false) => Creation::IfNotExists,
-            (false, false) => Creation::New,
-        };
+        let how = creation("CREATE TABLE", create.or_replace, create.if_not_exists)?;
         let (name, has_rows) = (reference(&parts(&create.name)?), create.query.is_some());
         let plan = self.plan(SqlStatement::CreateTable(create), &name).await?;
         let LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(memory)) = plan else {
@@ -284,6 +290,7 @@ impl Scope<'_> {
     /// Returns the table or port to which an INSERT adds rows.
     fn target(&self, name: &ObjectName) -> Result<Target> {
         let parts = parts(name)?;
+        self.no_view(&parts, "INSERT")?;
         if let Some(table) = self.own(&parts)
             && (parts.len() > 1 || self.session.tables.contains_key(&table))
         {
@@ -312,7 +319,7 @@ impl Scope<'_> {
 
     /// Returns the name of the session's table that these parts can refer to, if any. Two parts mean the same as in a
     /// query: with a current domain, they name one of its products.
-    fn own(&self, parts: &[String]) -> Option<String> {
+    pub(super) fn own(&self, parts: &[String]) -> Option<String> {
         let here = self.session.catalog.as_deref().is_none_or(|catalog| catalog == RESERVED_CATALOG);
         match parts {
             [table] => Some(table.clone()),
@@ -322,22 +329,33 @@ impl Scope<'_> {
         }
     }
 
-    /// Returns the name of a table that the session will create.
-    fn new_table(&self, name: &ObjectName) -> Result<String> {
+    /// Returns the name of a table or a view that the session will create.
+    pub(super) fn new_name(&self, name: &ObjectName) -> Result<String> {
         self.own(&parts(name)?).ok_or_else(|| {
             Error::new(
                 ErrorKind::PermissionDenied,
                 format!(
-                    "`{name}` cannot be created: domains publish their ports themselves; to create a table \
+                    "`{name}` cannot be created: domains publish their ports themselves; to create a table or a view \
                      of the session, leave out the domain and the product"
                 ),
             )
         })
     }
 
+    /// Rejects the name of a view, whose rows no statement changes.
+    fn no_view(&self, parts: &[String], verb: &str) -> Result<()> {
+        let Some(name) = self.own(parts).filter(|name| self.session.views.contains_key(name)) else { return Ok(()) };
+        let what = match verb {
+            "DROP TABLE" => format!("`{name}` is a view: use DROP VIEW"),
+            _ => format!("{verb} cannot change the view `{name}`: change the tables that it reads"),
+        };
+        Err(Error::new(ErrorKind::InvalidQuery, what))
+    }
+
     /// Returns the name of one of the session's tables. With `may_lack`, the table need not exist.
     fn own_table(&self, name: &ObjectName, verb: &str, may_lack: bool) -> Result<String> {
         let parts = parts(name)?;
+        self.no_view(&parts, verb)?;
         let own = self.own(&parts);
         if let Some(table) = own.clone().filter(|table| may_lack || self.session.tables.contains_key(table)) {
             return Ok(table);
@@ -417,8 +435,21 @@ pub(crate) fn distinct_names(schema: &Schema) -> Result<()> {
     }
 }
 
+/// Returns the handling of an object with the same name.
+pub(super) fn creation(statement: &str, or_replace: bool, if_not_exists: bool) -> Result<Creation> {
+    match (if_not_exists, or_replace) {
+        (true, true) => {
+            let what = format!("{statement} accepts OR REPLACE or IF NOT EXISTS, but not both: remove one of them");
+            Err(Error::new(ErrorKind::InvalidQuery, what))
+        }
+        (false, true) => Ok(Creation::OrReplace),
+        (true, false) => Ok(Creation::IfNotExists),
+        (false, false) => Ok(Creation::New),
+    }
+}
+
 /// Returns the parts of a name as SQL reads them: in lower case if they are not quoted.
-fn parts(name: &ObjectName) -> Result<Vec<String>> {
+pub(super) fn parts(name: &ObjectName) -> Result<Vec<String>> {
     let parts: Option<Vec<_>> = name.0.iter().map(|part| part.as_ident().map(normal)).collect();
     match parts {
         Some(parts) if (1..=3).contains(&parts.len()) => Ok(parts),

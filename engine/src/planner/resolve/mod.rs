@@ -1,11 +1,14 @@
 //! Pass 1, resolve: turns text into a plan over the ports that the mesh knows at this moment. All look-ups happen
-//! before planning begins, in one immutable view: planning itself does no I/O.
+//! before planning begins, in one immutable view: planning itself does no I/O. Only files that the statement names are
+//! opened here.
 
 pub(crate) mod change;
 mod explain_options;
+mod files;
 mod ignored_clauses;
 mod labels;
 mod row_values;
+mod views;
 
 use std::ops::ControlFlow;
 
@@ -22,6 +25,7 @@ use sqlparser::tokenizer::Span;
 use self::change::{Change, Scope, change};
 use self::explain_options::take_explain;
 pub(crate) use self::explain_options::{ExplainOptions, Format};
+pub use self::files::files_of;
 pub(crate) use self::labels::Labels;
 use self::labels::RenamedColumns;
 use crate::bounds;
@@ -32,6 +36,9 @@ use crate::planner::analyse_statement;
 use crate::upstream::{from_first, keep_digits, patterns, using_joins, volatile};
 use crate::visit::visit_relations;
 use crate::{Error, ErrorKind, Result};
+
+/// The largest number of nodes without known ports that an error names.
+const MOST_MISSING: usize = 3;
 
 /// A statement over known names.
 #[derive(Clone, Debug)]
@@ -79,14 +86,14 @@ pub(crate) async fn resolve(
 ) -> Result<Resolved> {
     bounds::check_text(sql)?;
     if let Some((options, sql)) = take_explain(sql)? {
-        let query = match parse(&sql)? {
+        let query = match parse_and_open(&sql, state, session).await? {
             // EXPLAIN does not show the names of the columns.
             Statement::Statement(statement) => labelled(*statement, state, mesh).await?.0,
             other => query(other, state, mesh).await?,
         };
         return Ok(Resolved::Explain { query, options });
     }
-    match parse(sql)? {
+    match parse_and_open(sql, state, session).await? {
         Statement::Reset(ResetStatement::Variable(name)) => {
             Ok(Resolved::Set(vec![Assignment { name: name.to_string(), value: None }]))
         }
@@ -111,7 +118,7 @@ pub(crate) async fn resolve(
                 let (plan, labels) = labelled(*statement, state, mesh).await?;
                 Ok(Resolved::Query(described(plan, &labels, state)?, Labels::default()))
             }
-            other => match change(&other, &Scope { state, mesh, session }).await? {
+            other => match change(&other, &Scope { sql, state, mesh, session }).await? {
                 Some(change) => Ok(Resolved::Change(change)),
                 None => {
                     let (plan, labels) = labelled(other, state, mesh).await?;
@@ -121,6 +128,13 @@ pub(crate) async fn resolve(
         },
         other => Ok(Resolved::Query(query(other, state, mesh).await?, Labels::default())),
     }
+}
+
+/// Parses one statement, and opens the files that it names.
+async fn parse_and_open(sql: &str, state: &SessionState, session: &SessionNames) -> Result<Statement> {
+    let mut statement = parse(sql)?;
+    files::open(&mut statement, sql, state, session).await?;
+    Ok(statement)
 }
 
 fn parse(sql: &str) -> Result<Statement> {
@@ -198,15 +212,16 @@ async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) 
     match plan {
         LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
             Err(unsupported(
-                "the statement is not supported: use SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, DROP TABLE, INSERT, UPDATE, DELETE or CALL",
+                "the statement is not supported: use SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, INSERT, UPDATE, DELETE or CALL",
             ))
         }
         plan => Ok(plan),
     }
 }
 
-/// Plans a statement, after spelling out the parts that DataFusion's planner misreads.
+/// Plans a statement and the views that it reads, after spelling out the parts that DataFusion's planner misreads.
 async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<LogicalPlan> {
+    views::expand(&statement, state).await?;
     row_values::as_functions(&mut statement);
     if let Statement::Statement(statement) = &mut statement {
         keep_digits(statement);
@@ -241,8 +256,8 @@ fn only_reads(statement: &Statement) -> Result<()> {
     let text = statement.to_string();
     let first = text.split_whitespace().next().unwrap_or("this").to_uppercase();
     Err(unsupported(&format!(
-        "{first} is not supported: SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, DROP TABLE, INSERT, UPDATE, DELETE and \
-         CALL are"
+        "{first} is not supported: SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, \
+         INSERT, UPDATE, DELETE and CALL are"
     )))
 }
 
@@ -304,19 +319,30 @@ fn unknown(reference: &TableReference, span: Option<Span>, mesh: &MeshSnapshot) 
         );
     }
     let hint = suggestion(reference, mesh);
-    let missing: Vec<String> = mesh
-        .nodes
-        .iter()
-        .filter(|n| matches!(n.state, NodeState::Down | NodeState::Unknown) && n.domains.is_empty())
-        .map(|n| describe(&n.location))
-        .collect();
-    let missing = if missing.is_empty() || hint.is_some() {
-        String::new()
-    } else {
-        format!("; the ports of {} are not known: it has not answered yet", missing.join(", "))
-    };
+    let missing = if hint.is_some() { String::new() } else { missing_ports(mesh) };
     let hint = hint.map(|h| format!("; did you mean {h}?")).unwrap_or_default();
     Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{place}{hint}{missing}"))
+}
+
+/// Returns the nodes whose ports are not known, each with the reason. Empty if there are none.
+fn missing_ports(mesh: &MeshSnapshot) -> String {
+    let (mut waits, mut failed) = (vec![], vec![]);
+    for node in mesh.nodes.iter().filter(|node| node.domains.is_empty()) {
+        let name = describe(&node.location);
+        match (node.state, &node.error) {
+            (NodeState::Unknown, _) => waits.push(name),
+            (NodeState::Down, Some(error)) if error.contains(&name) => failed.push(error.clone()),
+            (NodeState::Down, Some(error)) => failed.push(format!("node {name}: {error}")),
+            _ => {}
+        }
+    }
+    waits.truncate(MOST_MISSING);
+    failed.truncate(MOST_MISSING);
+    if !waits.is_empty() {
+        let nodes = waits.join(", ");
+        failed.insert(0, format!("the catalog of {nodes} has not been fetched yet: try again in a moment"));
+    }
+    failed.iter().map(|reason| format!("; {reason}")).collect()
 }
 
 /// Returns the most similar names: first ports with the same name elsewhere, then ports with a similar spelling.

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod views;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,7 +98,7 @@ async fn what_does_not_fit_changes_nothing() {
         ("CREATE TABLE sales.orders.mine (a INT)", ErrorKind::PermissionDenied),
         ("CREATE TABLE p (a INT PRIMARY KEY)", ErrorKind::Unsupported),
         ("CREATE TABLE p AS SELECT 1 AS a, n_name AS a FROM geo.places.nation", ErrorKind::InvalidQuery),
-        ("CREATE VIEW v AS SELECT 1", ErrorKind::Unsupported),
+        ("CREATE MATERIALIZED VIEW v AS SELECT 1", ErrorKind::Unsupported),
         ("CALL mesh.stop('x')", ErrorKind::NotFound),
         ("CALL mesh.cancel_query('x')", ErrorKind::NotFound),
     ] {
@@ -159,7 +161,7 @@ impl PortWriter for Waiting {
 /// Returns an engine with the port `lab.samples.events`, whose rows have the column `n`.
 fn engine_with(writer: Arc<dyn PortWriter>, query_timeout: Duration) -> Engine {
     let name = PortRef::new("lab", "samples", "events");
-    let port = Port { columns: vec![column("n", DataType::Int64)], ..Port::new(name) };
+    let port = Port::new(name).with_columns([column("n", DataType::Int64)]);
     let mut domain = local_domain(catalog("lab", [port]), |_| vec![]);
     domain.ports[0].writer = Some(writer);
     let limits = Limits { query_timeout, ..Limits::default() };

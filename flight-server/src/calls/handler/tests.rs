@@ -18,7 +18,7 @@ use datafusion::catalog::{MemTable, Session, TableProvider};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
-use portolan_catalog::{Column, DomainCatalog, DomainName, Port, PortRef, Product, ProductName};
+use portolan_catalog::{Column, DomainCatalog, Port, PortRef};
 use portolan_connectors::node::NodeKey;
 use portolan_connectors::{LocalDomain, OpenedPort};
 use portolan_engine::Engine;
@@ -36,26 +36,22 @@ use crate::rows::random_batch;
 const PORTS: u64 = 120;
 
 fn column(field: &arrow::datatypes::Field) -> Column {
-    Column { data_type: Some(field.data_type().clone()), ..Column::new(field.name()) }
+    Column::new(field.name()).with_type(field.data_type().clone())
 }
 
 /// Returns a domain of tables `lab.samples.port<n>`, each with random columns.
 fn domain() -> LocalDomain {
-    let mut product = Product::new("samples");
     let ports = (0..PORTS).map(|number| {
         let mut random = StdRng::seed_from_u64(number);
         let batch = random_batch(&mut random);
         let name = PortRef::new("lab", "samples", format!("port{number}"));
-        let columns = batch.schema().fields().iter().map(|f| column(f)).collect();
-        product.ports.insert(name.port.clone(), Port { columns, ..Port::new(name.clone()) });
         let schema = batch.schema();
-        let provider = Arc::new(MemTable::try_new(schema.clone(), vec![vec![batch]]).unwrap());
-        OpenedPort { name, provider, schema, writer: None, site: None }
+        let port = Port::new(name.clone()).with_columns(schema.fields().iter().map(|f| column(f)));
+        let provider = Arc::new(MemTable::try_new(schema, vec![vec![batch]]).unwrap());
+        (port, OpenedPort::new(name, provider))
     });
-    let ports = ports.collect();
-    let products = [(ProductName::new("samples"), product)].into();
-    let catalog = DomainCatalog { domain: DomainName::new("lab"), version: "1".to_owned(), products };
-    LocalDomain { catalog: Arc::new(catalog), ports }
+    let (catalog, ports): (Vec<Port>, Vec<OpenedPort>) = ports.unzip();
+    LocalDomain::new(DomainCatalog::new("lab", catalog), ports)
 }
 
 async fn service() -> Service {

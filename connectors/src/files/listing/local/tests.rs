@@ -43,7 +43,7 @@ impl Tree {
             partition_columns: vec![],
             endpoint: None,
         };
-        let bounds = LocalBounds { folders: Some(vec![self.path("root")]), private: vec![] };
+        let bounds = LocalBounds { folders: Some(vec![self.path("root")]), private: vec![], setting: None };
         let fence = Arc::new(Fence::new("lake", None, &bounds).unwrap());
         Location::parse(&source, || Ok(LocalFiles { fence, calls: FileCalls::default() })).unwrap()
     }

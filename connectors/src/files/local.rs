@@ -1,0 +1,215 @@
+//! Opens files of this machine that no contract describes. The format comes from the names of the files, and the columns
+//! and types come from the files.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::catalog::TableProvider;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use object_store::ObjectMeta;
+use portolan_catalog::{
+    Column, Diagnostic, Diagnostics, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind,
+};
+
+use super::format::{extension_of, has_extension};
+use super::location::Location;
+use super::origin::{Origin, Redaction};
+use super::table::{FileTable, folder_value, parse_folder_value};
+use super::{FileSources, Opening, SourceOptions, as_task, session, store};
+use crate::error::{Error, ErrorKind, Result};
+use crate::panics::caught_async;
+use crate::source::OpenError;
+
+/// The name of the source in messages about its folders.
+const SERVER: &str = "local";
+
+/// The formats of local files, with their names in messages.
+const FORMATS: [(FileFormat, &str); 4] = [
+    (FileFormat::Parquet, "`.parquet`"),
+    (FileFormat::Csv, "`.csv`"),
+    (FileFormat::Json, "`.jsonl`"),
+    (FileFormat::Arrow, "`.arrow`"),
+];
+
+/// The options with which local files are opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LocalFileOptions {
+    /// The folder that a relative location starts from. Default: the working folder of the process.
+    pub base: PathBuf,
+    /// The format. Default: the one that belongs to the extension in the location.
+    pub format: Option<FileFormat>,
+    /// CSV: the delimiter. Default: a tab for `.tsv`, otherwise a comma.
+    pub delimiter: Option<u8>,
+    /// CSV: true if the first line has the names of the columns. Default: true. Without it, the columns are `column_1`,
+    /// `column_2` and so on.
+    pub has_header: bool,
+}
+
+impl Default for LocalFileOptions {
+    fn default() -> Self {
+        Self { base: PathBuf::new(), format: None, delimiter: None, has_header: true }
+    }
+}
+
+impl LocalFileOptions {
+    /// Returns the description of the files at `location`.
+    ///
+    /// # Errors
+    /// `InvalidQuery` for a URL, and for a location that implies no format.
+    fn files(&self, location: &str) -> Result<FileSource> {
+        let scheme = location.split_once("://").map(|(scheme, _)| scheme);
+        if let Some(scheme) = scheme.filter(|scheme| *scheme != "file") {
+            return Err(invalid(format!("expected a path on this machine, got a URL of `{scheme}://`")));
+        }
+        let of_name = || FORMATS.iter().find(|(format, _)| has_extension(location, *format)).map(|(format, _)| *format);
+        let Some(format) = self.format.or_else(of_name) else {
+            let known = FORMATS.map(|(_, extension)| extension).join(", ");
+            return Err(invalid(format!(
+                "`{location}`: expected a name that ends in {known} and the like, or the format"
+            )));
+        };
+        let is_tabbed = format == FileFormat::Csv && extension_of(location, format).as_deref() == Some("tsv");
+        let delimiter = self.delimiter.or(is_tabbed.then_some(b'\t'));
+        let mut files = FileSource::new(location, &self.base, format);
+        (files.delimiter, files.has_header) = (delimiter, self.has_header);
+        Ok(files)
+    }
+}
+
+impl FileSources {
+    /// Opens a file, a folder, or the files that a glob selects, all on this machine and in one format. The files need no
+    /// contract:
+    ///
+    /// - All columns are in the table, also those that only some files have. A type holds the values of all files.
+    /// - For text, the first records determine the columns and the types. A later value that does not fit is an error
+    ///   when it is read.
+    /// - Folders such as `year=2024` below the location are columns, of integers or dates if all of their values are.
+    ///
+    /// The files must be within the folders of [`FileSources::within`]. Each scan lists them again.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no file, or the files must not be read; `InvalidQuery` for a location that is a URL or
+    /// implies no format, and for files that cannot be read as one table; `Cancelled` if the runtime ends.
+    pub async fn open_local(
+        &self,
+        location: &str,
+        options: &LocalFileOptions,
+        runtime: &Arc<RuntimeEnv>,
+    ) -> Result<Arc<dyn TableProvider>> {
+        let files = options.files(location)?;
+        let (sources, runtime) = (self.clone(), runtime.clone());
+        let opening = as_task(async move { sources.open_files(files, &runtime).await });
+        match caught_async(opening).await {
+            Ok(Some(opened)) => Ok(Arc::new(opened?)),
+            Ok(None) => Err(Error::new(ErrorKind::Cancelled, "the runtime ended while a file was opened")),
+            Err(panic) => Err(invalid(format!("`{location}` cannot be opened: {panic}"))),
+        }
+    }
+
+    async fn open_files(&self, files: FileSource, runtime: &Arc<RuntimeEnv>) -> Result<FileTable> {
+        let options = SourceOptions::default();
+        let port = Port::new(PortRef::new("", "", &files.location));
+        let kind = SourceKind::Files(files.clone());
+        let place = Place::default();
+        let source = PortSource { server: SERVER.to_owned(), kind, declared_at: BTreeMap::new(), place };
+        let location = self.location(&port, &source, &files, &options).await.map_err(not_found)?;
+        let registered = store::register(SERVER, None, location, &options, runtime).await.map_err(not_found)?;
+        let origin = Origin {
+            port: port.name.clone(),
+            has_port: false,
+            location: registered.location,
+            redact: Redaction::default(),
+            counter: Arc::default(),
+        };
+        let opening = Opening {
+            port: &port,
+            source: &source,
+            file_source: &files,
+            origin: Arc::new(origin),
+            store: registered.store,
+            session: session(runtime),
+            max_files: options.max_files,
+        };
+        opening.infer(registered.url).await
+    }
+}
+
+impl Opening<'_> {
+    /// Opens files whose columns no contract declares.
+    async fn infer(self, url: ObjectStoreUrl) -> Result<FileTable> {
+        let listed = self.list().await.map_err(|error| not_found(text(&error.into_diagnostics())))?;
+        let encoding = self.encoding(&listed).map_err(|faults| invalid(text(&faults)))?;
+        let found = self.columns(&encoding, &listed).await.map_err(refused)?;
+        let folders = folder_columns(&self.origin.location, &listed);
+        let of_files = found.merged.fields().iter().map(|field| field.name());
+        let of_files = of_files.filter(|name| folders.iter().all(|folder| folder.name != **name));
+        let mut port = self.port.clone();
+        port.columns = of_files.map(Column::new).collect();
+        if port.columns.is_empty() {
+            return Err(invalid(format!("{} has no columns: it is empty", self.origin.location.as_str())));
+        }
+        port.columns.extend(folders);
+        let inferred = Opening { port: &port, ..self };
+        let partitions = inferred.partitions(&listed).map_err(|faults| invalid(text(&faults)))?;
+        inferred.table(url, encoding, &partitions, found).map_err(|faults| invalid(text(&faults)))
+    }
+}
+
+/// Returns the columns that the folders below the base name, in the order of the first file's folders.
+fn folder_columns(location: &Location, files: &[ObjectMeta]) -> Vec<Column> {
+    let Some(first) = files.first().and_then(|file| location.below_base(&file.location)) else { return vec![] };
+    let folders = first.rsplit_once('/').map_or("", |(folders, _)| folders);
+    let mut columns: Vec<Column> = vec![];
+    for (name, _) in folders.split('/').filter_map(|folder| folder.split_once('=')) {
+        // A scan reads the value of the outermost folder with the name, which the base may be in.
+        let is_above = folder_value(&format!("{}/", location.base), name).is_some();
+        if !is_above && !name.is_empty() && columns.iter().all(|known| known.name != name) {
+            let logical_type = folder_type(name, files).to_owned();
+            let mut column = Column::new(name);
+            column.logical_type = Some(logical_type);
+            columns.push(column);
+        }
+    }
+    columns
+}
+
+/// Returns the logical type of the values in the folders `name=…`.
+fn folder_type(name: &str, files: &[ObjectMeta]) -> &'static str {
+    let values = || files.iter().filter_map(|file| folder_value(file.location.as_ref(), name));
+    let all_are = |data_type: DataType| values().all(|value| parse_folder_value(&value, &data_type).is_some());
+    if all_are(DataType::Int64) {
+        "integer"
+    } else if all_are(DataType::Date32) {
+        "date"
+    } else {
+        "string"
+    }
+}
+
+fn refused(error: OpenError) -> Error {
+    match error {
+        OpenError::Unavailable(faults) => Error::new(ErrorKind::SiteUnavailable, text(&faults)),
+        OpenError::Faulty(faults) => invalid(text(&faults)),
+    }
+}
+
+/// Returns the problems without a place, because there is no contract.
+fn text(faults: &Diagnostics) -> String {
+    let message = |fault: &Diagnostic| match &fault.suggestion {
+        Some(suggestion) => format!("{}; did you mean `{suggestion}`?", fault.message),
+        None => fault.message.clone(),
+    };
+    faults.0.iter().map(message).collect::<Vec<_>>().join("; ")
+}
+
+fn not_found(message: String) -> Error {
+    Error::new(ErrorKind::NotFound, message)
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidQuery, message)
+}

@@ -1,0 +1,195 @@
+//! Files that no contract describes: their columns, types and rows, and the files that are refused.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
+use arrow::datatypes::DataType;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use portolan_catalog::FileFormat;
+use tempfile::TempDir;
+
+use super::{batch, ours, rows, write_parquet};
+use crate::error::{Error, ErrorKind};
+use crate::files::{FileSources, LocalFileOptions};
+
+/// Opens `location` in a folder, as table `t` of a session.
+async fn open(folder: &Path, location: &str, options: LocalFileOptions) -> Result<SessionContext, Error> {
+    let runtime = Arc::new(RuntimeEnv::default());
+    let options = LocalFileOptions { base: folder.to_owned(), ..options };
+    let table = FileSources::default().open_local(location, &options, &runtime).await?;
+    let context = SessionContext::new_with_config_rt(SessionConfig::new().with_target_partitions(2), runtime);
+    context.register_table("t", table).unwrap();
+    Ok(context)
+}
+
+async fn opened(folder: &Path, location: &str) -> SessionContext {
+    open(folder, location, LocalFileOptions::default()).await.unwrap()
+}
+
+async fn refused(folder: &Path, location: &str) -> Error {
+    open(folder, location, LocalFileOptions::default()).await.err().expect("the files open")
+}
+
+async fn types(context: &SessionContext) -> Vec<(String, DataType)> {
+    let schema = context.table_provider("t").await.unwrap().schema();
+    schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect()
+}
+
+fn write(folder: &Path, name: &str, content: &str) {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+fn parquet(folder: &Path, name: &str, batch: &RecordBatch) {
+    write(folder, name, "");
+    write_parquet(&folder.join(name), batch);
+}
+
+#[tokio::test]
+async fn csv_has_the_columns_of_its_header_and_the_types_of_its_values() {
+    let folder = TempDir::new().unwrap();
+    write(folder.path(), "o.csv", "id,Name,price,day,ok,none\n1,a,0.5,2024-02-29,true,\n2,,3,2024-03-01,false,\n");
+    let context = opened(folder.path(), "o.csv").await;
+    let expected = [
+        ("id", DataType::Int64),
+        ("Name", DataType::Utf8),
+        ("price", DataType::Float64),
+        ("day", DataType::Date32),
+        ("ok", DataType::Boolean),
+        ("none", DataType::Utf8),
+    ];
+    assert_eq!(types(&context).await, expected.map(|(name, data_type)| (name.to_owned(), data_type)));
+    let all = rows(&context, "SELECT * FROM t ORDER BY id").await.unwrap();
+    assert_eq!(
+        all,
+        "| 1  | a    | 0.5   | 2024-02-29 | true  |      |\n| 2  |      | 3.0   | 2024-03-01 | false |      |"
+    );
+}
+
+#[tokio::test]
+async fn csv_of_other_forms_is_read() {
+    let folder = TempDir::new().unwrap();
+    write(folder.path(), "o.tsv", "id\tname\n1\ta,b\n");
+    assert_eq!(rows(&opened(folder.path(), "o.tsv").await, "SELECT * FROM t").await.unwrap(), "| 1  | a,b  |");
+    write(folder.path(), "data", "1;x\n2;y\n");
+    let options = LocalFileOptions {
+        format: Some(FileFormat::Csv),
+        delimiter: Some(b';'),
+        has_header: false,
+        ..LocalFileOptions::default()
+    };
+    let context = open(folder.path(), "data", options).await.unwrap();
+    let sum = "SELECT sum(column_1) AS s, max(column_2) AS m FROM t";
+    assert_eq!(rows(&context, sum).await.unwrap(), "| 3 | y |");
+}
+
+#[tokio::test]
+async fn json_lines_and_parquet_are_read() {
+    let folder = TempDir::new().unwrap();
+    write(folder.path(), "o.jsonl", "{\"id\":1,\"tags\":[\"a\"]}\n{\"id\":2,\"who\":{\"os\":\"x\"}}\n");
+    let sql = "SELECT id, tags, who['os'] AS os FROM t ORDER BY id";
+    assert_eq!(
+        rows(&opened(folder.path(), "o.jsonl").await, sql).await.unwrap(),
+        "| 1  | [a]  |    |\n| 2  |      | x  |"
+    );
+    parquet(folder.path(), "o.parquet", &batch(&[1, 2]));
+    let absolute = folder.path().join("o.parquet").display().to_string();
+    let context = opened(Path::new(""), &absolute).await;
+    assert_eq!(rows(&context, "SELECT * FROM t WHERE id = 2").await.unwrap(), "| 2  | n2   | 1.0   |");
+}
+
+#[tokio::test]
+async fn several_files_are_one_table_with_the_columns_of_all() {
+    let folder = TempDir::new().unwrap();
+    parquet(folder.path(), "data/a.parquet", &batch(&[1]));
+    let columns: Vec<(&str, ArrayRef)> =
+        vec![("extra", Arc::new(Int32Array::from(vec![7]))), ("id", Arc::new(Int32Array::from(vec![2])))];
+    parquet(folder.path(), "data/b.parquet", &RecordBatch::try_from_iter(columns).unwrap());
+    let context = opened(folder.path(), "data/*.parquet").await;
+    let all = rows(&context, "SELECT * FROM t ORDER BY id").await.unwrap();
+    assert_eq!(all, "| 1  | n1   | 0.5   |       |\n| 2  |      |       | 7     |");
+}
+
+#[tokio::test]
+async fn folders_with_values_are_columns() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("run=3");
+    parquet(&data, "year=2023/day=2023-05-06/code=a/x.parquet", &batch(&[1]));
+    parquet(&data, "year=2024/day=2024-07-08/code=7/x.parquet", &batch(&[2]));
+    let context = opened(&data, "**/*.parquet").await;
+    let named = types(&context).await.split_off(3);
+    let expected = [("year", DataType::Int64), ("day", DataType::Date32), ("code", DataType::Utf8)];
+    assert_eq!(named, expected.map(|(name, data_type)| (name.to_owned(), data_type)));
+    let all = rows(&context, "SELECT id, year, day, code FROM t ORDER BY id").await.unwrap();
+    assert_eq!(all, "| 1  | 2023 | 2023-05-06 | a    |\n| 2  | 2024 | 2024-07-08 | 7    |");
+    assert_eq!(rows(&context, "SELECT id FROM t WHERE year = 2024").await.unwrap(), "| 2  |");
+}
+
+#[tokio::test]
+async fn files_that_are_no_table_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    parquet(at, "mixed/a.parquet", &batch(&[1]));
+    let columns: Vec<(&str, ArrayRef)> = vec![("id", Arc::new(StringArray::from(vec!["x"])))];
+    parquet(at, "mixed/b.parquet", &RecordBatch::try_from_iter(columns).unwrap());
+    write(at, "csv/a.csv", "id,name\n1,a\n");
+    write(at, "csv/b.csv", "name,id\nb,2\n");
+    write(at, "empty.csv", "");
+    write(at, "broken.parquet", "no Parquet");
+    let cases = [
+        ("mixed/*.parquet", "column `id` is Int64 in"),
+        ("csv/*.csv", "differ in their columns"),
+        ("empty.csv", "empty.csv has no columns"),
+        ("broken.parquet", "broken.parquet cannot be read"),
+        ("s3://bucket/o.parquet", "expected a path on this machine, got a URL of `s3://`"),
+        ("mixed", "`mixed`: expected a name that ends in `.parquet`"),
+    ];
+    for (location, expected) in cases {
+        let error = refused(at, location).await;
+        assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{location}: {error}");
+        assert!(error.to_string().contains(expected), "{location}: {error}");
+        assert!(!error.to_string().contains("port"), "no port is concerned: {error}");
+    }
+    for location in ["nothing.csv", "csv/*.tsv"] {
+        let error = refused(at, location).await;
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{location}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_does_not_fit_the_sample_is_an_error_with_its_file_and_column() {
+    let folder = TempDir::new().unwrap();
+    let sampled = (0..2000).map(|i| format!("{i},a\n")).collect::<String>();
+    write(folder.path(), "o.csv", &format!("id,name\n{sampled}x,b\n"));
+    let context = opened(folder.path(), "o.csv").await;
+    let error = rows(&context, "SELECT sum(id) FROM t").await.unwrap_err();
+    let said = ours(&error).owner_chain();
+    assert!(said.starts_with("file /") && said.contains("o.csv") && said.contains("column `id`"), "{said}");
+}
+
+#[tokio::test]
+async fn files_outside_of_the_folders_are_refused() {
+    let folder = TempDir::new().unwrap();
+    write(folder.path(), "in/o.csv", "id\n1\n");
+    write(folder.path(), "out/o.csv", "id\n1\n");
+    let sources = FileSources::default().within(vec![folder.path().join("in")], vec![]);
+    let options = LocalFileOptions { base: folder.path().join("in"), ..LocalFileOptions::default() };
+    let runtime = Arc::new(RuntimeEnv::default());
+    sources.open_local("o.csv", &options, &runtime).await.unwrap();
+    let error = sources.open_local("../out/o.csv", &options, &runtime).await.err().expect("the file opens");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.to_string().contains("leads out of the root"), "{error}");
+}
+
+#[tokio::test]
+async fn files_that_come_later_are_read() {
+    let folder = TempDir::new().unwrap();
+    parquet(folder.path(), "a.parquet", &batch(&[1]));
+    let context = opened(folder.path(), "*.parquet").await;
+    parquet(folder.path(), "b.parquet", &batch(&[2]));
+    assert_eq!(rows(&context, "SELECT sum(id) AS s FROM t").await.unwrap(), "| 3 |");
+}
