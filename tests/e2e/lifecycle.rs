@@ -14,6 +14,7 @@ use portolan_testbed::mesh::free_addresses;
 use portolan_tests::mesh::{SCALE, cache_home, data, until, within};
 use portolan_tests::node::{is_running, output, program, run, signal};
 use portolan_tests::rows::count;
+use portolan_tests::terminal::Prompt;
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -122,6 +123,23 @@ async fn the_demo_does_not_print_a_password_of_the_environment() {
         assert_eq!(count(&ann, "SELECT count(*) FROM mesh.ports").await, Ok(8));
     })
     .await;
+}
+
+#[test]
+fn the_demo_shows_a_person_how_to_connect() {
+    data();
+    let home = tempfile::tempdir().unwrap();
+    let (cache, scale) = (cache_home(), SCALE.to_string());
+    let arguments = ["demo", "--serve", "--scale", &scale];
+    let mut demo = Prompt::start(&arguments, home.path(), &[("XDG_CACHE_HOME", cache.as_path())]);
+    demo.wait_for("Ctrl-C ends the demo.", 1);
+    signal(demo.pid(), "INT");
+    let (code, shown) = demo.end();
+    assert_eq!(code, Some(0), "{shown}");
+    for part in ["The gateway is at grpc://127.0.0.1:", "sales", "portolan sql --url grpc://127.0.0.1:"] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+    assert!(!shown.contains("\"pid\""), "{shown}");
 }
 
 #[test]
