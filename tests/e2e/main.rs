@@ -3,6 +3,8 @@
 mod abuse;
 mod authentication;
 mod book;
+mod book_blocks;
+mod book_programs;
 mod clients;
 mod closed_ports;
 mod conformance;
