@@ -15,7 +15,7 @@ use portolan_connectors::files::StatementFiles;
 use portolan_connectors::{FileReference, Footprint, lock};
 use portolan_engine::server::files_of;
 use portolan_engine::{
-    Engine, Error, ErrorKind, IngestMode, IngestTarget, Limits, Principal, QueryStream, Result, Session,
+    Engine, Error, ErrorKind, IngestMode, IngestTarget, Limits, Position, Principal, QueryStream, Result, Session,
 };
 use portolan_node::client::Client;
 use tokio::sync::OnceCell;
@@ -57,8 +57,13 @@ impl LocalFiles {
     /// A file that cannot be read; the node's error about the upload, such as a file that is too large.
     pub async fn upload_files_of(&self, client: &Client, sql: &str) -> Result<()> {
         for file in files_of(sql)? {
-            let place = place_of(sql, &file.location);
-            self.upload(client, &file).await.map_err(|e| e.within(format!("`{}`{place}", file.name)))?;
+            self.upload(client, &file).await.map_err(|error| {
+                let error = error.within(format!("`{}`", file.name));
+                match position_of(sql, &file.location) {
+                    Some(position) => error.at(position),
+                    None => error,
+                }
+            })?;
         }
         Ok(())
     }
@@ -96,7 +101,8 @@ impl LocalFiles {
             let engine = engine.local_files(Arc::new(StatementFiles::default())).build()?;
             Ok::<Session, Error>(engine.session(Principal::anonymous()))
         });
-        reader.await?.sql(&format!("SELECT * FROM {}", file.name)).await
+        let rows = reader.await?.sql(&format!("SELECT * FROM {}", file.name)).await;
+        rows.map_err(Error::without_position)
     }
 
     /// Returns the same rows, and reports them as an upload of `what` while they are read.
@@ -142,15 +148,15 @@ async fn has_table(client: &Client, name: &str) -> Result<bool> {
     Ok(batches.iter().any(|batch| batch.num_rows() > 0))
 }
 
-/// Returns the place of a string in a statement, as text. Empty if the statement does not have the string.
-fn place_of(sql: &str, string: &str) -> String {
+/// Returns the position of a string in a statement, if the statement has the string.
+fn position_of(sql: &str, string: &str) -> Option<Position> {
     let literal = format!("'{}'", string.replace('\'', "''"));
-    let token = tokens(sql).into_iter().find(|token| token.kind == Kind::Text && sql[token.range.clone()] == literal);
-    let Some(token) = token else { return String::new() };
+    let token =
+        tokens(sql).into_iter().find(|token| token.kind == Kind::Text && sql[token.range.clone()] == literal)?;
     let before = &sql[..token.range.start];
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    format!(" (line {line}, column {column})")
+    let line = before.matches('\n').count() as u64 + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() as u64 + 1;
+    Some(Position { line, column })
 }
 
 #[cfg(test)]
@@ -160,9 +166,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_place_of_a_file_is_found() {
-        assert_eq!(place_of("SELECT 'ä',\n  * FROM 'o''x.csv'", "o'x.csv"), " (line 2, column 10)");
-        assert_eq!(place_of("SELECT 1", "x.csv"), "");
+    fn the_position_of_a_file_is_found() {
+        let position = position_of("SELECT 'ä',\n  * FROM 'o''x.csv'", "o'x.csv");
+        assert_eq!(position, Some(Position { line: 2, column: 10 }));
+        assert_eq!(position_of("SELECT 1", "x.csv"), None);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -72,6 +72,27 @@ impl ErrorKind {
     }
 }
 
+/// A position in the text of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The line, from 1.
+    pub line: u64,
+    /// The column in characters, from 1.
+    pub column: u64,
+}
+
+/// The part of a statement that an error is about, if its position is not known where the error arises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Subject {
+    /// A name as SQL reads it: in lower case, unless it is quoted.
+    Name(String),
+    /// The name of a function, in lower case.
+    Function(String),
+    /// A constant: the content of a string, or a number.
+    Constant(String),
+}
+
 /// An error of the query path.
 #[derive(Debug)]
 pub struct Error {
@@ -81,6 +102,16 @@ pub struct Error {
     owner_context: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
     retry_after: Option<Duration>,
+    /// In a box, because few errors have it, and a result is as large as its error.
+    fault: Option<Box<StatementFault>>,
+}
+
+/// The fault in a statement, as data.
+#[derive(Clone, Debug, Default)]
+struct StatementFault {
+    position: Option<Position>,
+    suggestion: Option<String>,
+    subject: Option<Subject>,
 }
 
 /// A result on the query path.
@@ -89,7 +120,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// Returns an error of this kind. `context` says what happened, where, and what to do: lower case, no final period.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self { kind, context: context.into(), owner_context: None, source: None, retry_after: None }
+        Self { kind, context: context.into(), owner_context: None, source: None, retry_after: None, fault: None }
     }
 
     /// Adds the context for the owner of the data, with details that nobody else may see, such as the locations of
@@ -113,6 +144,81 @@ impl Error {
         self.context = format!("{outer}: {}", self.context);
         self.owner_context = self.owner_context.map(|context| format!("{outer}: {context}"));
         self
+    }
+
+    /// Sets the position of the fault in the statement, and adds it to the context.
+    #[must_use]
+    pub fn at(mut self, position: Position) -> Self {
+        self.append(&format!(" ({position})"));
+        self.fault().position = Some(position);
+        self
+    }
+
+    /// Returns the error without its position, for a caller who did not write the statement.
+    #[must_use]
+    pub fn without_position(mut self) -> Self {
+        if let Some(position) = self.fault.as_mut().and_then(|fault| fault.position.take()) {
+            let place = format!(" ({position})");
+            self.context = self.context.replacen(&place, "", 1);
+            self.owner_context = self.owner_context.map(|context| context.replacen(&place, "", 1));
+        }
+        self
+    }
+
+    /// Sets the valid name that the caller may have meant, and adds it to the context. Without a name, the error stays
+    /// as it is.
+    #[must_use]
+    pub fn suggesting(mut self, name: Option<impl Into<String>>) -> Self {
+        if let Some(name) = name.map(Into::into) {
+            self.append(&format!("; did you mean `{name}`?"));
+            self.fault().suggestion = Some(name);
+        }
+        self
+    }
+
+    /// Sets the name that [`Error::suggestion`] returns, for a context that has the name already.
+    #[must_use]
+    pub fn with_suggestion(mut self, name: Option<String>) -> Self {
+        if name.is_some() {
+            self.fault().suggestion = name;
+        }
+        self
+    }
+
+    /// Sets the part of the statement that the error is about. Code that knows the text of the statement finds the
+    /// position of the part.
+    #[must_use]
+    pub fn about(mut self, subject: Option<Subject>) -> Self {
+        if subject.is_some() {
+            self.fault().subject = subject;
+        }
+        self
+    }
+
+    fn fault(&mut self) -> &mut StatementFault {
+        self.fault.get_or_insert_default()
+    }
+
+    fn append(&mut self, text: &str) {
+        self.context.push_str(text);
+        if let Some(context) = &mut self.owner_context {
+            context.push_str(text);
+        }
+    }
+
+    /// Returns the position of the fault in the statement, if it is known.
+    pub fn position(&self) -> Option<Position> {
+        self.fault.as_ref()?.position
+    }
+
+    /// Returns the valid name that the caller may have meant, as SQL writes it, if there is one.
+    pub fn suggestion(&self) -> Option<&str> {
+        self.fault.as_ref()?.suggestion.as_deref()
+    }
+
+    /// Returns the part of the statement that the error is about, if it is known.
+    pub fn subject(&self) -> Option<&Subject> {
+        self.fault.as_ref()?.subject.as_ref()
     }
 
     /// Sets the time after which the caller can try again.
@@ -155,11 +261,13 @@ impl Error {
         self.owner_context.as_deref().unwrap_or(&self.context)
     }
 
-    /// Returns an error of the same kind that has the causes in its context. The time to try again stays.
+    /// Returns an error of the same kind that has the causes in its context. The time to try again, the position and the
+    /// suggestion stay.
     #[must_use]
     pub fn flat(&self) -> Self {
         let (context, owner_context) = (self.chain(), self.owner_chain());
-        let flat = Self::new(self.kind, context).with_retry_after(self.retry_after);
+        let flat = Self { fault: self.fault.clone(), ..Self::new(self.kind, context) };
+        let flat = flat.with_retry_after(self.retry_after);
         if owner_context == flat.context { flat } else { flat.for_owner(owner_context) }
     }
 }
@@ -183,6 +291,12 @@ fn join_causes(text: &str, error: &dyn StdError, said_by: impl Fn(&(dyn StdError
         next = cause.source();
     }
     text
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
 }
 
 impl fmt::Display for Error {
@@ -240,5 +354,21 @@ mod tests {
         assert_eq!(refused.flat().retry_after(), refused.retry_after());
         let plain = Error::new(ErrorKind::NotFound, "no port");
         assert_eq!((plain.chain(), plain.flat().owner_chain()), ("no port".to_owned(), "no port".to_owned()));
+    }
+
+    #[test]
+    fn the_fault_of_a_statement_is_text_and_data() {
+        let position = Position { line: 2, column: 7 };
+        let error = Error::new(ErrorKind::NotFound, "there is no port `ordrs`").suggesting(Some("orders")).at(position);
+        let error = error.within("domain d").flat();
+        assert_eq!(error.chain(), "domain d: there is no port `ordrs`; did you mean `orders`? (line 2, column 7)");
+        assert_eq!((error.position(), error.suggestion()), (Some(position), Some("orders")));
+        let error = error.for_owner("of d (line 2, column 7)").without_position();
+        assert_eq!(error.chain(), "domain d: there is no port `ordrs`; did you mean `orders`?");
+        assert_eq!((error.owner_chain(), error.position()), ("of d".to_owned(), None));
+        let plain = Error::new(ErrorKind::NotFound, "x").suggesting(None::<String>).with_suggestion(None).about(None);
+        assert_eq!((plain.context(), plain.position(), plain.suggestion()), ("x", None, None));
+        let subject = Subject::Name("x".to_owned());
+        assert_eq!(plain.about(Some(subject.clone())).flat().subject(), Some(&subject));
     }
 }

@@ -28,7 +28,7 @@ pub mod testing;
 mod trace;
 
 pub use capabilities::{Capabilities, KeyForm, SiteCosts, WireForm};
-pub use error::{Error, ErrorKind, Result, with_causes};
+pub use error::{Error, ErrorKind, Position, Result, Subject, with_causes};
 pub use fragment::{
     EncodedPlan, FragmentEstimate, FragmentHead, FragmentItem, FragmentPlan, FragmentRequest, FragmentStream,
     FragmentSummary, OperatorMetrics, PulledRows, ReceivedFragment,

@@ -51,7 +51,7 @@ pub use mesh::{LinkOverride, PeerOptions, Refreshed};
 pub use metrics::{EdgeMetrics, EngineMetrics, HistogramMetrics, Span, SpanKind, SpanSink, Usage, WorkMetrics};
 pub use portolan_catalog as catalog;
 pub use portolan_connectors as connectors;
-pub use portolan_connectors::{Error, ErrorKind, KeyForm, Principal, Result, TraceContext};
+pub use portolan_connectors::{Error, ErrorKind, KeyForm, Position, Principal, Result, Subject, TraceContext};
 pub use progress::{EdgeProgress, Progress, ProgressHandle};
 pub use query::{CancelHandle, IngestMode, IngestTarget, Prepared, QueryStream, StatementKind};
 pub use session::Session;

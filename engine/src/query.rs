@@ -9,6 +9,7 @@ mod fragment;
 mod ingest;
 mod parameter_names;
 mod parameters;
+mod place;
 mod plan_end;
 mod prepared;
 pub(crate) mod settings;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use portolan_catalog::nearest::nearest;
-use portolan_connectors::KeyForm;
+use portolan_connectors::{KeyForm, Subject};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -195,10 +195,14 @@ impl Settings {
                 self.strategy = words.map(|w| choice(name, w, StrategyChoice::ALL)).collect::<Result<_>>()?;
             }
             _ => {
-                let hint = nearest(name, SETTINGS.iter().copied())
-                    .map(|n| format!("; did you mean `{n}`?"))
-                    .unwrap_or_default();
-                return Err(invalid(format!("there is no setting `{name}`{hint}")));
+                // With the prefix, any two names would be close to one another.
+                let short = |name: &str| name.strip_prefix("portolan.").unwrap_or(name).to_owned();
+                let all: Vec<String> = SETTINGS.iter().map(|known| short(known)).collect();
+                let wanted = short(&name.to_lowercase());
+                let near = nearest(&wanted, all.iter().map(String::as_str));
+                let near = near.and_then(|near| SETTINGS.iter().find(|known| short(known) == near));
+                let error = invalid(format!("there is no setting `{name}`")).suggesting(near.copied());
+                return Err(error.about(Some(Subject::Name(wanted))));
             }
         }
         Ok(())
@@ -254,9 +258,8 @@ fn number(name: &str, value: &str, what: &str, fits: impl Fn(f64) -> bool) -> Re
 fn choice<T: Copy>(name: &str, value: &str, all: &[(&str, T)]) -> Result<T> {
     all.iter().find(|(word, _)| *word == value).map(|(_, choice)| *choice).ok_or_else(|| {
         let words: Vec<_> = all.iter().map(|(word, _)| format!("`{word}`")).collect();
-        let hint = nearest(value, all.iter().map(|(word, _)| *word));
-        let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-        invalid(format!("`{name}`: expected {}, got `{value}`{hint}", words.join(", ")))
+        let near = nearest(value, all.iter().map(|(word, _)| *word));
+        invalid(format!("`{name}`: expected {}, got `{value}`", words.join(", "))).suggesting(near)
     })
 }
 

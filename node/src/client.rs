@@ -17,10 +17,10 @@ use arrow_flight::{
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use portolan_connectors::node::endpoint_url;
 use portolan_connectors::node::protocol::{ACTION_PROGRESS, ProgressRequest};
 use portolan_connectors::node::status::from_status;
-use portolan_connectors::{Error, ErrorKind, Result, SiteId};
+use portolan_connectors::node::{endpoint_url, likely_cause, trusted_certificates};
+use portolan_connectors::{Error, ErrorKind, Result, SiteId, with_causes};
 use portolan_engine::Progress;
 use prost::Message;
 use tonic::metadata::AsciiMetadataValue;
@@ -83,19 +83,19 @@ impl Client {
             .http2_keep_alive_interval(TIMEOUT)
             .keep_alive_timeout(TIMEOUT);
         if tls {
-            let mut config = ClientTlsConfig::new();
-            if let Some(ca) = &options.ca {
-                let pem = std::fs::read(ca).map_err(|e| {
-                    Error::new(ErrorKind::InvalidQuery, format!("cannot read the certificates in {}", ca.display()))
-                        .with_source(e)
-                })?;
-                config = config.ca_certificate(Certificate::from_pem(pem));
-            }
+            let Some(ca) = &options.ca else {
+                return Err(unavailable(
+                    "a `grpc+tls://` URL needs the certificate of a trusted authority: give its file with `--ca`",
+                ));
+            };
+            let trusted = trusted_certificates(ca).map_err(|e| e.within(format!("node {url}")))?;
+            let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(trusted));
             endpoint = endpoint.tls_config(config).map_err(|e| unavailable("TLS cannot be set up").with_source(e))?;
         }
-        let channel = endpoint.connect().await.map_err(|e| {
-            unavailable("cannot connect; is `portolan serve` running there, and is it the right `--url`?")
-                .with_source(e)
+        let channel = endpoint.connect().await.map_err(|e| match likely_cause(url, &with_causes("", &e)) {
+            Some(cause) => unavailable(&cause),
+            None => unavailable("cannot connect; is `portolan serve` running there, and is it the right `--url`?")
+                .with_source(e),
         })?;
         let mut client = Self { channel, site: SiteId::new(url), authorization: None };
         client.authorization = client.short(client.log_in(options.credentials.as_ref())).await?;

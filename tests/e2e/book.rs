@@ -1,10 +1,11 @@
-//! The tables of the book that list names: the settings, the tables and columns of the schema `mesh`, and the metrics. The
-//! dashboard uses the same metrics.
+//! The tables of the book that list names: the settings, the tables and columns of the schema `mesh`, the commands of the
+//! prompt, and the metrics. The dashboard uses the same metrics.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use portolan_cli::repl::commands::COMMANDS;
 use portolan_engine::{Engine, Principal, SETTINGS};
 use portolan_node::metrics::{METRICS, Metric, MetricKind};
 use portolan_tests::ways::{lines, rows};
@@ -54,6 +55,20 @@ async fn the_book_lists_every_table_and_column_of_the_mesh() {
         // The book puts columns with one meaning into one row.
         let real: BTreeSet<_> = schema.fields().iter().map(|field| field.name()).collect();
         assert_eq!(columns.iter().collect::<BTreeSet<_>>(), real, "mesh.{table}");
+    }
+}
+
+#[test]
+fn the_book_lists_every_command() {
+    let cells = cells("sql.md");
+    let listed: BTreeSet<String> = cells
+        .iter()
+        .flat_map(|row| names(&row[0]))
+        .filter(|name| name.starts_with('\\'))
+        .filter_map(|name| name.split_whitespace().next().map(str::to_owned))
+        .collect();
+    for (command, _) in COMMANDS {
+        assert!(listed.contains(*command), "{command}: {listed:?}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod authentication;
+mod beginners;
 mod book;
 mod book_blocks;
 mod book_programs;

@@ -1,10 +1,10 @@
 //! What the commands show of the mesh: lists, and descriptions of domains, products, ports and tables.
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use portolan_catalog::nearest::similarity;
-use portolan_catalog::printable;
+use portolan_catalog::{printable, sql_type};
 use portolan_node::{Error, Result};
 
 use crate::connection::Connection;
@@ -50,18 +50,19 @@ pub fn list_ports(pattern: Option<&str>) -> String {
     )
 }
 
-/// Returns the query for every function, or for those whose name fits a pattern.
+/// Returns the statement that lists the functions, or those whose name fits a pattern.
 pub fn list_functions(pattern: Option<&str>) -> String {
-    let fits = pattern.map_or_else(|| "true".into(), |pattern| like("routine_name", pattern));
-    format!(
-        "SELECT routine_name AS function, lower(function_type) AS kind, min(syntax_example) AS call, \
-         split_part(min(description), chr(10), 1) AS description FROM information_schema.routines WHERE {fits} \
-         GROUP BY routine_name, function_type ORDER BY 1, 2"
-    )
+    let filter = pattern.map(|pattern| format!(" ILIKE '{}'", escaped(pattern))).unwrap_or_default();
+    format!("SHOW FUNCTIONS{filter}")
 }
 
-/// Returns the condition that a column has a value that fits a pattern: `*` stands for any text, `?` for a character.
+/// Returns the condition that a column has a value that fits a pattern.
 fn like(column: &str, pattern: &str) -> String {
+    format!("{column} ILIKE '{}'", escaped(pattern))
+}
+
+/// Returns a pattern for `ILIKE`, without the quotes around it: `*` stands for any text, `?` for a character.
+fn escaped(pattern: &str) -> String {
     let mut escaped = String::new();
     for c in pattern.chars() {
         match c {
@@ -72,7 +73,7 @@ fn like(column: &str, pattern: &str) -> String {
             c => escaped.push(c),
         }
     }
-    format!("{column} ILIKE '{escaped}'")
+    escaped
 }
 
 /// Describes the object called `name` (`a`, `a.b` or `a.b.c`, quoted or not). `lists` is the command that lists the names,
@@ -89,6 +90,7 @@ pub async fn describe(connection: &Connection, name: &str, lists: &str) -> Resul
         if count > 0 {
             return match table {
                 COLUMNS => columns(connection, &condition, parts.len() == 3).await,
+                OWN_COLUMNS => own_columns(connection, &condition).await,
                 _ => Ok(Description { sql: parts_of(table, &condition), ..Description::default() }),
             };
         }
@@ -107,13 +109,9 @@ const OWN_COLUMNS: &str = "information_schema.columns";
 /// The table that lists the session's tables and the node's own tables.
 const OWN_TABLES: &str = "information_schema.tables";
 
-/// Returns the query for the columns of an own table, for the tables of an own schema, or for ports.
+/// Returns the query for the tables of an own schema, or for ports.
 fn parts_of(table: &str, condition: &str) -> String {
     match table {
-        OWN_COLUMNS => format!(
-            "SELECT column_name AS \"column\", data_type AS type, is_nullable = 'YES' AS nullable \
-             FROM {table} WHERE {condition} ORDER BY table_schema, ordinal_position"
-        ),
         OWN_TABLES => format!(
             "SELECT table_schema AS \"schema\", table_name AS \"table\" FROM {table} WHERE {condition} \
              ORDER BY table_schema, table_name"
@@ -122,6 +120,25 @@ fn parts_of(table: &str, condition: &str) -> String {
             "SELECT domain, product, port, description FROM {table} WHERE {condition} ORDER BY domain, product, port"
         ),
     }
+}
+
+/// Describes an own table. `information_schema` has the names of Arrow's types, so the rows become a query again.
+async fn own_columns(connection: &Connection, condition: &str) -> Result<Description> {
+    let sql = format!(
+        "SELECT column_name, data_type, is_nullable FROM {OWN_COLUMNS} WHERE {condition} \
+         ORDER BY table_schema, ordinal_position"
+    );
+    let (_, batches) = connection.query(&sql, MAX_NAMES).await?;
+    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let row = |row: Vec<String>| {
+        let [name, data_type, nullable] = row.as_slice() else { return String::new() };
+        let data_type = data_type.parse::<DataType>().map_or_else(|_| data_type.clone(), |parsed| sql_type(&parsed));
+        format!("({}, {}, {})", literal(name), literal(&data_type), nullable == "YES")
+    };
+    let rows: Vec<_> = strings_of(&batches)?.into_iter().map(row).collect();
+    let columns = "\"column\", \"type\", \"nullable\"";
+    let sql = format!("SELECT {columns} FROM (VALUES {}) AS described ({columns})", rows.join(", "));
+    Ok(Description { sql, ..Description::default() })
 }
 
 /// Describes the ports whose columns fulfil a condition. If there is only one, the description has its keys, its size and
@@ -226,20 +243,20 @@ async fn near(connection: &Connection, parts: &[String]) -> Result<Option<String
     let sql = "SELECT domain, product, port FROM mesh.ports UNION ALL \
         SELECT table_catalog, table_schema, table_name FROM information_schema.tables WHERE table_catalog = 'portolan'";
     let (_, batches) = connection.query(sql, MAX_NAMES).await?;
-    let mut names = vec![];
-    for batch in &batches {
-        let columns = batch.columns().iter().map(|column| cast(column, &DataType::Utf8).map_err(unreadable));
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        for row in 0..batch.num_rows() {
-            names
-                .push(columns.iter().map(|column| column.as_string::<i32>().value(row).to_owned()).collect::<Vec<_>>());
-        }
-    }
-    Ok(nearest_name(parts, &names))
+    Ok(nearest_name(parts, &strings_of(&batches)?))
 }
 
-fn unreadable(error: arrow::error::ArrowError) -> Error {
-    Error::failed("cannot read the names of the mesh").with_source(error)
+/// Returns the values of each row as strings.
+fn strings_of(batches: &[RecordBatch]) -> Result<Vec<Vec<String>>> {
+    let unreadable = |e| Error::failed("cannot read the names of the mesh").with_source(e);
+    let mut rows = vec![];
+    for batch in batches {
+        let columns = batch.columns().iter().map(|column| cast(column, &DataType::Utf8).map_err(unreadable));
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let value = |column: &ArrayRef, row| column.as_string::<i32>().value(row).to_owned();
+        rows.extend((0..batch.num_rows()).map(|row| columns.iter().map(|column| value(column, row)).collect()));
+    }
+    Ok(rows)
 }
 
 /// Returns the nearest of the full names of ports and tables, and of the domains and products in them. A name without
@@ -277,7 +294,7 @@ mod tests {
 
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int64Array, ListBuilder, StringArray, StringBuilder};
+    use arrow::array::{Int64Array, ListBuilder, StringArray, StringBuilder};
 
     use super::*;
 

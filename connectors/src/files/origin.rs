@@ -32,6 +32,9 @@ pub(super) struct Origin {
     pub(super) counter: Arc<SourceCounter>,
 }
 
+/// The shortest string that errors hide, in characters.
+const SHORTEST_SECRET: usize = 4;
+
 /// Strings that no error may repeat.
 #[derive(Clone, Default)]
 pub(super) struct Redaction(pub(super) Vec<String>);
@@ -114,9 +117,11 @@ impl Origin {
 }
 
 impl Redaction {
-    /// Returns `text` with every secret replaced.
+    /// Returns `text` with every secret replaced. A secret of fewer characters than [`SHORTEST_SECRET`] stays: it is no
+    /// secret, and every word that contains it would become unreadable.
     pub(super) fn clean(&self, text: &str) -> String {
-        self.0.iter().filter(|s| !s.is_empty()).fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+        let secrets = self.0.iter().filter(|secret| secret.chars().count() >= SHORTEST_SECRET);
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 }
 
@@ -184,5 +189,16 @@ fn is_of_file_in_arrow(error: &ArrowError) -> bool {
             error.is::<ParquetError>() || error.is::<object_store::Error>() || error.is::<std::io::Error>()
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Redaction;
+
+    #[test]
+    fn secrets_are_hidden_and_single_letters_stay() {
+        let redaction = Redaction(vec![String::new(), "c".into(), "hunter2".into()]);
+        assert_eq!(redaction.clean("column c: hunter2 is wrong"), "column c: *** is wrong");
     }
 }

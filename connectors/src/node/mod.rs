@@ -2,6 +2,7 @@
 
 pub mod checksum;
 mod connection;
+mod diagnosis;
 mod endpoint;
 pub mod keys;
 pub mod message;
@@ -14,6 +15,7 @@ mod site;
 pub mod status;
 pub mod token;
 
+pub use diagnosis::{likely_cause, trusted_certificates};
 pub use endpoint::endpoint_url;
 pub use keys::{NodeKey, PublicKey};
 pub use options::{NodeCredentials, NodeOptions, NodeTls, is_exposed};

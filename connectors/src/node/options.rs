@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tonic::transport::{Certificate, ClientTlsConfig, Identity, Uri};
 
+use super::diagnosis::trusted_certificates;
 use super::token::NodeIdentity;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -82,10 +83,11 @@ impl NodeTls {
     pub(super) fn load(&self, url: &str) -> Result<ClientTlsConfig> {
         let Some(ca_file) = &self.ca_file else {
             return Err(invalid(format!(
-                "node {url}: a `grpc+tls://` URL needs a file with the certificates of the trusted authorities"
+                "node {url}: a `grpc+tls://` URL needs a file with the certificates of the trusted authorities (`ca`)"
             )));
         };
-        let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(url, ca_file)?));
+        let trusted = trusted_certificates(ca_file).map_err(|e| e.within(format!("node {url}")))?;
+        let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(trusted));
         match (&self.cert_file, &self.key_file) {
             (Some(cert), Some(key)) => config = config.identity(Identity::from_pem(read(url, cert)?, read(url, key)?)),
             (None, None) => {}

@@ -11,6 +11,7 @@ use prost::Message;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
+use super::diagnosis::likely_cause;
 use crate::error::{Error, ErrorKind, with_causes};
 use crate::site::SiteId;
 
@@ -111,6 +112,10 @@ pub fn from_status(status: &Status, site: &SiteId) -> Error {
     if sent.is_none() {
         // For failures of the connection, the message is general and the causes have the details.
         message = with_causes(&message, status);
+        if let Some(cause) = likely_cause(site.as_str(), &message) {
+            tracing::debug!(node = %site, "cannot connect: {}", printable(&message));
+            message = cause;
+        }
     }
     if message.is_empty() {
         message = format!("answered {:?}", status.code());

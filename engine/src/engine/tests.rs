@@ -78,7 +78,7 @@ async fn an_unknown_port_names_the_peers_without_a_catalog_and_why() {
     let asked = engine.sql("SELECT * FROM geo.places.nation").await;
     let error = refused(asked, ErrorKind::NotFound, "there is no port `geo.places.nation`");
     let expected = "; the catalog of grpc://waiting has not been fetched yet: try again in a moment; \
-                    node grpc://down: connection refused";
+                    node grpc://down: connection refused (line 1, column 15)";
     assert!(error.to_string().ends_with(expected), "{error}");
 }
 

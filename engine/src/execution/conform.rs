@@ -7,7 +7,9 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Float64Type, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use portolan_catalog::sql_type;
 
+use super::errors::arrow_text;
 use crate::{Error, ErrorKind, Result};
 
 /// Converts a batch to the promised columns: by position, with the promised names and types.
@@ -24,19 +26,20 @@ pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
     }
     let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
         lossless(column, field.data_type()).map_err(|e| {
-            let (name, wanted, came) = (field.name(), field.data_type(), column.data_type());
+            let (name, wanted, came) = (field.name(), sql_type(field.data_type()), sql_type(column.data_type()));
             let what = format!("expected {wanted} in column `{name}`, got a value of type {came} that does not fit");
             let error = Error::new(ErrorKind::InvalidQuery, what);
             match e {
-                Some(e) => error.with_source(e),
+                Some(e) => error.with_source(arrow_text(&e)),
                 None => error,
             }
         })
     });
     let columns = columns.collect::<Result<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(schema.clone(), columns, &options)
-        .map_err(|e| Error::new(ErrorKind::InvalidQuery, "the rows do not fit the promised columns").with_source(e))
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(|e| {
+        Error::new(ErrorKind::InvalidQuery, "the rows do not fit the promised columns").with_source(arrow_text(&e))
+    })
 }
 
 /// A value, or the reason why there is none; see [`lossless`].

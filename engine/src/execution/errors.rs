@@ -1,17 +1,49 @@
 //! Converts DataFusion's errors to ours. The kind determines what the caller can do, and the text contains the place.
 //! The error of a cancelled query is here too, so that all code that runs a query returns the same one.
 
+mod arguments;
+mod columns;
+mod conversions;
+mod patterns;
+mod phrases;
+mod sql_words;
+
 use std::error::Error as StdError;
 
 use arrow::error::ArrowError;
-use datafusion::common::{Column, SchemaError, Span};
+use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use portolan_catalog::names_location;
-use portolan_catalog::nearest::nearest;
+use portolan_connectors::Subject;
 
 use super::budget;
 use super::disk::disk_error;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Position};
+
+pub(crate) use conversions::converted;
+
+/// The text of an error, with what it refers to.
+#[derive(Debug)]
+struct Message {
+    text: String,
+    subject: Option<Subject>,
+    /// The valid name that the user may have meant. The text has it already.
+    suggestion: Option<String>,
+}
+
+impl Message {
+    fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), subject: None, suggestion: None }
+    }
+
+    fn about(self, subject: Subject) -> Self {
+        Self { subject: Some(subject), ..self }
+    }
+
+    fn suggesting(self, suggestion: Option<String>) -> Self {
+        Self { suggestion, ..self }
+    }
+}
 
 /// Converts an error of DataFusion to ours. One of our errors that travelled through DataFusion comes out unchanged.
 pub(crate) fn from_datafusion(error: &DataFusionError) -> Error {
@@ -21,21 +53,38 @@ pub(crate) fn from_datafusion(error: &DataFusionError) -> Error {
     if let Some(disk) = disk_error(error) {
         return disk;
     }
-    let (kind, message) = match regex_message(error.find_root()).and_then(|message| regex_fault(&message)) {
+    let (kind, message) = match patterns::message(error.find_root()) {
         Some(message) => (ErrorKind::InvalidQuery, message),
-        None => (kind(error), text(error)),
+        None => (kind(error), described(error)),
     };
-    let message = match error.diagnostic().and_then(|d| d.span) {
-        Some(span) => format!("{message} ({})", place(span)),
-        None => message,
-    };
+    // Readers and stores name the locations of files.
     match kind {
-        // Readers and stores name the locations of files.
-        kind @ ErrorKind::SiteUnavailable if names_location(&message) => {
-            Error::new(kind, "a file of the node cannot be read").for_owner(message)
+        ErrorKind::SiteUnavailable if names_location(&message.text) => {
+            return Error::new(kind, "a file of the node cannot be read").for_owner(message.text);
         }
-        kind => Error::new(kind, message),
+        ErrorKind::Internal if names_file(&message.text) => {
+            return Error::new(kind, "DataFusion failed: the log of the node has the reason").for_owner(message.text);
+        }
+        _ => {}
     }
+    let Message { text, subject, suggestion } = message;
+    let error_of_ours = Error::new(kind, text).about(subject).with_suggestion(suggestion);
+    match position_of(error) {
+        Some(position) => error_of_ours.at(position),
+        None => error_of_ours,
+    }
+}
+
+/// True if a text has a URL, or the path of a file from the root. A slash alone may be an operator.
+fn names_file(text: &str) -> bool {
+    let is_path =
+        |word: &str| word.trim_start_matches(['\'', '"', '`', '(']).strip_prefix('/').is_some_and(|p| p.len() > 1);
+    text.contains("://") || text.split_whitespace().any(is_path)
+}
+
+/// Describes an error of Arrow in one line.
+pub(crate) fn arrow_text(error: &ArrowError) -> String {
+    of_arrow(error).text
 }
 
 /// Wraps one of our errors so that it can travel through DataFusion.
@@ -63,9 +112,22 @@ pub(crate) fn planning_timed_out() -> Error {
     )
 }
 
-/// Describes a place in a statement.
-pub(crate) fn place(span: Span) -> String {
-    format!("line {}, column {}", span.start.line, span.start.column)
+/// Returns the position in the statement that an error of DataFusion has.
+pub(crate) fn position_of(error: &DataFusionError) -> Option<Position> {
+    let of_column = || match error.find_root() {
+        DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
+            SchemaError::FieldNotFound { field, .. } => field.spans().first(),
+            _ => None,
+        },
+        _ => None,
+    };
+    let span = error.diagnostic().and_then(|diagnostic| diagnostic.span).or_else(of_column)?;
+    position(span.start.line, span.start.column)
+}
+
+/// Returns a position; `None` for the line 0, which stands for an unknown position.
+pub(crate) fn position(line: u64, column: u64) -> Option<Position> {
+    (line > 0).then_some(Position { line, column })
 }
 
 /// Returns the first of our errors in the chain of causes.
@@ -84,34 +146,6 @@ fn find_ours<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     None
 }
 
-/// Describes the fault of a regular expression, if an error is about one. The libraries report it in many kinds of
-/// errors.
-fn regex_fault(message: &str) -> Option<String> {
-    const NOT_COMPILED: &str = "Regular expression did not compile";
-    if message.contains("Compiled regex exceeds size limit") || message.contains("CompiledTooBig") {
-        return Some("a regular expression is too large: write a shorter one, or repeat less of it".to_owned());
-    }
-    if message.contains("regex parse error") {
-        // The message draws the place in several lines, and ends with the fault.
-        let fault = message.rsplit_once("error: ").map_or("", |(_, fault)| fault.lines().next().unwrap_or_default());
-        return Some(format!("a regular expression is not valid: {fault}"));
-    }
-    message.contains(NOT_COMPILED).then(|| "a regular expression is not valid".to_owned())
-}
-
-/// Returns the message of an error if a regular expression may be its cause.
-fn regex_message(root: &DataFusionError) -> Option<String> {
-    match root {
-        DataFusionError::Internal(message) | DataFusionError::Execution(message) => Some(message.clone()),
-        DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
-            ArrowError::ComputeError(message) => Some(message.clone()),
-            _ => None,
-        },
-        DataFusionError::External(inner) => Some(inner.to_string()),
-        _ => None,
-    }
-}
-
 fn kind(error: &DataFusionError) -> ErrorKind {
     match error.find_root() {
         DataFusionError::SQL(..)
@@ -125,7 +159,8 @@ fn kind(error: &DataFusionError) -> ErrorKind {
             | ArrowError::JsonError(_)
             | ArrowError::AvroError(_)
             | ArrowError::IpcError(_)
-            | ArrowError::ParquetError(_) => ErrorKind::SiteUnavailable,
+            | ArrowError::ParquetError(_)
+            | ArrowError::ExternalError(_) => ErrorKind::SiteUnavailable,
             _ => ErrorKind::InvalidQuery,
         },
         DataFusionError::NotImplemented(_) | DataFusionError::Substrait(_) => ErrorKind::Unsupported,
@@ -138,53 +173,116 @@ fn kind(error: &DataFusionError) -> ErrorKind {
     }
 }
 
-/// Returns the message without DataFusion's prefixes and backtraces.
-fn text(error: &DataFusionError) -> String {
+/// Describes an error in one line, in words of SQL, without DataFusion's prefixes and backtraces.
+fn described(error: &DataFusionError) -> Message {
     match error {
-        DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
-            SchemaError::FieldNotFound { field, valid_fields } => no_such_column(field, valid_fields),
-            other => lower_first(&other.to_string()),
-        },
-        DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
-            ArrowError::ArithmeticOverflow(what) => {
-                format!("arithmetic overflow: {}; CAST an operand to a wider type, or to DOUBLE", lower_first(what))
+        DataFusionError::SchemaError(schema, _) => polished(columns::message(schema, &[])),
+        DataFusionError::ArrowError(inner, _) => of_arrow(inner),
+        DataFusionError::Diagnostic(diagnostic, inner) => match inner.as_ref() {
+            DataFusionError::SchemaError(schema, _) => {
+                let notes: Vec<&str> = diagnostic.notes.iter().map(|note| note.message.as_str()).collect();
+                polished(columns::message(schema, &notes))
             }
-            other => lower_first(&other.to_string()),
+            _ => described(inner),
         },
-        DataFusionError::Diagnostic(_, inner) => text(inner),
-        DataFusionError::Shared(inner) => text(inner),
-        DataFusionError::Collection(errors) => errors.first().map_or_else(|| error.strip_backtrace(), text),
-        DataFusionError::ResourcesExhausted(message) => exhausted(without_backtrace(message)),
+        DataFusionError::Shared(inner) => described(inner),
+        DataFusionError::Collection(errors) => {
+            errors.first().map_or_else(|| of_text(&error.strip_backtrace()), described)
+        }
+        DataFusionError::ResourcesExhausted(message) => Message::new(exhausted(without_backtrace(message))),
         // The context of a memory error names settings of DataFusion, not ours.
         DataFusionError::Context(_, inner) if matches!(inner.find_root(), DataFusionError::ResourcesExhausted(_)) => {
-            text(inner)
+            described(inner)
         }
-        // The client has no use for the name of the optimizer rule that found the error.
-        DataFusionError::Context(context, inner) if context.contains(" rule '") => text(inner),
-        DataFusionError::Context(context, inner) => format!("{context}: {}", text(inner)),
-        DataFusionError::Plan(message) if message.contains(NO_SUCH_FUNCTION) => {
-            let from = message.find(NO_SUCH_FUNCTION).unwrap_or_default();
-            lower_first(&one_line(without_backtrace(&message[from..])))
+        // The client has no use for the name of the rule that found the error.
+        DataFusionError::Context(context, inner) if names_rule(context) => described(inner),
+        DataFusionError::Context(context, inner) => {
+            let Message { text, subject, suggestion } = described(inner);
+            Message { text: format!("{}: {text}", of_text(context).text), subject, suggestion }
         }
         // The message continues with a dump of the expression.
-        DataFusionError::NotImplemented(message) if message.contains(NO_SUBQUERY) => {
-            "a subquery is not supported at this place: write it as a join, or in the select list of a subquery in FROM"
-                .into()
-        }
+        DataFusionError::NotImplemented(message) if message.contains(NO_SUBQUERY) => Message::new(
+            "a subquery is not supported at this place: write it as a join, or in the select list of a subquery in FROM",
+        ),
         DataFusionError::Plan(message)
         | DataFusionError::Execution(message)
-        | DataFusionError::NotImplemented(message) => lower_first(without_backtrace(message)),
+        | DataFusionError::NotImplemented(message) => of_text(without_backtrace(message)),
+        DataFusionError::External(inner) => of_text(&inner.to_string()),
         // DataFusion adds where to report a fault, but its users cannot know whose fault it is.
-        DataFusionError::Internal(message) => format!("DataFusion failed: {}", one_line(without_backtrace(message))),
-        _ => one_line(&error.strip_backtrace()),
+        DataFusionError::Internal(message) => {
+            Message::new(format!("DataFusion failed: {}", polished_text(without_backtrace(message))))
+        }
+        _ => of_text(&error.strip_backtrace()),
     }
+}
+
+fn of_arrow(error: &ArrowError) -> Message {
+    match error {
+        ArrowError::ArithmeticOverflow(what) => Message::new(format!(
+            "arithmetic overflow: {}; CAST an operand to a wider type, or to DOUBLE",
+            polished_text(what)
+        )),
+        ArrowError::DivideByZero => Message::new("division by zero"),
+        ArrowError::ExternalError(inner) => match inner.downcast_ref::<DataFusionError>() {
+            Some(inner) => described(inner),
+            None => of_text(&inner.to_string()),
+        },
+        other => of_text(&other.to_string()),
+    }
+}
+
+/// Describes an error by its text: in our words, if there are some for it.
+fn of_text(text: &str) -> Message {
+    polished(phrases::ours(&without_prefixes(text)).unwrap_or_else(|| Message::new(polished_text(text))))
+}
+
+/// Returns a message that begins in lower case and has one line.
+fn polished(message: Message) -> Message {
+    Message { text: lower_first(&one_line(&message.text)), ..message }
+}
+
+/// Returns a text of DataFusion or Arrow in one line, in words of SQL, without prefixes and a final period.
+fn polished_text(text: &str) -> String {
+    let text = text.split("This issue was likely caused by a bug").next().unwrap_or(text);
+    let text = sql_words::in_sql_words(&one_line(&without_prefixes(text)));
+    lower_first(text.trim_end_matches(['.', ' ']))
+}
+
+/// What DataFusion and Arrow write before the message of an error. One error may be within another.
+const PREFIXES: [&str; 20] = [
+    "Arrow error: ",
+    "Cast error: ",
+    "Compute error: ",
+    "DataFusion error: ",
+    "Error during planning: ",
+    "Execution error: ",
+    "External error: ",
+    "Internal error: ",
+    "Invalid argument error: ",
+    "Io error: ",
+    "IO error: ",
+    "Not yet implemented: ",
+    "Object Store error: ",
+    "Parquet argument error: ",
+    "Parquet error: ",
+    "Parser error: ",
+    "Schema error: ",
+    "SQL error: ",
+    "Substrait error: ",
+    "This feature is not implemented: ",
+];
+
+fn without_prefixes(text: &str) -> String {
+    PREFIXES.iter().fold(text.to_owned(), |text, prefix| text.replace(prefix, ""))
+}
+
+/// True for the context of a rule of the analyzer or the optimizer: its name, or a sentence about it.
+fn names_rule(context: &str) -> bool {
+    context.contains(" rule '") || context.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// The start of DataFusion's message about a subquery, or a column of the outer query, that no rule turned into a join.
 const NO_SUBQUERY: &str = "Physical plan does not support logical expression";
-
-/// The start of the useful part of DataFusion's message if a function does not accept its arguments.
-const NO_SUCH_FUNCTION: &str = "No function matches the given name and argument types";
 
 /// Describes a lack of memory, with the limit of ours that was reached.
 fn exhausted(message: &str) -> String {
@@ -193,40 +291,16 @@ fn exhausted(message: &str) -> String {
     }
     let what = one_line(message);
     let what = what.split(" Please try increasing").next().unwrap_or_default();
-    format!("the query reached its memory limit (limits.query_memory): {}", lower_first(what))
+    format!("the query reached its memory limit (limits.query_memory): {}", lower_first(what.trim_end_matches('.')))
 }
 
 fn one_line(message: &str) -> String {
     message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// The largest number of columns that an error lists if no name is similar.
-const COLUMNS_LISTED: usize = 8;
-
-fn no_such_column(field: &Column, valid: &[Column]) -> String {
-    let wanted = field.flat_name();
-    let names = || valid.iter().map(|c| c.name.as_str());
-    let hint = match nearest(&field.name, names()) {
-        Some(name) => format!("; did you mean `{name}`?"),
-        None if valid.is_empty() => String::new(),
-        None => {
-            let listed: Vec<_> = names().take(COLUMNS_LISTED).collect();
-            let more = if valid.len() > COLUMNS_LISTED { ", …" } else { "" };
-            // Only double quotes keep capitals and spaces in a name, and some users write strings with them.
-            let kept = |c: char| c.is_ascii_uppercase() || c == ' ';
-            let text = match field.relation.is_none() && field.name.contains(kept) && !field.name.contains('(') {
-                true => format!("; for a string, write '{}'", field.name.replace('\'', "''")),
-                false => String::new(),
-            };
-            format!("; valid columns are {}{more}{text}", listed.join(", "))
-        }
-    };
-    format!("there is no column `{wanted}`{hint}")
-}
-
 /// Changes the capital at the start of DataFusion's messages to lower case, as in our messages. A word in capitals
 /// stays.
-fn lower_first(message: &str) -> String {
+pub(crate) fn lower_first(message: &str) -> String {
     let mut chars = message.chars();
     match (chars.next(), chars.next()) {
         (Some(first), Some(second)) if second.is_lowercase() => {
@@ -244,6 +318,7 @@ fn without_backtrace(message: &str) -> &str {
 mod tests {
     use std::sync::Arc;
 
+    use datafusion::common::{Column, Location, Span};
     use datafusion::parquet::errors::ParquetError;
 
     use super::*;
@@ -272,6 +347,13 @@ mod tests {
         let error = from_datafusion(&error.context("reading"));
         assert_eq!(error.kind(), ErrorKind::SiteUnavailable);
         assert!(!error.chain().contains("/srv") && error.owner_chain().contains("/srv/a.parquet"), "{error}");
+        for (said, hidden) in
+            [("no store for s3://lake/a", true), ("cannot open '/srv/a'", true), ("a / b is wrong", false)]
+        {
+            let error = from_datafusion(&DataFusionError::Internal(said.to_owned()));
+            assert_eq!(error.kind(), ErrorKind::Internal);
+            assert!(error.owner_chain().contains(said) && error.chain().contains(said) != hidden, "{error}");
+        }
         let inner = Error::new(ErrorKind::SiteUnavailable, "file a is gone").for_owner("file /srv/a is gone");
         let error = from_datafusion(&into_datafusion(inner).context("reading"));
         assert_eq!((error.chain(), error.owner_chain()), ("file a is gone".into(), "file /srv/a is gone".into()));
@@ -294,5 +376,46 @@ mod tests {
         }
         let error = from_datafusion(&DataFusionError::Internal("no such thing".into()));
         assert_eq!((error.kind(), error.context()), (ErrorKind::Internal, "DataFusion failed: no such thing"));
+    }
+
+    #[test]
+    fn no_message_has_words_of_datafusion_or_arrow() {
+        let arrow = |error| DataFusionError::ArrowError(Box::new(error), None);
+        for (error, expected) in [
+            (arrow(ArrowError::DivideByZero), "division by zero"),
+            (
+                arrow(ArrowError::CastError("Cannot cast string 'x' to value of Int64 type".into())),
+                "cannot convert 'x' to BIGINT",
+            ),
+            (
+                DataFusionError::Plan("There is no type for Utf8View, Date32.".into()).context("type_coercion"),
+                "there is no type for VARCHAR, DATE",
+            ),
+            (
+                DataFusionError::External(Box::new(arrow(ArrowError::ParseError("Invalid input\n for 'x'".into())))),
+                "invalid input for 'x'",
+            ),
+            (
+                arrow(ArrowError::ExternalError(Box::new(DataFusionError::Execution("Invalid radius".into())))),
+                "invalid radius",
+            ),
+            (DataFusionError::NotImplemented("TOP".into()), "TOP"),
+        ] {
+            assert_eq!(from_datafusion(&error).context(), expected);
+        }
+    }
+
+    #[test]
+    fn a_column_that_does_not_exist_has_its_position_and_its_suggestion_as_data() {
+        let mut field = Column::new_unqualified("n_nam");
+        let (line, column) = (2, 8);
+        let start = Location { line, column };
+        field.spans_mut().add_span(Span { start, end: start });
+        let valid_fields = vec![Column::new(Some("n"), "n_name")];
+        let schema = SchemaError::FieldNotFound { field: Box::new(field), valid_fields };
+        let error = from_datafusion(&DataFusionError::SchemaError(Box::new(schema), Box::new(None)));
+        assert_eq!(error.context(), "there is no column `n_nam`; did you mean `n_name`? (line 2, column 8)");
+        assert_eq!((error.position(), error.suggestion()), (Some(Position { line, column }), Some("n_name")));
+        assert_eq!(super::position(0, 0), None);
     }
 }

@@ -1,6 +1,7 @@
 //! A peer as this engine knows it: its last answer, its state, and the link to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,9 +11,17 @@ use portolan_connectors::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, ReportedPe
 use super::learned::{self, Learned};
 use super::link::{Link, LinkMeter};
 use super::{LinkOverride, reach};
+use crate::{Error, ErrorKind};
 
 /// The longest identity of a process that is remembered, in bytes.
 const MAX_PROCESS_BYTES: usize = 128;
+
+/// True if the peer has answered, and does not accept this engine. A site reports such an answer as its cause.
+fn is_refusal(error: &Error) -> bool {
+    let refuses = |error: &Error| matches!(error.kind(), ErrorKind::Unauthenticated | ErrorKind::PermissionDenied);
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<Error>());
+    refuses(error) || cause.is_some_and(refuses)
+}
 
 /// The options of a peer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,6 +66,9 @@ pub(super) struct KnownPeer {
     /// The link to the peer, as this engine last reported it to other peers.
     pub(super) reported_link: Link,
     pub(super) state: NodeState,
+    /// True if the peer has refused a request since its last answer: it does not accept the credentials of this engine.
+    /// After some refusals, it may not answer at all for a while.
+    refuses: bool,
     pub(super) last_seen: Option<SystemTime>,
     pub(super) error: Option<String>,
 }
@@ -81,6 +93,7 @@ impl KnownPeer {
             reported: vec![],
             unused: vec![],
             state: NodeState::Unknown,
+            refuses: false,
             last_seen: None,
             error: None,
         }
@@ -106,6 +119,7 @@ impl KnownPeer {
             tracing::info!(node = %self.peer.id(), is_self, "node is up");
         }
         self.state = state;
+        self.refuses = false;
         self.last_seen = Some(SystemTime::now());
         self.error = None;
         let is_proven = owner.is_ok();
@@ -138,13 +152,18 @@ impl KnownPeer {
         true
     }
 
-    /// Records that the peer did not answer.
-    pub(super) fn went_down(&mut self, error: String) {
-        if matches!(self.state, NodeState::Up | NodeState::Itself) {
-            tracing::warn!(node = %self.peer.id(), %error, "node is down");
+    /// Records that the peer did not answer, or refused to. The log has one line for each change of the state.
+    pub(super) fn went_down(&mut self, error: &Error) {
+        let (node, said, refuses) = (self.peer.id(), error.chain(), is_refusal(error));
+        match self.state {
+            _ if refuses && !self.refuses => tracing::warn!(%node, error = %said, "node refuses this node"),
+            NodeState::Up | NodeState::Itself => tracing::warn!(%node, error = %said, "node is down"),
+            NodeState::Unknown => tracing::info!(%node, error = %said, "node does not respond"),
+            NodeState::Down => {}
         }
         self.state = NodeState::Down;
-        self.error = Some(error);
+        self.refuses |= refuses;
+        self.error = Some(said);
     }
 
     /// Drops what is known from earlier answers.
@@ -155,5 +174,22 @@ impl KnownPeer {
         self.reaches = Arc::default();
         self.reported = vec![];
         self.unused = vec![];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_from_silence() {
+        let login = || Error::new(ErrorKind::Unauthenticated, "user or password is wrong");
+        assert!(is_refusal(&login()));
+        assert!(is_refusal(
+            &Error::new(ErrorKind::SiteUnavailable, "the peer rejects the credentials").with_source(login())
+        ));
+        assert!(is_refusal(&Error::new(ErrorKind::PermissionDenied, "not trusted")));
+        assert!(!is_refusal(&Error::new(ErrorKind::SiteUnavailable, "connection refused")));
+        assert!(!is_refusal(&Error::new(ErrorKind::SiteUnavailable, "down").with_source("a cause")));
     }
 }

@@ -10,6 +10,7 @@ use portolan_connectors::lock;
 
 use super::known_peer::KnownPeer;
 use super::{Mesh, MeshState};
+use crate::{Error, ErrorKind};
 
 /// The interval while nothing is known about a peer, so that a starting mesh is complete sooner.
 const FIRST_CONTACT_INTERVAL: Duration = Duration::from_millis(250);
@@ -91,11 +92,12 @@ async fn ask_once(mesh: &Mesh, index: usize) -> bool {
         let is_complete = match answer {
             Ok(Ok(answer)) => known.answered(answer, &mesh.instance, took),
             Ok(Err(error)) => {
-                known.went_down(error.chain());
+                known.went_down(&error);
                 true
             }
             Err(_) => {
-                known.went_down(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()));
+                let what = format!("no answer within {} s", ANSWER_TIMEOUT.as_secs());
+                known.went_down(&Error::new(ErrorKind::SiteUnavailable, what));
                 true
             }
         };

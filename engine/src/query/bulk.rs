@@ -10,10 +10,11 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result as DataFusionResult};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
+use portolan_catalog::sql_type;
 
 use super::Prepared;
 use crate::execution::conform::lossless;
-use crate::execution::errors::from_datafusion;
+use crate::execution::errors::{arrow_text, from_datafusion};
 use crate::{Error, ErrorKind, Result};
 
 impl Prepared {
@@ -98,20 +99,21 @@ fn fit(batch: &RecordBatch, wanted: &Schema) -> Result<RecordBatch> {
         let wrong = || {
             Error::new(
                 ErrorKind::InvalidQuery,
-                format!("a value of {} is not a valid {}", field.name(), field.data_type()),
+                format!("a value of {} is not a valid {}", field.name(), sql_type(field.data_type())),
             )
         };
         if field.data_type().is_null() {
             return Ok(column.clone());
         }
         lossless(column, field.data_type()).map_err(|e| match e {
-            Some(e) => wrong().with_source(e),
+            Some(e) => wrong().with_source(arrow_text(&e)),
             None => wrong(),
         })
     });
     let columns = columns.collect::<Result<Vec<_>>>()?;
     // In the plan, the parameters have numbers.
     let fields = (1..).zip(&columns).map(|(i, column)| Field::new(format!("${i}"), column.data_type().clone(), true));
-    RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns)
-        .map_err(|e| Error::new(ErrorKind::InvalidQuery, "the parameters do not form a batch").with_source(e))
+    RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns).map_err(|e| {
+        Error::new(ErrorKind::InvalidQuery, "the parameters do not form a batch").with_source(arrow_text(&e))
+    })
 }

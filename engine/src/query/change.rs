@@ -12,7 +12,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, TryStreamExt};
-use portolan_catalog::{PortRef, ServedBy};
+use portolan_catalog::{PortRef, ServedBy, sql_type};
 use portolan_connectors::PortWriter;
 
 use super::ingest::{OF_A_BATCH, until_stopped};
@@ -20,7 +20,7 @@ use super::parameter_names::rows_by_name;
 use super::{Prepared, QueryStream};
 use crate::execution::compact::compact;
 use crate::execution::conform::lossless;
-use crate::execution::errors::timed_out;
+use crate::execution::errors::{arrow_text, from_datafusion, timed_out};
 use crate::mesh::MeshView;
 use crate::planner::resolve::change::{Change, Content, Target};
 use crate::state::tables::{TableContent, unknown};
@@ -218,7 +218,7 @@ pub fn rows_of(parameters: &[RecordBatch]) -> impl Iterator<Item = Result<Vec<Sc
                 // Clients that know no types send each value as a union of types.
                 Ok(ScalarValue::Union(value, ..)) => Ok(value.map_or(ScalarValue::Null, |(_, value)| *value)),
                 Ok(value) => Ok(value),
-                Err(e) => Err(Error::new(ErrorKind::InvalidQuery, "a parameter cannot be read").with_source(e)),
+                Err(e) => Err(from_datafusion(&e).within("a parameter cannot be read")),
             }
         };
         batch.columns().iter().map(value).collect()
@@ -268,10 +268,10 @@ fn updated(seen: &TableContent, columns: &[usize], rows: &[RecordBatch]) -> Resu
     for (value, column) in columns.iter().enumerate() {
         let field = seen.schema.field(*column);
         let does_not_fit = |e: Option<ArrowError>| {
-            let what = format!("a new value of `{}` does not fit {}", field.name(), field.data_type());
+            let what = format!("a new value of `{}` does not fit {}", field.name(), sql_type(field.data_type()));
             let error = Error::new(ErrorKind::InvalidQuery, what);
             match e {
-                Some(e) => error.with_source(e),
+                Some(e) => error.with_source(arrow_text(&e)),
                 None => error,
             }
         };
@@ -279,8 +279,9 @@ fn updated(seen: &TableContent, columns: &[usize], rows: &[RecordBatch]) -> Resu
         arrays[*column] = interleave(&[old.column(*column), &values], &chosen).map_err(internal)?;
     }
     let options = RecordBatchOptions::new().with_row_count(Some(old.num_rows()));
-    let batch = RecordBatch::try_new_with_options(seen.schema.clone(), arrays, &options)
-        .map_err(|e| Error::new(ErrorKind::InvalidQuery, "a new value does not fit its column").with_source(e))?;
+    let batch = RecordBatch::try_new_with_options(seen.schema.clone(), arrays, &options).map_err(|e| {
+        Error::new(ErrorKind::InvalidQuery, "a new value does not fit its column").with_source(arrow_text(&e))
+    })?;
     Ok((TableContent::new(seen.schema.clone(), &[compact(&batch)?])?, places.len() as u64))
 }
 

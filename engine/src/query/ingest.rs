@@ -8,12 +8,13 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
-use portolan_catalog::PortRef;
 use portolan_catalog::nearest::nearest;
+use portolan_catalog::{PortRef, sql_type};
 use portolan_connectors::{FragmentHead, TraceContext};
 
 use crate::execution::compact::compact;
 use crate::execution::conform::{conform, lossless};
+use crate::execution::errors::arrow_text;
 use crate::execution::stop::Stop;
 use crate::mesh::MeshView;
 use crate::metrics::{Work, WorkKind};
@@ -235,8 +236,8 @@ fn not_published(name: &str, mode: IngestMode, port: &PortRef, view: &MeshView) 
         return Error::new(ErrorKind::PermissionDenied, what);
     }
     let parts = [port.domain.as_str(), port.product.as_str(), port.port.as_str()];
-    let near = view.snapshot.nearest_port(&parts).first().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-    Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{near}"))
+    let near = view.snapshot.nearest_port(&parts).first().map(ToString::to_string);
+    Error::new(ErrorKind::NotFound, format!("there is no port `{name}`")).suggesting(near)
 }
 
 /// Returns the rows with the columns of `schema`, which are found by name.
@@ -244,18 +245,20 @@ fn by_name(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<Recor
     let given = batch.schema();
     distinct_names(&given)?;
     if let Some(foreign) = given.fields().iter().find(|f| schema.index_of(f.name()).is_err()) {
-        let hint = nearest(foreign.name(), schema.fields().iter().map(|f| f.name().as_str()));
-        let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-        let what = format!("`{table}` has no column `{}`{hint}", foreign.name());
-        return Err(Error::new(ErrorKind::InvalidQuery, what));
+        let near = nearest(foreign.name(), schema.fields().iter().map(|f| f.name().as_str()));
+        let what = format!("`{table}` has no column `{}`", foreign.name());
+        return Err(Error::new(ErrorKind::InvalidQuery, what).suggesting(near));
     }
     let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
         Some(column) => lossless(column, field.data_type()).map_err(|e| {
-            let what =
-                format!("a value of `{}` in the uploaded rows is not a valid {}", field.name(), field.data_type());
+            let what = format!(
+                "a value of `{}` in the uploaded rows is not a valid {}",
+                field.name(),
+                sql_type(field.data_type())
+            );
             let error = Error::new(ErrorKind::InvalidQuery, format!("`{table}`: {what}"));
             match e {
-                Some(e) => error.with_source(e),
+                Some(e) => error.with_source(arrow_text(&e)),
                 None => error,
             }
         }),
@@ -266,7 +269,8 @@ fn by_name(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<Recor
     let fields = fields.map(|(f, c)| Field::new(f.name(), c.data_type().clone(), true));
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     let arranged = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let arranged = RecordBatch::try_new_with_options(arranged, columns, &options)
-        .map_err(|e| Error::new(ErrorKind::InvalidQuery, "the uploaded rows do not form a batch").with_source(e))?;
+    let arranged = RecordBatch::try_new_with_options(arranged, columns, &options).map_err(|e| {
+        Error::new(ErrorKind::InvalidQuery, "the uploaded rows do not form a batch").with_source(arrow_text(&e))
+    })?;
     conform(&arranged, schema).map_err(|e| e.within(format!("`{table}`")))
 }

@@ -139,8 +139,8 @@ fn places_of<'a>(parameters: &Schema, names: impl Iterator<Item = &'a str>) -> R
     let names: Vec<&str> = names.map(bare).collect();
     let wanted: Vec<&str> = parameters.fields().iter().map(|field| bare(field.name())).collect();
     if let Some(unknown) = names.iter().find(|name| !wanted.contains(name)) {
-        let hint = nearest(unknown, wanted.iter().copied()).map(|n| format!("; did you mean `${n}`?"));
-        return Err(invalid(format!("the statement has no parameter `${unknown}`{}", hint.unwrap_or_default())));
+        let near = nearest(unknown, wanted.iter().copied()).map(|near| format!("${near}"));
+        return Err(invalid(format!("the statement has no parameter `${unknown}`")).suggesting(near));
     }
     let place = |name: &&str| {
         let mut places = names.iter().enumerate().filter(|(_, given)| *given == name).map(|(place, _)| place);

@@ -11,6 +11,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::parameter_names::{Numbered, by_name, numbered, require_numbers, with_names};
 use super::parameters::{parameters, with_values};
+use super::place::located;
 use super::settings::{reset, set, show, show_schema};
 use super::{Entry, Query, QueryStream, session_state};
 use crate::bounds::{check_plan, check_types};
@@ -80,6 +81,7 @@ impl Prepared {
     pub(crate) async fn new(session: &SessionHandle, sql: &str) -> Result<Self> {
         session.require_open()?;
         let session = session.clone();
+        let text = sql;
         let sql = sql.to_owned();
         let (engine, principal, limit) = (session.engine.clone(), session.principal().clone(), session.query_timeout());
         let planning = engine.cpu.run(&principal, async move {
@@ -115,7 +117,7 @@ impl Prepared {
         });
         // Planning does not yield, so its caller watches the time.
         let prepared = tokio::time::timeout(limit, planning).await;
-        let prepared = prepared.unwrap_or_else(|_| Err(planning_timed_out()));
+        let prepared = prepared.unwrap_or_else(|_| Err(planning_timed_out())).map_err(|e| located(e, text));
         prepared.inspect_err(|e| engine.metrics.refused(WorkKind::Query, e.kind()))
     }
 
@@ -263,7 +265,8 @@ impl Prepared {
         let (this, parameters) = (self.clone(), parameters.to_vec());
         let started =
             self.on_cpu(Box::pin(async move { Box::pin(this.current().await?.run(&parameters, entry)).await }));
-        self.in_time(started, planning_timed_out).await
+        let started = self.in_time(started, planning_timed_out).await;
+        started.map(|stream| stream.of_statement(&self.sql)).map_err(|e| located(e, &self.sql))
     }
 
     /// Waits for a run of the statement, for a little longer than its limit. The run reports its deadline itself, with

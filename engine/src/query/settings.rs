@@ -6,6 +6,7 @@ use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{DomainName, MeshSnapshot};
+use portolan_connectors::Subject;
 
 use super::QueryStream;
 use crate::names::RESERVED_CATALOG;
@@ -35,9 +36,9 @@ fn check_catalog(mesh: &MeshSnapshot, catalog: &str) -> Result<()> {
     if catalog.is_empty() || catalog == RESERVED_CATALOG || mesh.domains.contains_key(&DomainName::new(catalog)) {
         return Ok(());
     }
-    let hint = nearest(catalog, mesh.domains.keys().map(DomainName::as_str));
-    let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-    Err(Error::new(ErrorKind::NotFound, format!("there is no domain `{catalog}`{hint}")))
+    let near = nearest(catalog, mesh.domains.keys().map(DomainName::as_str));
+    let error = Error::new(ErrorKind::NotFound, format!("there is no domain `{catalog}`")).suggesting(near);
+    Err(error.about(Some(Subject::Name(catalog.to_owned()))))
 }
 
 /// Returns the columns of `SHOW`.

@@ -11,6 +11,7 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_connectors::{FragmentSummary, PulledRows, lock};
 
 use super::Ready;
+use super::place::located;
 use super::plan_end::{CurrentPlan, EndedOperators};
 use crate::execution::run::Batches;
 use crate::execution::stop::Stop;
@@ -53,6 +54,8 @@ pub struct QueryStream {
     rows: RowSource,
     /// The edge to the node that sent the query as a fragment.
     edge: SentEdge,
+    /// The text of the statement, in which the positions of errors are found. `None` for a fragment.
+    text: Option<String>,
     stop: Stop,
     /// The largest memory of the rows that [`QueryStream::collect`] returns, in bytes.
     most_collected: usize,
@@ -87,7 +90,7 @@ impl QueryStream {
     ) -> Self {
         let (rows, edge) = (RowSource::Running(batches), SentEdge::default());
         let (stop, most_collected) = (Stop::default(), usize::MAX);
-        Self { schema, query_id, progress, plan, operators, rows, edge, stop, most_collected }
+        Self { schema, query_id, progress, plan, operators, rows, edge, text: None, stop, most_collected }
     }
 
     /// Sets the signal that stops the query, and the largest memory of its rows that a caller may collect, in bytes.
@@ -109,6 +112,7 @@ impl QueryStream {
             operators: EndedOperators::default(),
             rows: RowSource::Fixed(batches.into_iter()),
             edge: SentEdge::default(),
+            text: None,
             stop: Stop::default(),
             most_collected: usize::MAX,
         }
@@ -120,6 +124,11 @@ impl QueryStream {
         let batch = RecordBatch::try_new(schema.clone(), vec![counts])
             .map_err(|e| Error::new(ErrorKind::Internal, "a count does not form a batch").with_source(e))?;
         Ok(Self::fixed(schema, vec![batch]))
+    }
+
+    /// Sets the text of the statement.
+    pub(super) fn of_statement(self, text: &str) -> Self {
+        Self { text: Some(text.to_owned()), ..self }
     }
 
     /// Sets the edge over which the rows are sent.
@@ -200,13 +209,18 @@ impl Stream for QueryStream {
     type Item = Result<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match &mut self.rows {
-            RowSource::Running(batches) => batches.poll_next_unpin(cx),
+        let this = &mut *self;
+        match &mut this.rows {
+            RowSource::Running(batches) => {
+                let next = std::task::ready!(batches.poll_next_unpin(cx));
+                let text = this.text.as_deref().unwrap_or_default();
+                Poll::Ready(next.map(|batch| batch.map_err(|e| located(e, text))))
+            }
             RowSource::Fixed(batches) => {
                 let next = batches.next();
                 match &next {
-                    Some(batch) => self.progress.add_rows(batch.num_rows()),
-                    None => self.progress.finish(),
+                    Some(batch) => this.progress.add_rows(batch.num_rows()),
+                    None => this.progress.finish(),
                 }
                 Poll::Ready(next.map(Ok))
             }

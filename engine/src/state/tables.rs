@@ -8,8 +8,9 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::utils::memory::RecordBatchMemoryCounter;
+use datafusion::common::utils::quote_identifier;
 use portolan_catalog::nearest::nearest;
-use portolan_connectors::lock;
+use portolan_connectors::{Subject, lock};
 
 use super::views::View;
 use crate::execution::budget::Budget;
@@ -310,9 +311,9 @@ pub(crate) enum Creation {
 
 /// Returns the error for a name that is not a table of the session.
 pub(crate) fn unknown(name: &str, tables: &BTreeMap<String, Arc<TableContent>>) -> Error {
-    let hint = nearest(name, tables.keys().map(String::as_str));
-    let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-    Error::new(ErrorKind::NotFound, format!("the session has no table `{name}`{hint}"))
+    let near = nearest(name, tables.keys().map(String::as_str)).map(quote_identifier);
+    let subject = Subject::Name(name.to_owned());
+    Error::new(ErrorKind::NotFound, format!("the session has no table `{name}`")).suggesting(near).about(Some(subject))
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::common::utils::quote_identifier;
 use portolan_catalog::nearest::nearest;
+use portolan_connectors::Subject;
 
 use crate::{Error, ErrorKind};
 
@@ -38,7 +40,7 @@ impl View {
 
 /// Returns the error for a name that is not a view of the session.
 pub(crate) fn unknown(name: &str, views: &BTreeMap<String, Arc<View>>) -> Error {
-    let hint = nearest(name, views.keys().map(String::as_str));
-    let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-    Error::new(ErrorKind::NotFound, format!("the session has no view `{name}`{hint}"))
+    let near = nearest(name, views.keys().map(String::as_str)).map(quote_identifier);
+    let subject = Subject::Name(name.to_owned());
+    Error::new(ErrorKind::NotFound, format!("the session has no view `{name}`")).suggesting(near).about(Some(subject))
 }

@@ -201,11 +201,14 @@ impl Delegations {
             return Ok(());
         }
         let shown: String = claims.aud.escape_debug().take(200).collect();
+        let mut here: Vec<_> = self.audiences.iter().map(|here| format!("`{here}`")).collect();
+        // The address in the config and the one that the system has assigned may be the same.
+        here.dedup();
         Err(denied(format!(
             "the token of node `{}` is meant for `{shown}`, but this node is {}: set `audience` of the peer at the \
              sender, or `node.audiences` at this node",
             claims.iss,
-            self.audiences.iter().map(|here| format!("`{here}`")).collect::<Vec<_>>().join(" or "),
+            here.join(" or "),
         )))
     }
 

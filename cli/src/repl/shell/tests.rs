@@ -152,7 +152,7 @@ async fn the_mesh_is_described_in_the_format_of_the_output() {
     let mut fixture = Fixture::new();
     fixture.run("CREATE TABLE mine (n INT, note VARCHAR);\n\\o DIR/a.csv\n\\d mine\n\\o").await.unwrap();
     let described = fixture.read("a.csv");
-    assert!(described.starts_with("column,type,nullable\nn,") && described.contains("\nnote,"), "{described}");
+    assert_eq!(described, "column,type,nullable\nn,INTEGER,true\nnote,VARCHAR,true\n");
     fixture
         .run("\\o DIR/b.csv\n\\d mesh\n\\o\n\\o DIR/c.csv\n\\dt m?n*\n\\o\n\\o DIR/d.csv\n\\df array_has*\n\\o")
         .await
@@ -163,8 +163,7 @@ async fn the_mesh_is_described_in_the_format_of_the_output() {
         "domain,product,port,description\nportolan,session,mine,a table of this session\n"
     );
     let functions = fixture.read("d.csv");
-    assert!(functions.starts_with("function,kind,call,description\narray_has,scalar,"), "{functions}");
-    assert!(!functions.contains("\nabs,"), "{functions}");
+    assert!(functions.contains("\narray_has,") && !functions.contains("\nabs,"), "{functions}");
     let error = fixture.run("\\d mone").await.unwrap_err().to_string();
     assert!(error.contains("did you mean `portolan.session.mine`?") && error.contains("`\\d` lists"), "{error}");
 }

@@ -13,11 +13,13 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::TableReference;
+use datafusion::common::utils::quote_identifier;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::sql::parser::Statement;
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{MeshSnapshot, PortRef};
+use portolan_connectors::Subject;
 use sqlparser::ast::{
     AssignmentTarget, ColumnOption, CreateTable, Delete, Expr, FromTable, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Ident, ObjectName, ObjectNamePart, ObjectType, Query, SelectItem, SetExpr,
@@ -220,9 +222,9 @@ impl Scope<'_> {
             };
             let column = name.0.last().and_then(ObjectNamePart::as_ident).map(normal).unwrap_or_default();
             let position = schema.index_of(&column).map_err(|_| {
-                let hint = nearest(&column, schema.fields().iter().map(|f| f.name().as_str()));
-                let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-                Error::new(ErrorKind::InvalidQuery, format!("`{table}` has no column `{column}`{hint}"))
+                let near = nearest(&column, schema.fields().iter().map(|f| f.name().as_str())).map(quote_identifier);
+                let error = Error::new(ErrorKind::InvalidQuery, format!("`{table}` has no column `{column}`"));
+                error.suggesting(near).about(Some(Subject::Name(column.clone())))
             })?;
             if columns.contains(&position) {
                 return Err(Error::new(ErrorKind::InvalidQuery, format!("`{column}` is set twice")));

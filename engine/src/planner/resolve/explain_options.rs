@@ -45,9 +45,8 @@ impl Format {
     fn parse(name: &str) -> Result<Self> {
         let wanted = name.to_lowercase();
         Self::ALL.iter().find(|(n, _)| *n == wanted).map(|(_, format)| *format).ok_or_else(|| {
-            let hint = nearest(&wanted, Self::ALL.iter().map(|(n, _)| *n));
-            let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-            invalid(format!("EXPLAIN has no format `{name}`: use TEXT, TREE, JSON, GRAPHVIZ or SVG{hint}"))
+            let near = nearest(&wanted, Self::ALL.iter().map(|(n, _)| *n));
+            invalid(format!("EXPLAIN has no format `{name}`: use TEXT, TREE, JSON, GRAPHVIZ or SVG")).suggesting(near)
         })
     }
 }
@@ -138,11 +137,9 @@ impl Words<'_> {
                 Some("VERBOSE") => options.verbose = self.switch("VERBOSE")?,
                 Some("FORMAT") => options.format = self.format()?,
                 Some(other) => {
-                    let hint = nearest(other, NAMES.iter().copied());
-                    let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
-                    return Err(invalid(format!(
-                        "EXPLAIN has no option {other}: use ANALYZE, VERBOSE or FORMAT{hint}"
-                    )));
+                    let near = nearest(other, NAMES.iter().copied());
+                    let what = format!("EXPLAIN has no option {other}: use ANALYZE, VERBOSE or FORMAT");
+                    return Err(invalid(what).suggesting(near));
                 }
                 None => return Err(invalid("an option of EXPLAIN is ANALYZE, VERBOSE or FORMAT".into())),
             }
@@ -251,7 +248,7 @@ mod tests {
             ("EXPLAIN (FORMAT jsn) SELECT 1", "did you mean `json`?"),
             ("EXPLAIN FORMAT xml SELECT 1", "no format `xml`"),
             ("EXPLAIN (FORMAT) SELECT 1", "FORMAT of EXPLAIN is"),
-            ("EXPLAIN (ANALYSE) SELECT 1", "did you mean ANALYZE?"),
+            ("EXPLAIN (ANALYSE) SELECT 1", "did you mean `ANALYZE`?"),
             ("EXPLAIN (ANALYZE maybe) SELECT 1", "not `maybe`"),
             ("EXPLAIN (ANALYZE VERBOSE) SELECT 1", "not `VERBOSE`"),
             ("EXPLAIN (ANALYZE", "end with `)`"),

@@ -18,13 +18,11 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement;
 use portolan_catalog::FileFormat;
 use portolan_catalog::nearest::nearest;
-use portolan_connectors::FileReference;
+use portolan_connectors::{FileReference, Subject};
 use sqlparser::ast::{
     BinaryOperator, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Statement as SqlStatement, TableAlias,
     TableFactor, TableFunctionArgs, Value, VisitorMut,
 };
-use sqlparser::dialect::GenericDialect;
-use sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::{parse, take_explain};
 use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
@@ -33,7 +31,7 @@ use crate::visit::visit_mut;
 use crate::{Error, ErrorKind, Result, bounds};
 
 /// The functions that read files. The names of DuckDB are known, too.
-const FUNCTIONS: [(&str, FileFormat); 7] = [
+pub(super) const FUNCTIONS: [(&str, FileFormat); 7] = [
     ("read_csv", FileFormat::Csv),
     ("read_csv_auto", FileFormat::Csv),
     ("read_json", FileFormat::Json),
@@ -65,41 +63,28 @@ pub fn files_of(sql: &str) -> Result<Vec<FileReference>> {
 /// # Errors
 /// `Unsupported` if neither the session nor this machine has a file that the statement may read; any error of opening a
 /// file.
-pub(super) async fn open(
-    statement: &mut Statement,
-    sql: &str,
-    state: &SessionState,
-    session: &SessionNames,
-) -> Result<()> {
+pub(super) async fn open(statement: &mut Statement, state: &SessionState, session: &SessionNames) -> Result<()> {
     for (name, file) in take(statement)? {
         if session.tables.contains_key(&name) || session.opened.file(&name).is_some() {
             continue;
         }
-        let place = place_of(sql, &file.location);
-        let Some(files) = &session.files else { return Err(not_read(&name, &place)) };
-        let table = files.open(&file, state.runtime_env()).await.map_err(|e| e.within(format!("`{name}`{place}")))?;
-        session.opened.keep_file(&name, table);
+        let about = |error: Error| error.about(Some(Subject::Constant(file.location.clone())));
+        let Some(files) = &session.files else { return Err(about(not_read(&name))) };
+        let table = files.open(&file, state.runtime_env()).await;
+        session.opened.keep_file(&name, table.map_err(|e| about(e.within(format!("`{name}`"))))?);
     }
     Ok(())
 }
 
-fn not_read(name: &str, place: &str) -> Error {
+fn not_read(name: &str) -> Error {
     Error::new(
         ErrorKind::Unsupported,
         format!(
-            "`{name}`{place} names a file, and this node does not read files of its machine: run the statement with \
+            "`{name}` names a file, and this node does not read files of its machine: run the statement with \
              `portolan sql`, which uploads the file from your machine, or load the file into a table of the session, as \
              `\\copy t from 'FILE'` does; the name of a table has double quotes or none"
         ),
     )
-}
-
-/// Returns the place of a string in a statement, as text. Empty if the statement does not have the string.
-fn place_of(sql: &str, string: &str) -> String {
-    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().unwrap_or_default();
-    let is_string = |token: &Token| matches!(token, Token::SingleQuotedString(text) if text == string);
-    let start = tokens.iter().find(|token| is_string(&token.token)).map(|token| token.span.start);
-    start.map(|at| format!(" (line {}, column {})", at.line, at.column)).unwrap_or_default()
 }
 
 /// Returns the files of a statement by the names of their tables, and puts these tables in the places of the files.
@@ -143,7 +128,7 @@ impl VisitorMut for References {
             Some(given) => match function(name) {
                 Some((function, format)) => match of_call(&function, format, given) {
                     Ok(file) => (file, function),
-                    Err(error) => return ControlFlow::Break(error),
+                    Err(error) => return ControlFlow::Break(error.about(Some(Subject::Function(function)))),
                 },
                 None => return ControlFlow::Continue(()),
             },
@@ -252,9 +237,8 @@ fn set(file: &mut FileReference, function: &str, option: &str, value: &Expr) -> 
             file.has_header = Some(has_header.ok_or_else(what)?);
         }
         (Some(FileFormat::Csv), other) => {
-            let hint = nearest(other, CSV_OPTIONS).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            let what = format!("`{function}` has no option `{other}`: use {}{hint}", CSV_OPTIONS.join(", "));
-            return Err(invalid(what));
+            let what = format!("`{function}` has no option `{other}`: use {}", CSV_OPTIONS.join(", "));
+            return Err(invalid(what).suggesting(nearest(other, CSV_OPTIONS)));
         }
         (_, other) => return Err(invalid(format!("`{function}` has no option `{other}`: it accepts only a path"))),
     }

@@ -5,19 +5,25 @@
 pub(crate) mod change;
 mod explain_options;
 mod files;
+mod functions;
 mod ignored_clauses;
+mod keywords;
 mod labels;
 mod row_values;
+mod syntax;
+mod table_calls;
 mod views;
 
 use std::ops::ControlFlow;
 
+use datafusion::common::utils::quote_identifier;
 use datafusion::common::{TableReference, ToDFSchema};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{DescribeTable, LogicalPlan};
 use datafusion::sql::parser::{DFParserBuilder, ResetStatement, Statement};
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{DomainName, MeshSnapshot, NodeState};
+use portolan_connectors::Subject;
 use sqlparser::ast::{DescribeAlias, Expr, ObjectName, Set, Statement as SqlStatement, Use, Value};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::Span;
@@ -29,7 +35,7 @@ pub use self::files::files_of;
 pub(crate) use self::labels::Labels;
 use self::labels::RenamedColumns;
 use crate::bounds;
-use crate::execution::errors::from_datafusion;
+use crate::execution::errors::{from_datafusion, position};
 use crate::mesh::describe;
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
 use crate::planner::analyse_statement;
@@ -133,7 +139,7 @@ pub(crate) async fn resolve(
 /// Parses one statement, and opens the files that it names.
 async fn parse_and_open(sql: &str, state: &SessionState, session: &SessionNames) -> Result<Statement> {
     let mut statement = parse(sql)?;
-    files::open(&mut statement, sql, state, session).await?;
+    files::open(&mut statement, state, session).await?;
     Ok(statement)
 }
 
@@ -143,32 +149,17 @@ fn parse(sql: &str) -> Result<Statement> {
         .with_dialect(&dialect)
         .build()
         .and_then(|mut parser| parser.parse_statements())
-        .map_err(|e| syntax(&e))?;
+        .map_err(|e| syntax::error(&e, sql))?;
     match (statements.pop_front(), statements.len()) {
         (Some(statement), 0) => {
             bounds::check_statement(&statement)?;
             ignored_clauses::check(&statement)?;
+            keywords::check(&statement)?;
             Ok(statement)
         }
         (None, _) => Err(Error::new(ErrorKind::InvalidQuery, "the statement is empty")),
         _ => Err(Error::new(ErrorKind::InvalidQuery, "more than one statement was sent: send one at a time")),
     }
-}
-
-/// Returns a syntax error with the place in Portolan's words: the parser ends its message with `at Line: 1, Column: 8`.
-fn syntax(error: &datafusion::error::DataFusionError) -> Error {
-    let mut message = error.strip_backtrace();
-    for prefix in ["SQL error: ", "ParserError(\"", "TokenizerError(\""] {
-        if let Some(rest) = message.strip_prefix(prefix) {
-            message = rest.to_owned();
-        }
-    }
-    let message = message.trim_end_matches("\")").replace("\\\"", "\"");
-    let message = match message.rsplit_once(" at Line: ") {
-        Some((what, place)) => format!("{what} (line {})", place.replace("Column:", "column")),
-        None => message,
-    };
-    Error::new(ErrorKind::InvalidQuery, format!("syntax error: {message}"))
 }
 
 /// Returns a query's plan, and the names of its columns.
@@ -230,7 +221,8 @@ async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<Logic
         patterns::translate(statement)?;
         using_joins::spell_out(statement, state).await?;
     }
-    state.statement_to_plan(statement).await.map_err(|e| from_datafusion(&e))
+    let planned = state.statement_to_plan(statement).await;
+    planned.map_err(|e| functions::unknown(&e, state).unwrap_or_else(|| from_datafusion(&e)))
 }
 
 /// Rejects statements that would write or define something, before any name is looked up.
@@ -283,9 +275,14 @@ async fn known_names(
         if !known {
             if let Some(own) = own_table(&reference, state) {
                 let what = format!("there is no port `{reference}`; did you mean your session's table `{own}`?");
-                return Err(Error::new(ErrorKind::NotFound, what));
+                let error = Error::new(ErrorKind::NotFound, what).with_suggestion(Some(own));
+                return Err(at(error, span(statement, &reference)));
             }
-            return Err(unknown(&reference, span(statement, &reference), mesh));
+            let span = span(statement, &reference);
+            return Err(match table_calls::unknown(&reference, statement, state) {
+                Some(error) => at(error, span),
+                None => unknown(&reference, span, mesh),
+            });
         }
     }
     Ok(())
@@ -298,30 +295,35 @@ fn own_table(reference: &TableReference, state: &SessionState) -> Option<String>
         return None;
     }
     let names = schema.table_names();
-    let near = nearest(reference.table(), names.iter().map(String::as_str))?;
-    Some(if near.chars().any(char::is_uppercase) { format!("\"{near}\"") } else { near.to_owned() })
+    nearest(reference.table(), names.iter().map(String::as_str)).map(|near| quote_identifier(near).into_owned())
+}
+
+/// Adds the position of a name to an error about it.
+fn at(error: Error, span: Option<Span>) -> Error {
+    match span.and_then(|span| position(span.start.line, span.start.column)) {
+        Some(position) => error.at(position),
+        None => error,
+    }
 }
 
 fn unknown(reference: &TableReference, span: Option<Span>, mesh: &MeshSnapshot) -> Error {
-    let place = span.map(|s| format!(" (line {}, column {})", s.start.line, s.start.column)).unwrap_or_default();
     let name = reference.to_string();
     let domain = reference.catalog().map(DomainName::new);
     if let Some((domain, refused)) = domain.as_ref().and_then(|d| mesh.refused.get_key_value(d)) {
         let refused: Vec<_> = refused.iter().map(|claim| format!("{}: {}", claim.node, claim.reason)).collect();
-        return Error::new(
-            ErrorKind::NotFound,
-            format!(
-                "domain `{domain}` has no known owner, and a claim to it is refused{place}: {}; \
-                 `SELECT * FROM mesh.nodes` shows the nodes and their keys, and `domains.{domain}.key` in this \
-                 node's config names the owner",
-                refused.join("; ")
-            ),
+        let what = format!(
+            "domain `{domain}` has no known owner, and a claim to it is refused: {}; `SELECT * FROM mesh.nodes` shows \
+             the nodes and their keys, and `domains.{domain}.key` in this node's config names the owner",
+            refused.join("; ")
         );
+        return at(Error::new(ErrorKind::NotFound, what), span);
     }
-    let hint = suggestion(reference, mesh);
-    let missing = if hint.is_some() { String::new() } else { missing_ports(mesh) };
-    let hint = hint.map(|h| format!("; did you mean {h}?")).unwrap_or_default();
-    Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{place}{hint}{missing}"))
+    let near = suggestions(reference, mesh);
+    let missing = if near.is_empty() { missing_ports(mesh) } else { String::new() };
+    let hint = if near.is_empty() { String::new() } else { format!("; did you mean `{}`?", near.join("` or `")) };
+    let error = Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{missing}{hint}"));
+    let error = error.with_suggestion(near.into_iter().next());
+    at(error.about(Some(Subject::Constant(reference.table().to_owned()))), span)
 }
 
 /// Returns the nodes whose ports are not known, each with the reason. Empty if there are none.
@@ -345,29 +347,15 @@ fn missing_ports(mesh: &MeshSnapshot) -> String {
     failed.iter().map(|reason| format!("; {reason}")).collect()
 }
 
-/// Returns the most similar names: first ports with the same name elsewhere, then ports with a similar spelling.
-fn suggestion(reference: &TableReference, mesh: &MeshSnapshot) -> Option<String> {
-    let same: Vec<String> = mesh
-        .ports()
-        .filter(|p| p.name.port.as_str().eq_ignore_ascii_case(reference.table()))
-        .take(3)
-        .map(|p| format!("`{}`", p.name))
-        .collect();
-    if !same.is_empty() {
-        return Some(same.join(" or "));
+/// Returns the most similar names: all ports with the same name elsewhere, or else the port with the most similar name.
+fn suggestions(reference: &TableReference, mesh: &MeshSnapshot) -> Vec<String> {
+    let parts = [reference.catalog(), reference.schema(), Some(reference.table())];
+    let near = mesh.nearest_port(&parts.into_iter().flatten().collect::<Vec<_>>());
+    let same = near.iter().filter(|near| near.port.as_str().eq_ignore_ascii_case(reference.table())).count();
+    match near.is_empty() && reference.schema() == Some(MESH_SCHEMA) {
+        true => vec![format!("{RESERVED_CATALOG}.{MESH_SCHEMA}.ports")],
+        false => near.iter().take(same.max(1)).map(ToString::to_string).collect(),
     }
-    let wanted = reference.to_string();
-    let full: Vec<String> = mesh.ports().map(|p| p.name.to_string()).collect();
-    let ports = || mesh.ports().map(|p| p.name.port.as_str());
-    let near = if wanted.contains('.') { nearest(&wanted, full.iter().map(String::as_str)) } else { None };
-    match near {
-        Some(name) => Some(format!("`{name}`")),
-        None => {
-            let port = nearest(reference.table(), ports())?;
-            mesh.ports().find(|p| p.name.port.as_str() == port).map(|p| format!("`{}`", p.name))
-        }
-    }
-    .or_else(|| (reference.schema() == Some(MESH_SCHEMA)).then(|| format!("`{RESERVED_CATALOG}.{MESH_SCHEMA}.ports`")))
 }
 
 /// Returns the place of a name in the statement.
@@ -427,9 +415,10 @@ fn known_schema(catalog: &str, schema: &str, mesh: &MeshSnapshot) -> Result<()> 
     if schemas().any(|name| name == schema) {
         return Ok(());
     }
-    let hint = nearest(schema, schemas()).map(|near| format!("; did you mean `{catalog}.{near}`?")).unwrap_or_default();
+    let near = nearest(schema, schemas()).map(|near| format!("{catalog}.{near}"));
     let what = if catalog == RESERVED_CATALOG { ("catalog", "schema") } else { ("domain", "product") };
-    Err(Error::new(ErrorKind::NotFound, format!("{} `{catalog}` has no {} `{schema}`{hint}", what.0, what.1)))
+    let error = Error::new(ErrorKind::NotFound, format!("{} `{catalog}` has no {} `{schema}`", what.0, what.1));
+    Err(error.suggesting(near).about(Some(Subject::Name(schema.to_owned()))))
 }
 
 /// Returns a setting's value as text, without quotes.

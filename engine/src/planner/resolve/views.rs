@@ -15,7 +15,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::Statement;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use portolan_catalog::MeshSnapshot;
+use portolan_catalog::{MeshSnapshot, sql_type};
+use portolan_connectors::Subject;
 use sqlparser::ast::{CreateTableOptions, CreateView, ObjectName, Query, Statement as SqlStatement, ViewColumnDef};
 
 use super::change::{Change, Scope, creation, distinct_names, parts};
@@ -243,7 +244,7 @@ fn columns(state: &SessionState, plan: LogicalPlan) -> Result<SchemaRef> {
 fn changed(was: &Schema, is: &Schema) -> Error {
     let lacking = |in_schema: &Schema, from: &Schema, what: &str| {
         let fields = from.fields().iter().filter(|field| !in_schema.fields().contains(field));
-        let shown: Vec<_> = fields.take(5).map(|f| format!("`{}` ({})", f.name(), f.data_type())).collect();
+        let shown: Vec<_> = fields.take(5).map(|f| format!("`{}` ({})", f.name(), sql_type(f.data_type()))).collect();
         (!shown.is_empty()).then(|| format!("{what} returns {}", shown.join(", ")))
     };
     let parts: Vec<_> = [lacking(is, was, "no longer"), lacking(was, is, "now")].into_iter().flatten().collect();
@@ -252,18 +253,11 @@ fn changed(was: &Schema, is: &Schema) -> Error {
     Error::new(ErrorKind::InvalidQuery, format!("its query {change}: create the view again"))
 }
 
-/// Returns an error of a view for a statement that reads the view. Places in the statement of the view would mislead.
+/// Returns an error of a view for a statement that reads the view. The position is that of the view's name, because a
+/// position in the statement of the view would mislead.
 fn in_view(name: &str, error: &Error) -> Error {
-    let (context, owner) = (without_place(&error.chain()), without_place(&error.owner_chain()));
-    let said = Error::new(error.kind(), context.clone()).with_retry_after(error.retry_after());
-    let said = if owner == context { said } else { said.for_owner(owner) };
-    said.within(format!("view `{name}`"))
-}
-
-/// Returns a message without its place, such as ` (line 1, column 8)`.
-fn without_place(message: &str) -> String {
-    let parts = message.split_once(" (line ").and_then(|(before, rest)| Some((before, rest.split_once(')')?.1)));
-    parts.map_or_else(|| message.to_owned(), |(before, after)| format!("{before}{after}"))
+    let said = error.flat().without_position().within(format!("view `{name}`"));
+    said.about(Some(Subject::Name(name.to_owned())))
 }
 
 fn no_view(name: &str) -> Error {

@@ -6,11 +6,12 @@
 //! it is. So do string literals, which are read as the other side's type.
 
 use arrow::datatypes::DataType;
+use datafusion::common::utils::quote_identifier;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::Expr;
 
 use super::groups::{Group, Operand};
-use crate::execution::errors::into_datafusion;
+use crate::execution::errors::{into_datafusion, position};
 use crate::{Error, ErrorKind};
 
 /// Types whose values mean the same kind of thing.
@@ -77,11 +78,11 @@ fn advice(first: &Operand<'_>, other: &Operand<'_>) -> String {
     let (temporal, _) = if a == Family::Day { (first, other) } else { (other, first) };
     match (a, b) {
         (Family::Day, Family::Number) | (Family::Number, Family::Day) => {
-            let column = temporal.expr.human_display();
+            let column = shown(temporal.expr);
             format!("write `extract(year FROM {column})` for its year, or a date as `DATE '2024-12-31'`")
         }
         (Family::Day, Family::Time) | (Family::Time, Family::Day) => {
-            format!("write `CAST({} AS TIME)` for the time of a timestamp", temporal.expr.human_display())
+            format!("write `CAST({} AS TIME)` for the time of a timestamp", shown(temporal.expr))
         }
         (Family::Boolean, Family::Number) | (Family::Number, Family::Boolean) => {
             "write `CAST(… AS INT)` for the number, where true is 1".to_owned()
@@ -90,18 +91,24 @@ fn advice(first: &Operand<'_>, other: &Operand<'_>) -> String {
     }
 }
 
-/// Returns the refusal of a group of operands, with the first two of them.
+/// Returns the refusal of a group of operands, with the first two of them, and the position of the first column.
 pub(super) fn refusal(operands: &[Operand<'_>], what: &str) -> DataFusionError {
-    let shown = |operand: &Operand<'_>| short(operand.expr);
-    let first: Vec<_> = operands.iter().take(2).map(|operand| format!("`{}`", shown(operand))).collect();
-    let message = format!("{what} (in {})", first.join(" and "));
-    into_datafusion(Error::new(ErrorKind::InvalidQuery, message))
+    let first: Vec<_> = operands.iter().take(2).map(|operand| format!("`{}`", shown(operand.expr))).collect();
+    let error = Error::new(ErrorKind::InvalidQuery, format!("{what} (in {})", first.join(" and ")));
+    let span = operands.iter().find_map(|operand| operand.expr.spans()?.first());
+    into_datafusion(match span.and_then(|span| position(span.start.line, span.start.column)) {
+        Some(position) => error.at(position),
+        None => error,
+    })
 }
 
-/// Returns an expression as a message shows it.
-fn short(expr: &Expr) -> String {
+/// Returns an expression as a message shows it: a column without its table.
+fn shown(expr: &Expr) -> String {
     const LONGEST: usize = 80;
-    let text = expr.human_display().to_string();
+    let text = match expr {
+        Expr::Column(column) => quote_identifier(&column.name).into_owned(),
+        other => other.human_display().to_string(),
+    };
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,

@@ -41,7 +41,10 @@ async fn a_view_is_planned_with_the_statement_that_reads_it() {
     assert_eq!(refused(&session, "SELECT * FROM v").await.kind(), ErrorKind::NotFound);
     assert_eq!(changed(&session, "DROP VIEW IF EXISTS v").await, 0);
     let error = refused(&session, "DROP VIEW v").await;
-    assert_eq!((error.kind(), error.context()), (ErrorKind::NotFound, "the session has no view `v`"));
+    assert_eq!(
+        (error.kind(), error.context()),
+        (ErrorKind::NotFound, "the session has no view `v` (line 1, column 11)")
+    );
 }
 
 #[tokio::test]
@@ -147,17 +150,20 @@ async fn a_view_over_what_changed_is_an_error() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(
         error.context(),
-        "view `w`: view `v`: it reads the table or view `t`, which was dropped: create `t` again"
+        "view `w`: view `v`: it reads the table or view `t`, which was dropped: create `t` again (line 1, column 15)"
     );
     // What does not read the view works.
     assert_eq!(values(&session, "SELECT count(*) FROM information_schema.tables WHERE table_name = 'w'").await, ["1"]);
     changed(&session, "CREATE TABLE t (n INT, s VARCHAR, more INT)").await;
     let error = refused(&session, "SELECT * FROM v").await;
-    assert_eq!(error.context(), "view `v`: its query now returns `more` (Int32): create the view again");
+    assert_eq!(
+        error.context(),
+        "view `v`: its query now returns `more` (INTEGER): create the view again (line 1, column 15)"
+    );
     changed(&session, "CREATE OR REPLACE TABLE t (n VARCHAR, s VARCHAR)").await;
     let error = refused(&session, "SELECT * FROM w").await;
-    let says = "its query no longer returns `n` (Int32) and now returns `n` (Utf8View): create the view again";
-    assert_eq!(error.context(), format!("view `w`: view `v`: {says}"));
+    let says = "its query no longer returns `n` (INTEGER) and now returns `n` (VARCHAR): create the view again";
+    assert_eq!(error.context(), format!("view `w`: view `v`: {says} (line 1, column 15)"));
     changed(&session, "CREATE OR REPLACE TABLE t (n INT, s VARCHAR)").await;
     assert!(values(&session, "SELECT * FROM w").await.is_empty());
 }
