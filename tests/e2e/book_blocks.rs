@@ -5,6 +5,8 @@
 mod page;
 mod reader;
 
+use std::process::Command;
+
 use page::steps;
 use portolan_tests::mesh::{Mesh, within};
 use reader::Reader;
@@ -47,4 +49,15 @@ async fn the_chapter_about_the_prompt_shows_what_happens() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_programs_of_the_chapter_about_the_library_are_compiled() {
     follow("docs/src/library.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_chapter_about_deploying_shows_what_happens() {
+    let version = Command::new("openssl").arg("version").output();
+    if !version.is_ok_and(|output| output.stdout.starts_with(b"OpenSSL 3")) {
+        assert!(std::env::var_os("CI").is_none(), "the test needs OpenSSL 3");
+        eprintln!("SKIPPED: OpenSSL 3 is missing, so the commands for certificates are NOT tested");
+        return;
+    }
+    follow("docs/src/deploying.md").await;
 }
