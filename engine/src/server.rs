@@ -14,6 +14,7 @@ use datafusion::scalar::ScalarValue;
 use portolan_catalog::{DomainName, PortRef, PortStatistics};
 use portolan_connectors::{CatalogAnswer, FragmentHead, FragmentSummary, ReceivedFragment, TraceContext};
 
+use crate::dialect::SPELLINGS;
 use crate::exchange::LiveEdges;
 use crate::execution::spill::SpillFiles;
 use crate::state::QueryContext;
@@ -80,7 +81,10 @@ pub async fn respond(engine: &Engine) -> Result<()> {
 pub fn functions(engine: &Engine) -> Vec<(String, &'static str)> {
     let state = engine.inner();
     let chapter = |f: &ScalarUDF| f.documentation().map_or("Other Functions", |d| d.doc_section.label);
-    state.base.scalar_functions().iter().map(|(name, function)| (name.clone(), chapter(function))).collect()
+    let functions = state.base.scalar_functions();
+    let spelled = SPELLINGS.iter().filter_map(|spelling| Some((spelling.name.to_owned(), spelling.chapter?)));
+    let spelled = spelled.filter(|(name, _)| !functions.contains_key(name));
+    functions.iter().map(|(name, function)| (name.clone(), chapter(function))).chain(spelled).collect()
 }
 
 /// Returns a configuration with what the remote scans of one query need: the peers of the engine, and the head of the

@@ -86,9 +86,10 @@ const STATEMENTS: &[(&str, &str)] = &[
         "SELECT n_name FROM geo.places.nation a, geo.places.nation b",
         "column `n_name` is in several tables: write `a.n_name` or `b.n_name` (line 1, column 8)",
     ),
+    ("SELECT user.agent FROM people", "there is no column `user.agent`: FROM has no table `user` (line 1, column 8)"),
     (
-        "SELECT user.agent FROM people",
-        r#"`user` is a word of SQL: to read a column with this name, write `"user".agent` in double quotes (line 1, column 8)"#,
+        "SELECT session_user.agent FROM people",
+        r#"`session_user` is a word of SQL: to read a column with this name, write `"session_user".agent` in double quotes (line 1, column 8)"#,
     ),
     (
         "SELECT * FROM 'people.csv'",

@@ -69,6 +69,7 @@ const CRATES: [Floors; 7] = [
             "visit",
             "bounds",
             "functions",
+            "dialect",
             "upstream",
             "state",
             "names",

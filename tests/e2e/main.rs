@@ -12,6 +12,7 @@ mod conformance;
 mod delegation;
 mod descriptor_reach;
 mod descriptors;
+mod dialect;
 mod domain_owners;
 mod error_kinds;
 mod fair_shares;

@@ -128,8 +128,8 @@ async fn fetch(connection: &Connection) -> Names {
         let shown = rows(connection, &format!("SHOW {setting}")).await;
         *current = shown.into_iter().flatten().nth(1).filter(|value| !value.is_empty());
     }
-    let sql = "SELECT DISTINCT routine_name FROM information_schema.routines";
-    names.functions = rows(connection, sql).await.into_iter().flatten().collect();
+    let functions = rows(connection, "SHOW FUNCTIONS").await;
+    names.functions = functions.into_iter().filter_map(|row| row.into_iter().next()).collect();
     names
 }
 

@@ -12,6 +12,7 @@ use portolan_connectors::SiteId;
 use super::port_table::{PortSite, PortTable};
 use super::session_names::{SearchPath, SessionSchema};
 use super::{MESH_SCHEMA, RESERVED_CATALOG, SEARCH_SCHEMA, SESSION_SCHEMA, SessionNames, activity_tables, mesh_tables};
+use crate::dialect::SessionFacts;
 use crate::mesh::MeshView;
 
 /// Every domain as a catalog, and the catalog that every node has.
@@ -66,6 +67,11 @@ pub(crate) fn set_names(state: &mut SessionState, view: &Arc<MeshView>, names: O
         let options = &mut state.config_mut().options_mut().catalog;
         options.default_catalog = catalog.to_owned();
         options.default_schema = SEARCH_SCHEMA.to_owned();
+        state.config_mut().set_extension(Arc::new(SessionFacts {
+            user: names.client.principal.name().to_owned(),
+            catalog: catalog.to_owned(),
+            schema: names.schema.clone().unwrap_or_else(|| MESH_SCHEMA.to_owned()),
+        }));
     }
     state.register_catalog_list(Arc::new(MeshCatalogs::new(view.clone(), names)));
 }

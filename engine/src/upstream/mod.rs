@@ -56,6 +56,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use self::guarded_rules::Guard;
 pub(crate) use self::operand_types::{keep_digits, without_mark};
+use crate::dialect;
 
 /// The guards of DataFusion's optimizer rules. If two guard one rule, the later one sees a plan first.
 const GUARDS: [Guard; 11] = [
@@ -73,8 +74,8 @@ const GUARDS: [Guard; 11] = [
     overflow::GUARD,
 ];
 
-/// Returns a session state with DataFusion's functions and rules, and with the functions and rules that replace some of
-/// them.
+/// Returns a session state with DataFusion's functions and rules, with the functions and rules that replace some of
+/// them, and with the functions of other dialects.
 pub(crate) fn state_builder() -> SessionStateBuilder {
     let mut builder = SessionStateBuilder::new()
         // They come before DataFusion's: the first planner that knows an expression plans it.
@@ -96,6 +97,7 @@ pub(crate) fn state_builder() -> SessionStateBuilder {
     functions.extend(patterns::functions());
     functions.push(date_parts::date_part());
     functions.push(zero_signs::nullif::function());
+    functions.extend(dialect::functions());
     builder
 }
 

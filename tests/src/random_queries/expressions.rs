@@ -98,7 +98,7 @@ impl Generator {
             Kind::Date => vec![
                 format!("CAST(date_trunc('month', {c}) AS DATE)"),
                 format!("CAST({c} + INTERVAL '1 month' AS DATE)"),
-                format!("{c}"),
+                if is_extreme(column) { c.clone() } else { format!("last_day({c})") },
             ],
             Kind::Stamp if is_extreme(column) => vec![c.clone()],
             Kind::Stamp => vec![format!("date_trunc('day', {c})"), format!("{c} + INTERVAL '1 day'")],
@@ -125,8 +125,16 @@ impl Generator {
                 format!("TRY_CAST({} AS BIGINT)", c.sql)
             }
             (Kind::Int, Some(c)) if c.kind == Kind::Text => format!("length({})", c.sql),
-            (Kind::Int, Some(c)) if c.kind == Kind::Date => format!("EXTRACT(YEAR FROM {})", c.sql),
-            (Kind::Int, Some(c)) if c.kind == Kind::Stamp => format!("EXTRACT(HOUR FROM {})", c.sql),
+            // Names of different lengths get different functions, without another random number.
+            (Kind::Int, Some(c)) if c.kind == Kind::Date => match c.sql.len() % 3 {
+                0 => format!("EXTRACT(YEAR FROM {})", c.sql),
+                1 => format!("year({})", c.sql),
+                _ => format!("date_diff('month', DATE '1995-06-15', {})", c.sql),
+            },
+            (Kind::Int, Some(c)) if c.kind == Kind::Stamp => match c.sql.len() % 2 {
+                0 => format!("EXTRACT(HOUR FROM {})", c.sql),
+                _ => format!("hour({})", c.sql),
+            },
             (Kind::Int, Some(c)) if c.kind == Kind::Bool => format!("CAST({} AS INTEGER)", c.sql),
             (Kind::Date, Some(c)) if c.kind == Kind::Stamp => format!("CAST({} AS DATE)", c.sql),
             (Kind::Decimal, Some(c)) if c.kind == Kind::Int => format!("CAST({} AS DECIMAL(15, 2))", c.sql),

@@ -5,6 +5,8 @@ use crate::functions::cost::{Arguments, Cost, CostOfRow, OF_VALUE};
 /// The longest text of one field of a date, and of a duration, in bytes.
 const FIELD_OF_DATE: u64 = 32;
 const DURATION: u64 = 64;
+/// The longest text of a number or a padding in a `printf`: 309 digits, 64 behind the point, and a sign.
+const CONVERSION: u64 = 384;
 /// The bytes that a search compares in a nanosecond.
 pub(super) const COMPARED_AT_ONCE: u64 = 16;
 /// From this size on, a result is worth an exact estimate.
@@ -80,6 +82,16 @@ pub(in crate::functions) fn doubled(arguments: &Arguments) -> CostOfRow {
 pub(in crate::functions) fn format(arguments: &Arguments) -> CostOfRow {
     let format = arguments.bytes(1);
     Box::new(move |row| Cost::string(format.at(row).saturating_mul(FIELD_OF_DATE).saturating_add(DURATION)))
+}
+
+/// `printf(pattern, value, …)`
+pub(in crate::functions) fn printf(arguments: &Arguments) -> CostOfRow {
+    let conversions = arguments.of_text(0, |pattern| pattern.bytes().filter(|b| *b == b'%').count() as u64);
+    let parts: Vec<_> = (0..arguments.len()).map(|place| arguments.bytes(place)).collect();
+    Box::new(move |row| {
+        let numbers = conversions.at(row).saturating_mul(CONVERSION);
+        Cost::string(parts.iter().map(|part| part.at(row)).fold(numbers, u64::saturating_add))
+    })
 }
 
 /// `string_to_array(text, delimiter)`. Without a delimiter, each character is an item.

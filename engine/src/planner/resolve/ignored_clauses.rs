@@ -25,6 +25,7 @@ pub(super) fn check(statement: &Statement) -> Result<()> {
                 "WITH ROLLUP" => ": write GROUP BY ROLLUP (…)",
                 "WITH CUBE" => ": write GROUP BY CUBE (…)",
                 "FOR UPDATE" | "FOR SHARE" => ": there are no transactions",
+                top if top.starts_with("TOP") => ": write LIMIT 5 at the end of the query",
                 "input_file_name()" => ": a port does not show in which file a row is stored",
                 _ => "",
             };
@@ -65,8 +66,8 @@ impl Visitor for Clauses {
             optimizer_hints: _,
             distinct: _,
             select_modifiers,
+            top,
             // The position of a clause matters only with the clause itself, which is planned or rejected.
-            top: _,
             top_before_distinct: _,
             projection: _,
             exclude,
@@ -88,6 +89,7 @@ impl Visitor for Clauses {
             flavor: _,
         } = select;
         when(select_modifiers.as_ref().is_some_and(|modifiers| modifiers.is_any_set()), "DISTINCTROW and the like")?;
+        each(top)?;
         each(exclude)?;
         when(prewhere.is_some(), "PREWHERE")?;
         each(connect_by)?;

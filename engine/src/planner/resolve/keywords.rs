@@ -1,5 +1,5 @@
-//! Rejects columns whose names are words of SQL, where the parser reads the word: `user.agent` is a field of the
-//! function `user`, and no table or column. DataFusion answers with a dump of the expression.
+//! Rejects columns whose names are words of SQL, where the parser reads the word: `session_user.agent` is a field of the
+//! function `session_user`, and no table or column. DataFusion answers with a dump of the expression.
 
 use std::ops::ControlFlow;
 
@@ -55,11 +55,12 @@ mod tests {
     #[test]
     fn a_field_of_a_word_of_sql_is_written_in_quotes() {
         assert_eq!(
-            parse("SELECT user.agent.os FROM events").unwrap_err().context(),
-            "`user` is a word of SQL: to read a column with this name, write `\"user\".agent.os` in double quotes (line 1, column 8)"
+            parse("SELECT session_user.agent.os FROM events").unwrap_err().context(),
+            "`session_user` is a word of SQL: to read a column with this name, write `\"session_user\".agent.os` in double quotes (line 1, column 8)"
         );
         for sql in [
-            "SELECT \"user\".agent FROM events",
+            "SELECT \"session_user\".agent FROM events",
+            "SELECT user.agent.os FROM events",
             "SELECT agent.user FROM events",
             "SELECT user FROM events",
             "SELECT (f(x)).y",

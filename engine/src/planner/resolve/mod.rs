@@ -10,8 +10,10 @@ mod ignored_clauses;
 mod keywords;
 mod labels;
 mod row_values;
+mod show;
 mod syntax;
 mod table_calls;
+mod time_zone;
 mod views;
 
 use std::ops::ControlFlow;
@@ -25,7 +27,6 @@ use portolan_catalog::nearest::nearest;
 use portolan_catalog::{DomainName, MeshSnapshot, NodeState};
 use portolan_connectors::Subject;
 use sqlparser::ast::{DescribeAlias, Expr, ObjectName, Set, Statement as SqlStatement, Use, Value};
-use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::Span;
 
 use self::change::{Change, Scope, change};
@@ -34,7 +35,9 @@ pub(crate) use self::explain_options::{ExplainOptions, Format};
 pub use self::files::files_of;
 pub(crate) use self::labels::Labels;
 use self::labels::RenamedColumns;
+use self::show::{Shown, show};
 use crate::bounds;
+use crate::dialect::{self, SessionFacts, Syntax};
 use crate::execution::errors::{from_datafusion, position};
 use crate::mesh::describe;
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
@@ -104,6 +107,10 @@ pub(crate) async fn resolve(
             Ok(Resolved::Set(vec![Assignment { name: name.to_string(), value: None }]))
         }
         Statement::Statement(statement) => match *statement {
+            SqlStatement::Set(set) if time_zone::is_set(&set) => {
+                time_zone::check(&set)?;
+                Ok(Resolved::Set(vec![]))
+            }
             SqlStatement::Set(Set::SingleAssignment { variable, values, .. }) => {
                 let [value] = values.as_slice() else {
                     return Err(Error::new(ErrorKind::InvalidQuery, format!("`SET {variable}` takes one value")));
@@ -112,25 +119,24 @@ pub(crate) async fn resolve(
                 Ok(Resolved::Set(vec![Assignment { name: variable.to_string(), value }]))
             }
             SqlStatement::Use(used) => Ok(Resolved::Set(current(&used, mesh)?)),
-            SqlStatement::ShowVariable { variable }
-                if variable.first().is_some_and(|v| is_setting(&v.value.to_lowercase())) =>
-            {
-                let parts: Vec<_> = variable.iter().map(|v| v.value.as_str()).collect();
-                Ok(Resolved::Show { name: parts.join(".") })
-            }
             SqlStatement::Explain { describe_alias, analyze: false, statement, .. }
                 if describe_alias != DescribeAlias::Explain && matches!(*statement, SqlStatement::Query(_)) =>
             {
                 let (plan, labels) = labelled(*statement, state, mesh).await?;
                 Ok(Resolved::Query(described(plan, &labels, state)?, Labels::default()))
             }
-            other => match change(&other, &Scope { sql, state, mesh, session }).await? {
-                Some(change) => Ok(Resolved::Change(change)),
-                None => {
-                    let (plan, labels) = labelled(other, state, mesh).await?;
-                    Ok(Resolved::Query(plan, labels))
+            other => {
+                if let Some(change) = change(&other, &Scope { sql, state, mesh, session }).await? {
+                    return Ok(Resolved::Change(change));
                 }
-            },
+                let query = match show(&other, mesh, session)? {
+                    Some(Shown::Setting(name)) => return Ok(Resolved::Show { name }),
+                    Some(Shown::Rows(query)) => *query,
+                    None => other,
+                };
+                let (plan, labels) = labelled(query, state, mesh).await?;
+                Ok(Resolved::Query(plan, labels))
+            }
         },
         other => Ok(Resolved::Query(query(other, state, mesh).await?, Labels::default())),
     }
@@ -144,16 +150,19 @@ async fn parse_and_open(sql: &str, state: &SessionState, session: &SessionNames)
 }
 
 fn parse(sql: &str) -> Result<Statement> {
-    let dialect = GenericDialect {};
+    let dialect = Syntax::default();
     let mut statements = DFParserBuilder::new(sql)
         .with_dialect(&dialect)
         .build()
         .and_then(|mut parser| parser.parse_statements())
         .map_err(|e| syntax::error(&e, sql))?;
     match (statements.pop_front(), statements.len()) {
-        (Some(statement), 0) => {
+        (Some(mut statement), 0) => {
             bounds::check_statement(&statement)?;
             ignored_clauses::check(&statement)?;
+            if let Statement::Statement(statement) = &mut statement {
+                dialect::unreserve(statement);
+            }
             keywords::check(&statement)?;
             Ok(statement)
         }
@@ -217,6 +226,8 @@ async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<Logic
     if let Statement::Statement(statement) = &mut statement {
         keep_digits(statement);
         from_first::spell_out(statement);
+        let facts = state.config().get_extension::<SessionFacts>().unwrap_or_default();
+        dialect::spell_out(statement, &facts)?;
         volatile::check(statement, state)?;
         patterns::translate(statement)?;
         using_joins::spell_out(statement, state).await?;
@@ -246,7 +257,11 @@ fn only_reads(statement: &Statement) -> Result<()> {
         return Err(unsupported("EXPLAIN takes a query, and this is another EXPLAIN"));
     }
     let text = statement.to_string();
-    let first = text.split_whitespace().next().unwrap_or("this").to_uppercase();
+    let mut words = text.split_whitespace();
+    let first = words.next().unwrap_or("this").to_uppercase();
+    // Other statements that begin with one of these words are supported.
+    let second = if matches!(first.as_str(), "CREATE" | "DROP" | "SET") { words.next() } else { None };
+    let first = second.map_or_else(|| first.clone(), |second| format!("{first} {}", second.to_uppercase()));
     Err(unsupported(&format!(
         "{first} is not supported: SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, \
          INSERT, UPDATE, DELETE and CALL are"
@@ -376,11 +391,6 @@ fn span(statement: &Statement, reference: &TableReference) -> Option<Span> {
         ControlFlow::Break(span) => Some(span),
         ControlFlow::Continue(()) => None,
     }
-}
-
-/// True if a name in SHOW is a setting of Portolan, or stands for all of them.
-fn is_setting(first: &str) -> bool {
-    first.starts_with("portolan") || matches!(first, "catalog" | "schema")
 }
 
 /// Returns the current catalog and schema that `USE` sets. If it names only a catalog, the schema is reset, because the

@@ -1,0 +1,253 @@
+//! Writes calls, operators and clauses of other databases as those of DataFusion.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    BinaryOperator, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
+    FunctionArguments, Ident, LimitClause, Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement, Value,
+    VisitorMut,
+};
+use sqlparser::tokenizer::Span;
+
+use super::arguments::{arguments, at, invalid, literal, name_of, plain_arguments, rename, span_of, string};
+use super::spellings::{Fact, INSTEAD, SPELLINGS, StandsFor, WITH_LAMBDA};
+use super::templates::filled;
+use super::{SessionFacts, json, periods, texts};
+use crate::visit::visit_mut;
+use crate::{Error, ErrorKind, Result};
+
+/// The default separator of aggregate functions that join strings.
+const SEPARATOR: &str = ",";
+
+/// Spells out a statement.
+///
+/// # Errors
+/// `InvalidQuery` for a call that has no meaning here, with what to write instead, and `Unsupported` for lambdas.
+pub(crate) fn spell_out(statement: &mut Statement, facts: &SessionFacts) -> Result<()> {
+    match visit_mut(statement, &mut Calls { facts }) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Calls<'a> {
+    facts: &'a SessionFacts,
+}
+
+impl VisitorMut for Calls<'_> {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        limited(query);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        if select.projection.is_empty() && select.flavor != SelectFlavor::FromFirstNoSelect {
+            return ControlFlow::Break(invalid("a SELECT has no columns: write `SELECT *` for all of them".to_owned()));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        match expr {
+            // EXISTS reads no column.
+            Expr::Exists { subquery, .. } => {
+                if let SetExpr::Select(select) = subquery.body.as_mut()
+                    && select.projection.is_empty()
+                {
+                    select.projection.push(SelectItem::UnnamedExpr(string("x")));
+                }
+                ControlFlow::Continue(())
+            }
+            // A lambda in the arguments would become an operator on JSON.
+            Expr::Function(function) => match name_of(function) {
+                Some(name) if WITH_LAMBDA.contains(&name.as_str()) => ControlFlow::Break(Error::new(
+                    ErrorKind::Unsupported,
+                    format!("`{name}` takes a lambda, which statements cannot have: use `unnest`, and group again"),
+                )),
+                _ => ControlFlow::Continue(()),
+            },
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        let spelled = match expr {
+            Expr::Function(function) => self.call(function),
+            Expr::BinaryOp { left, op, right } => arrow(left, op, right),
+            _ => Ok(None),
+        };
+        match spelled {
+            Ok(Some(spelled)) => *expr = spelled,
+            Ok(None) => {}
+            Err(error) => return ControlFlow::Break(error),
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Writes `FETCH FIRST n ROWS ONLY` as `LIMIT n`.
+fn limited(query: &mut Query) {
+    let Some(Fetch { with_ties: false, percent: false, quantity }) = &query.fetch else { return };
+    let limit = quantity.clone().unwrap_or_else(|| Expr::Value(Value::Number("1".to_owned(), false).into()));
+    match &mut query.limit_clause {
+        none @ None => {
+            *none = Some(LimitClause::LimitOffset { limit: Some(limit), offset: None, limit_by: vec![] });
+        }
+        Some(LimitClause::LimitOffset { limit: none @ None, .. }) => *none = Some(limit),
+        // The planner refuses two limits.
+        Some(_) => return,
+    }
+    query.fetch = None;
+}
+
+/// Writes `->` and `->>` as functions.
+fn arrow(left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Option<Expr>> {
+    let function = match op {
+        BinaryOperator::Arrow => json::EXTRACT,
+        BinaryOperator::LongArrow => json::EXTRACT_TEXT,
+        _ => return Ok(None),
+    };
+    let span = left.span();
+    if let Some(extracted) = extracted(function, std::slice::from_ref(left), right, span)? {
+        return Ok(Some(extracted));
+    }
+    filled(&format!("{function}($1, $2)"), &[left.clone(), right.clone()], span).map(Some)
+}
+
+/// Writes a path such as `$.a[0]` as the steps that the functions take; `None` if the last argument is no such path.
+fn extracted(function: &str, before: &[Expr], path: &Expr, span: Span) -> Result<Option<Expr>> {
+    let [document] = before else { return Ok(None) };
+    let path = match path {
+        Expr::Array(_) => return Err(invalid(format!("`{function}` takes one path: call it once for each"))),
+        path => literal(path),
+    };
+    let Some(path) = path else { return Ok(None) };
+    if path.starts_with('/') {
+        return Err(invalid(format!("`{function}` takes a path such as `$.a.b`, got `{path}`")));
+    }
+    if !path.starts_with('$') {
+        return Ok(None);
+    }
+    let steps = json::steps(path).map_err(invalid)?;
+    let arguments: Vec<String> = ["$1".to_owned()].into_iter().chain(steps).collect();
+    filled(&format!("{function}({})", arguments.join(", ")), std::slice::from_ref(document), span).map(Some)
+}
+
+impl Calls<'_> {
+    /// Returns the expression that a call stands for; `None` if the call stays, perhaps under another name.
+    fn call(&self, function: &mut Function) -> Result<Option<Expr>> {
+        let (Some(name), Some(span)) = (name_of(function), span_of(function)) else { return Ok(None) };
+        if let Some((_, instead)) = INSTEAD.iter().find(|(other, _)| *other == name) {
+            let error = at(span, format!("there is no function `{name}`: write {instead}"));
+            return Err(error.with_suggestion(instead.split('`').nth(1).map(str::to_owned)));
+        }
+        match name.as_str() {
+            json::EXTRACT | json::EXTRACT_TEXT => {
+                let Some(arguments) = plain_arguments(function) else { return Ok(None) };
+                let [before @ .., path] = arguments.as_slice() else { return Ok(None) };
+                return extracted(&name, before, path, span);
+            }
+            "date_diff" | "datediff" => return part_as_text(function, &name, span).map(|()| None),
+            _ => {}
+        }
+        let Some(spelling) = SPELLINGS.iter().find(|spelling| spelling.name == name) else { return Ok(None) };
+        match spelling.stands_for {
+            StandsFor::Function(other) => {
+                rename(function, other);
+                Ok(None)
+            }
+            StandsFor::Joined => joined(function, span).map(|()| None),
+            StandsFor::Session(fact) => self.fact(function, fact).map(Some),
+            StandsFor::Text => {
+                let arguments = arguments(function, "format(pattern, x, …)", span)?;
+                let Some((pattern, rest)) = arguments.split_first() else {
+                    return Err(at(span, "`format` takes a pattern, and values".to_owned()));
+                };
+                let Some(pattern) = literal(pattern) else {
+                    let what =
+                        format!("the pattern of `format` is a literal, got `{pattern}`: `printf` takes any string");
+                    return Err(at(span, what));
+                };
+                filled(&texts::template(pattern, rest.len()).map_err(|what| at(span, what))?, rest, span).map(Some)
+            }
+            StandsFor::Template(places, template) => {
+                let usage = format!("{name}({})", spelling.arguments);
+                let arguments = arguments(function, &usage, span)?;
+                if arguments.len() != places {
+                    let given = arguments.len();
+                    return Err(at(span, format!("`{name}` takes {places} arguments, got {given}: write `{usage}`")));
+                }
+                let mut spelled = filled(template, &arguments, span)?;
+                over_the_same(function, &mut spelled, &usage, span)?;
+                Ok(Some(spelled))
+            }
+        }
+    }
+
+    fn fact(&self, function: &Function, fact: Fact) -> Result<Expr> {
+        if !matches!(&function.args, FunctionArguments::None)
+            && plain_arguments(function).is_none_or(|arguments| !arguments.is_empty())
+        {
+            return Err(invalid(format!("`{}` takes no arguments", function.name)));
+        }
+        Ok(string(&match fact {
+            Fact::User => self.facts.user.clone(),
+            Fact::Catalog => self.facts.catalog.clone(),
+            Fact::Schema => self.facts.schema.clone(),
+            Fact::Version => format!("Portolan {}", env!("CARGO_PKG_VERSION")),
+        }))
+    }
+}
+
+/// Copies the FILTER and the window of a call to the call in its place.
+fn over_the_same(function: &mut Function, spelled: &mut Expr, usage: &str, span: Span) -> Result<()> {
+    let (filter, over) = (function.filter.take(), function.over.take());
+    match spelled {
+        Expr::Function(spelled) => {
+            spelled.filter = filter;
+            spelled.over = over;
+            Ok(())
+        }
+        _ if filter.is_none() && over.is_none() => Ok(()),
+        _ => Err(at(span, format!("`{usage}` is no aggregate function: it takes no FILTER and no OVER"))),
+    }
+}
+
+/// Adds the separator to a call that joins strings, and gives the call DataFusion's name.
+fn joined(function: &mut Function, span: Span) -> Result<()> {
+    let FunctionArguments::List(FunctionArgumentList { args, clauses, .. }) = &mut function.args else {
+        return Err(at(span, format!("`{}` takes the strings to join", function.name)));
+    };
+    let separator = clauses.iter().position(|clause| matches!(clause, FunctionArgumentClause::Separator(_)));
+    let separator = match separator.map(|place| clauses.remove(place)) {
+        Some(FunctionArgumentClause::Separator(value)) => Expr::Value(value),
+        _ => string(SEPARATOR),
+    };
+    if args.len() == 1 {
+        args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(separator)));
+    }
+    rename(function, "string_agg");
+    Ok(())
+}
+
+/// Writes the part of `date_diff` as a string. Some databases write it as a name.
+fn part_as_text(function: &mut Function, name: &str, span: Span) -> Result<()> {
+    let usage = "date_diff('day', start, end)";
+    let given = arguments(function, usage, span)?.len();
+    if given != 3 {
+        return Err(at(
+            span,
+            format!("`{name}` takes a part, a start and an end, got {given} arguments: write `{usage}`"),
+        ));
+    }
+    if let FunctionArguments::List(list) = &mut function.args
+        && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(part))) = list.args.first_mut()
+        && let Expr::Identifier(Ident { value, quote_style: None, .. }) = part
+        && periods::is_part(value)
+    {
+        *part = string(&value.clone());
+    }
+    Ok(())
+}
