@@ -146,9 +146,9 @@ fn the_demo_shows_a_person_how_to_connect() {
 fn the_port_and_the_user_of_the_demo_are_checked_before_anything_starts() {
     for (arguments, expected) in [
         (&["demo", "--serve", "--port", "0"][..], "0 is not in 1..=65535"),
-        (&["demo", "--serve", "--user", "ann bell"], "expected letters, digits, `-`, `_`, `.` and `@`"),
-        (&["demo", "--user", "ann"], "--serve"),
-        (&["demo", "--run", "--port", "50051"], "cannot be used with"),
+        (&["demo", "--serve", "--user", "ann bell"][..], "expected letters, digits, `-`, `_`, `.` and `@`"),
+        (&["demo", "--user", "ann"][..], "--serve"),
+        (&["demo", "--run", "--port", "50051"][..], "cannot be used with"),
     ] {
         let (code, out, err) = run(arguments, &[("XDG_CACHE_HOME", &cache_home())]);
         assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?} {err}");
