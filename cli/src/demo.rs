@@ -51,7 +51,7 @@ const INTRODUCTION: &str = r"Three domains are running: sales, supply and geo. S
   -- a join across two domains
   SELECT n_name, count(*) AS customers
     FROM sales.customers.customer JOIN geo.places.nation ON c_nationkey = n_nationkey
-    GROUP BY n_name ORDER BY customers DESC LIMIT 5;
+    GROUP BY n_name ORDER BY customers DESC, n_name LIMIT 5;
   -- where each operator runs, and why
   EXPLAIN SELECT p_brand, sum(l_extendedprice) AS sold
     FROM sales.orders.lineitem JOIN supply.parts.part ON l_partkey = p_partkey
