@@ -12,6 +12,7 @@ mod odcs;
 mod odps;
 mod printable;
 mod received;
+pub mod rules;
 mod schema;
 mod source;
 mod statistics;
@@ -19,7 +20,7 @@ pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Place, names_location};
 pub use lint::{Warning, lint};
-pub use load::{check_domain_name, load_domain};
+pub use load::{check_domain_name, domain_of, load_domain};
 pub use mesh::{DomainEntry, MeshSnapshot, NodeEntry, NodeLocation, NodeState, RefusedClaim, ServedBy};
 pub use model::{Column, DomainCatalog, FileFormat, FileSource, Port, PortSource, Product, Reference, SourceKind};
 pub use names::{DomainName, MAX_NAME_LENGTH, PortName, PortRef, ProductName};

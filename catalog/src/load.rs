@@ -13,7 +13,10 @@ use crate::source::{PREFIX, misplaced, port_source};
 use crate::yaml::{self, Document, Step};
 use crate::{Diagnostic, Diagnostics, DomainCatalog, DomainName, Place, PortRef, ProductName, schema};
 
+mod domain;
 mod files;
+
+pub use domain::domain_of;
 
 /// Names of domains that the engine reserves.
 pub const RESERVED_DOMAINS: [&str; 1] = ["portolan"];
@@ -92,7 +95,7 @@ impl Loader {
             Some("DataContract") => {
                 self.check_custom_properties(&json, &document, true);
                 match self.typed(&schema::ODCS, &document) {
-                    Some(contract) => self.add_contract(ReadContract { contract, document }),
+                    Some(contract) => self.add_contract(ReadContract::new(contract, document, &json)),
                     None => self.broken_contracts.extend(json["id"].as_str().map(String::from)),
                 }
             }
@@ -287,6 +290,7 @@ fn port_of(
     if !errors.is_empty() {
         return Err(errors);
     }
+    let references = read.references(object);
     Ok(Port {
         name,
         version: output.version.clone().or_else(|| Some(read.contract.version.clone())),
@@ -294,7 +298,8 @@ fn port_of(
         contract: Some(read.contract.id.clone()),
         columns: schema.columns().map(|(_, p)| p.column(&primary_key)).collect(),
         primary_key,
-        references: read.references(object),
+        rules: read.rules(object, &references),
+        references,
         statistics: Arc::default(),
         tags: output.tags.iter().chain(&schema.tags).cloned().collect(),
         source,

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::diagnostic::Place;
 use crate::names::{DomainName, PortName, PortRef, ProductName};
+use crate::rules::Rule;
 use crate::statistics::{ColumnStatistics, PortStatistics};
 
 /// The products of one domain, at one version.
@@ -75,6 +76,9 @@ pub struct Port {
     /// The source of the rows. Only the owner knows the source: a node does not send it.
     #[serde(skip)]
     pub source: Option<PortSource>,
+    /// The rules of the contract about the data. Only the owner knows the rules: a node does not send them.
+    #[serde(skip)]
+    pub rules: Vec<Rule>,
 }
 
 /// A column of a port.
@@ -220,6 +224,7 @@ impl Port {
             statistics: Arc::default(),
             tags: vec![],
             source: None,
+            rules: vec![],
         }
     }
 

@@ -16,6 +16,7 @@ const CRATES: [Floors; 7] = [
             "diagnostic",
             "yaml",
             "statistics",
+            "rules",
             "model",
             "logical_type",
             "schema",
