@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use portolan_catalog::{Diagnostic, Diagnostics, Place, Port, SourceKind};
 
+use crate::data_fault::{CheckLimits, DataReport};
+use crate::error::Result;
 #[cfg(feature = "files")]
 use crate::files::FileSources;
 use crate::source::{Footprint, OpenError, OpenedPort, SourceCounter, SourceCounters, SourceOpener};
@@ -82,6 +84,20 @@ impl SourceOpener for Sources {
         for opener in self.openers() {
             if let Some(rows) = opener.guess_rows(opened, runtime).await {
                 return Some(rows);
+            }
+        }
+        None
+    }
+
+    async fn check_data(
+        &self,
+        opened: &OpenedPort,
+        runtime: &Arc<RuntimeEnv>,
+        limits: CheckLimits,
+    ) -> Option<Result<DataReport>> {
+        for opener in self.openers() {
+            if let Some(report) = opener.check_data(opened, runtime, limits).await {
+                return Some(report);
             }
         }
         None

@@ -36,6 +36,7 @@ const CRATES: [Floors; 7] = [
             "addresses",
             "poison",
             "error",
+            "data_fault",
             "panics",
             "principal",
             "trace",
