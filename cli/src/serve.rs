@@ -43,6 +43,10 @@ pub async fn serve(config: NodeConfig, args: &ServeArgs) -> Result<()> {
     };
     if args.check {
         node.check_state_folder()?;
+        tokio::select! {
+            checked = node.check_data() => checked?,
+            () = stop.cancelled() => return Ok(()),
+        }
         return print(&format!("{}: no errors\n", args.config.display()));
     }
     let server = node.bind().await?;

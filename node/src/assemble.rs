@@ -264,11 +264,15 @@ pub(crate) async fn open(
 }
 
 /// Returns the openers of all kinds of sources, with the options in the config.
-fn sources(config: &NodeConfig) -> Sources {
+pub(crate) fn sources(config: &NodeConfig) -> Sources {
     Sources::default().with_files(config.file_sources())
 }
 
-async fn load(config: &NodeConfig) -> Result<Option<DomainCatalog>> {
+/// Reads the domain's descriptors. Returns `None` for a gateway.
+///
+/// # Errors
+/// Every fault of the descriptors.
+pub(crate) async fn load(config: &NodeConfig) -> Result<Option<DomainCatalog>> {
     let (Some(domain), Some(folder)) = (config.domain.clone(), config.products_folder()) else { return Ok(None) };
     let folder = folder.to_path_buf();
     let loaded = tokio::task::spawn_blocking(move || load_domain(&domain, &folder)).await;

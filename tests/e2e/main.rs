@@ -25,6 +25,7 @@ mod limits;
 mod node_rights;
 mod owners_away;
 mod planning;
+mod product_test;
 mod random;
 mod right_rows;
 mod scenarios;
