@@ -31,7 +31,9 @@ fn first_count(column: &ArrayRef) -> Option<u64> {
 /// cannot be counted does not affect the others: its count is the reason.
 pub(super) async fn count_each(session: &Session, relation: &str, conditions: &[&str]) -> Vec<Result<u64, String>> {
     let select = |conditions: &[&str]| {
-        let counts: Vec<_> = conditions.iter().map(|c| format!("count(*) FILTER (WHERE {c})")).collect();
+        // Two rules can have one condition, and columns of one name would not be planned.
+        let named = conditions.iter().enumerate();
+        let counts: Vec<_> = named.map(|(i, c)| format!("count(*) FILTER (WHERE {c}) AS c{i}")).collect();
         format!("SELECT {} FROM {relation} AS s", counts.join(", "))
     };
     let mut all = vec![];
