@@ -52,11 +52,19 @@ pub struct DataReport {
 const SHOWN: usize = 40;
 
 /// Returns the beginning of a value, for a message.
-fn shown(value: &str) -> String {
+pub(crate) fn shown(value: &str) -> String {
     match value.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &value[..end]),
         None => value.to_owned(),
     }
+}
+
+/// The number of characters of a value that a fault keeps.
+const KEPT: usize = 1000;
+
+/// Returns the beginning of a value, for a fault: a value can be as long as its file.
+pub(crate) fn kept(value: &str) -> String {
+    value.chars().take(KEPT).collect()
 }
 
 /// The place and the fault, without the file.
@@ -84,6 +92,18 @@ impl fmt::Display for DataFault {
 
 impl std::error::Error for DataFault {}
 
+impl DataFault {
+    /// Returns the fault of a record: what was expected, and what was found.
+    pub(crate) fn of_record(line: Option<u64>, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { line, expected: expected.into(), found: found.into(), ..Self::default() }
+    }
+
+    /// Returns the same fault, with what the owner can do.
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,12 +119,11 @@ mod tests {
             ..DataFault::default()
         };
         assert_eq!(fault.to_string(), "line 3, column `day`: expected a date, got `24.08.2017`");
-        let hidden = DataFault { shows_value: false, hint: Some("ask".to_owned()), ..fault.clone() };
+        let hidden = DataFault { shows_value: false, ..fault.clone() }.with_hint("ask");
         assert!(!hidden.to_string().contains("2017") && hidden.to_string().ends_with("; ask"), "{hidden}");
         let long = DataFault { value: Some("ä".repeat(100)), ..fault };
         assert!(long.to_string().ends_with(&format!("`{}…`", "ä".repeat(40))), "{long}");
-        let (expected, found) = ("2 values".to_owned(), "3 values".to_owned());
-        let record = DataFault { line: Some(7), expected, found, ..DataFault::default() };
+        let record = DataFault::of_record(Some(7), "2 values", "3 values");
         assert_eq!(record.to_string(), "line 7: expected 2 values, got 3 values");
     }
 }
