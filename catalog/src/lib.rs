@@ -12,6 +12,7 @@ mod odcs;
 mod odps;
 mod printable;
 mod received;
+pub mod rules;
 mod schema;
 mod source;
 mod sql_type;

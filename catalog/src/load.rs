@@ -122,7 +122,7 @@ impl Loader {
             Some("DataContract") => {
                 self.check_custom_properties(&json, &document, true);
                 match self.typed(&schema::ODCS, &document) {
-                    Some(contract) => self.add_contract(ReadContract { contract, document }),
+                    Some(contract) => self.add_contract(ReadContract::new(contract, document, &json)),
                     None => self.broken_contracts.extend(json["id"].as_str().map(String::from)),
                 }
             }
@@ -326,7 +326,7 @@ fn port_of(
     if !errors.is_empty() {
         return Err(errors);
     }
-    let (references, places) = references.into_iter().unzip();
+    let (references, places): (Vec<Reference>, Vec<Place>) = references.into_iter().unzip();
     let port = Port {
         name,
         version: output.version.clone().or_else(|| Some(read.contract.version.clone())),
@@ -334,6 +334,7 @@ fn port_of(
         contract: Some(read.contract.id.clone()),
         columns: schema.columns().map(|(_, p)| p.column(&primary_key)).collect(),
         primary_key,
+        rules: read.rules(object, &references),
         references,
         statistics: Arc::default(),
         tags: output.tags.iter().chain(&schema.tags).cloned().collect(),

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::diagnostic::Place;
 use crate::names::{DomainName, PortName, PortRef, ProductName};
+use crate::rules::Rule;
 use crate::statistics::{ColumnStatistics, PortStatistics};
 use crate::text_format::{ColumnFormat, TextFormat};
 
@@ -85,6 +86,9 @@ pub struct Port {
     /// The place of the port in the descriptor of its product. Only the owner knows it.
     #[serde(skip)]
     pub place: Option<Place>,
+    /// The rules of the contract about the data. Only the owner knows the rules: a node does not send them.
+    #[serde(skip)]
+    pub rules: Vec<Rule>,
 }
 
 /// A column of a port.
@@ -244,6 +248,7 @@ impl Port {
             load_error: None,
             source: None,
             place: None,
+            rules: vec![],
         }
     }
 

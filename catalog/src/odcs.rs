@@ -1,10 +1,12 @@
 //! The parts of an ODCS contract that the engine uses. The standard's schema has checked the rest.
 
 mod relationships;
+mod rules;
 
 use serde::Deserialize;
 
 use crate::model::{Column, Reference};
+use crate::rules::{Rule, text_of};
 use crate::yaml::{Document, Step};
 use crate::{Diagnostic, Place};
 
@@ -122,9 +124,17 @@ struct EnumValue {
 pub(crate) struct ReadContract {
     pub(crate) contract: Contract,
     pub(crate) document: Document,
+    /// The rules about the data of each schema object, without the references.
+    rules: Vec<Vec<Rule>>,
 }
 
 impl ReadContract {
+    /// Returns a contract. `json` is the document as JSON.
+    pub(crate) fn new(contract: Contract, document: Document, json: &serde_json::Value) -> Self {
+        let rules = rules::rules(&contract, &document, json);
+        Self { contract, document, rules }
+    }
+
     /// Returns the place of `schema[object].properties[property]`.
     pub(crate) fn property_place(&self, object: usize, property: usize) -> Place {
         let steps = ["schema".into(), object.into(), "properties".into(), property.into()];
@@ -207,10 +217,6 @@ impl Property {
             tags: self.tags.clone(),
         }
     }
-}
-
-fn text_of(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 impl From<&str> for Step {

@@ -15,6 +15,7 @@ pub mod node_key;
 pub mod output;
 pub mod password;
 pub mod place;
+pub mod product;
 pub mod render;
 pub mod repl;
 pub mod serve;

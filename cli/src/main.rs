@@ -11,6 +11,7 @@ use portolan_cli::exit::exit_code;
 use portolan_cli::log::{report_panics, start_log};
 use portolan_cli::node_key::{NodeKeyArgs, node_key};
 use portolan_cli::password::hash_from_stdin;
+use portolan_cli::product::{ProductArgs, product};
 use portolan_cli::serve::{ServeArgs, serve};
 use portolan_cli::sql::{SqlArgs, sql};
 use portolan_node::config::LogFormat;
@@ -49,6 +50,8 @@ enum Command {
     Demo(DemoArgs),
     /// List, show and check data products
     Catalog(CatalogArgs),
+    /// Test the data of data products
+    Product(ProductArgs),
     /// Read a password from standard input and print its hash for a node's config
     HashPassword,
     /// Create a node's key, and print the `trusted_nodes` entry for the configs of other nodes
@@ -91,6 +94,7 @@ fn run(command: Command) -> Result<()> {
             (Command::Sql(args), _) => sql(args).await,
             (Command::Demo(args), _) => demo(args).await,
             (Command::Catalog(args), _) => catalog(args).await,
+            (Command::Product(args), _) => product(args).await,
             (Command::HashPassword, _) => hash_from_stdin(),
             (Command::NodeKey(args), _) => node_key(&args),
         }

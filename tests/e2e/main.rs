@@ -31,6 +31,7 @@ mod local_files;
 mod node_rights;
 mod owners_away;
 mod planning;
+mod product_test;
 mod prompt;
 mod random;
 mod reload;

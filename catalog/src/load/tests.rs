@@ -230,7 +230,8 @@ fn what_travels_has_no_source() {
     assert!(!text.contains("data/orders.parquet"));
     let mut back: DomainCatalog = serde_json::from_str(&text).unwrap();
     assert_eq!(back.version, catalog.version);
-    assert!(back.ports().all(|p| p.source.is_none()));
+    assert!(back.ports().all(|p| p.source.is_none() && p.rules.is_empty()));
+    assert!(catalog.ports().any(|p| !p.rules.is_empty()));
     back.version.clear();
     assert_eq!(back.with_version().version, catalog.version);
 }
