@@ -10,7 +10,7 @@ use datafusion::datasource::file_format::file_compression_type::FileCompressionT
 use datafusion::prelude::{SessionConfig, SessionContext};
 use portolan_catalog::FileFormat;
 
-use super::{COLUMNS, Fixture, batch, rows};
+use super::{COLUMNS, Fixture, batch, ours, rows};
 
 fn types(schema: &arrow::datatypes::Schema) -> Vec<(String, DataType)> {
     schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect()
@@ -263,6 +263,19 @@ async fn hive_folders_work_below_a_glob_and_with_csv() {
     fixture.write("data/day=2024-02-29/a.csv", "id,name\n1,x\n");
     fixture.write("data/day=2023-02-28/a.csv", "id,name\n2,y\n");
     assert_eq!(fixture.query("SELECT * FROM t").await, "| 1  | 2024-02-29 | x    |");
+}
+
+#[tokio::test]
+async fn a_date_in_a_folder_has_no_time_of_day() {
+    let columns = &[("id", "integer"), ("day", "date"), ("name", "string")];
+    let fixture = Fixture::new(FileFormat::Csv, "data", columns);
+    fixture.write("data/day=2024-02-29T000000/a.csv", "id,name\n1,x\n");
+    let (_, context) = fixture.open().await.unwrap();
+    assert_eq!(rows(&context, "SELECT * FROM t").await.unwrap(), "| 1  | 2024-02-29 | x    |");
+    fixture.write("data/day=2024-02-29T120000/a.csv", "id,name\n2,y\n");
+    let error = rows(&context, "SELECT * FROM t").await.unwrap_err();
+    let message = ours(&error).owner_chain();
+    assert!(message.contains("`2024-02-29T120000` in folder `day=…` is no Date32"), "{message}");
 }
 
 #[tokio::test]
