@@ -214,6 +214,15 @@ schema:
     std::fs::write(&file, contract(", physicalName: ZIP")).unwrap();
     let refused = errors(folder.path());
     assert!(refused.contains("`zip` has another `physicalName`, which only whole columns can have"), "{refused}");
+    for (part, said) in [
+        ("number, physicalType: DECIMAL", "a part of the column: expected the digits of the type and of its fraction"),
+        ("timestamp, logicalTypeOptions: {defaultTimezone: Europe/Berlin}", "`Europe/Berlin` is not supported"),
+    ] {
+        let changed = contract("").replace("logicalType: integer", &format!("logicalType: {part}"));
+        std::fs::write(&file, changed).unwrap();
+        let refused = errors(folder.path());
+        assert!(refused.contains(said), "{refused}");
+    }
 }
 
 #[test]

@@ -23,8 +23,8 @@ pub(super) fn value_of_folder(encoding: &Encoding, text: &str, field: &Field) ->
         return ScalarValue::try_from(field.data_type()).ok();
     }
     let format = encoding.column(field.name()).format;
-    // A cast would round a decimal number, and knows no pattern.
-    if format.pattern.is_none() && !field.data_type().is_decimal() {
+    // A cast would round a decimal number, and cut a time of day or the digits of a fraction. It knows no pattern.
+    if format.pattern.is_none() && !field.data_type().is_decimal() && !field.data_type().is_temporal() {
         return in_notation_of_hive(text, field.data_type());
     }
     let parser = ValueParser::new(field.data_type(), &format, false).ok().flatten()?;

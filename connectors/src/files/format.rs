@@ -170,7 +170,7 @@ impl Encoding {
     /// Returns the text of a file.
     pub(super) async fn text(&self, store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Text> {
         let declared = self.text.encoding.as_deref().and_then(|name| CharacterEncoding::for_label(name.as_bytes()));
-        Text::open(store, path, FileCompressionType::from(self.compression), declared).await
+        Text::open(store, path, self.compression, declared).await
     }
 }
 

@@ -77,8 +77,7 @@ impl Columns<'_> {
             None
         });
         if let Some(zone) = foreign_zone(property) {
-            let message = format!("times are read as they are written, or in UTC; `{zone}` is not supported");
-            faults.push((vec!["logicalTypeOptions", "defaultTimezone"], message));
+            faults.push((vec!["logicalTypeOptions", "defaultTimezone"], foreign_zone_message(zone)));
         }
         if let Some(message) = nested_in_csv(self.format, property) {
             faults.push((vec!["logicalType"], message));
@@ -173,6 +172,10 @@ fn foreign_zone(property: &Property) -> Option<&str> {
     (!UTC.contains(&zone)).then_some(zone)
 }
 
+fn foreign_zone_message(zone: &str) -> String {
+    format!("times are read as they are written, or in UTC; `{zone}` is not supported")
+}
+
 /// Returns the reason why CSV cannot hold a column.
 fn nested_in_csv(format: FileFormat, property: &Property) -> Option<String> {
     let logical_type = property.logical_type.as_deref()?;
@@ -205,6 +208,13 @@ fn unsupported_within(property: &Property, is_text: bool) -> Option<String> {
         }
         if is_text && !matches!(pattern(part), Ok(None)) {
             return Some("a part of the column has a `format`, which only whole columns can have".to_owned());
+        }
+        // Without these, the node would infer the type of the whole column, or read other times.
+        if is_text && let Err(message) = data_type(part) {
+            return Some(format!("a part of the column: {message}"));
+        }
+        if is_text && let Some(zone) = foreign_zone(part) {
+            return Some(foreign_zone_message(zone));
         }
         unsupported_within(part, is_text)
     })

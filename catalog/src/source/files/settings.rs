@@ -154,7 +154,13 @@ impl FileSettings {
     /// Rejects two characters of CSV that are the same. `place` is that of the server.
     pub(super) fn check_characters(&self, delimiter: Option<u8>, place: &Place, errors: &mut Vec<Diagnostic>) {
         let quote = self.quote.unwrap_or(Some(b'"'));
-        let own = [("delimiter", Some(delimiter.unwrap_or(b','))), ("quote", quote), ("comment", self.comment)];
+        let escape = self.escape.filter(|escape| Some(*escape) != quote);
+        let own = [
+            ("delimiter", Some(delimiter.unwrap_or(b','))),
+            ("quote", quote),
+            ("comment", self.comment),
+            ("escape", escape),
+        ];
         for (i, (name, character)) in own.iter().enumerate() {
             let same = own[..i].iter().find(|(_, other)| character.is_some() && other == character);
             if let (Some((other, _)), Some(character)) = (same, character) {

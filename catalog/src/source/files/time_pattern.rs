@@ -15,10 +15,15 @@ const OFFSET: &str = "X";
 pub(super) fn time_pattern(logical_type: &str, text: &str) -> Result<TimePattern, String> {
     let mut description = String::new();
     let mut letters = String::new();
+    // True after a number of one or two digits.
+    let mut is_open = false;
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
         match c {
-            '\'' => description.push_str(&quoted(&mut rest)?),
+            '\'' => {
+                description.push_str(&quoted(&mut rest)?);
+                is_open = false;
+            }
             c if c.is_ascii_alphabetic() => {
                 let mut count = 1;
                 while rest.next_if_eq(&c).is_some() {
@@ -28,13 +33,24 @@ pub(super) fn time_pattern(logical_type: &str, text: &str) -> Result<TimePattern
                 if letters.contains(letter) {
                     return Err(format!("the pattern `{text}` has `{c}` twice"));
                 }
+                let is_number = !matches!(letter, 'a' | 'X') && !(letter == 'M' && count > 2);
+                if is_open && is_number {
+                    return Err(format!(
+                        "`{c}` in the pattern `{text}` follows a number of one or two digits: write each with two letters, \
+                         or put a character between them"
+                    ));
+                }
+                is_open = is_number && count == 1 && letter != 'S';
                 letters.push(letter);
                 description.push_str(&item);
             }
             '[' | ']' | '{' | '}' | '#' | '\\' => {
                 return Err(format!("`{c}` in a pattern is not supported: write one pattern without optional parts"));
             }
-            literal => description.push(literal),
+            literal => {
+                description.push(literal);
+                is_open = false;
+            }
         }
     }
     check(logical_type, text, &letters)?;
@@ -162,6 +178,8 @@ mod tests {
             ("date", "dd.MM.yyyy", "[day].[month].[year]"),
             ("date", "d.M.yy", "[day padding:none].[month padding:none].[year repr:last_two]"),
             ("date", "yyyyMMdd", "[year][month][day]"),
+            ("date", "yyyyMMd", "[year][month][day padding:none]"),
+            ("date", "dMMMyyyy", "[day padding:none][month repr:short case_sensitive:false][year]"),
             ("date", "d MMM uuuu", "[day padding:none] [month repr:short case_sensitive:false] [year]"),
             (
                 "timestamp",
@@ -192,6 +210,9 @@ mod tests {
             ("date", "MM.yyyy", "a year, a month and a day"),
             ("date", "dd.MM.yyyy HH:mm", "declare the column as `timestamp`"),
             ("date", "dd.dd.yyyy", "has `d` twice"),
+            // `2024111` would be both 1 November and 11 January.
+            ("date", "yyyyMd", "`d` in the pattern `yyyyMd` follows a number of one or two digits"),
+            ("timestamp", "yyyy-MM-dd Hmm", "`m` in the pattern"),
             ("timestamp", "yyyy-MM-ddTHH:mm", "such as `'T'`"),
             ("timestamp", "yyyy-MM-dd'THH:mm", "is not closed"),
             ("timestamp", "yyyy-MM-dd[ HH:mm]", "without optional parts"),

@@ -186,6 +186,36 @@ async fn quotes_escapes_and_comments_are_those_of_the_contract() {
     assert_eq!(fixture.query("SELECT note FROM t").await, "| \"a   |");
 }
 
+#[tokio::test]
+async fn a_quote_in_an_unexpected_place_is_an_error() {
+    let mut fixture = Fixture::new(FileFormat::Csv, "o.csv", &[("id", "integer"), ("note", "string")]);
+    let header = "id,note\n1,\"a\"\n";
+    fixture.write("o.csv", header);
+    let (_, context) = fixture.open().await.unwrap();
+    let closing =
+        "line 3: expected a delimiter or the end of the line after a closing quote, got another character; a quote";
+    for text in ["2,\"say \\\"hi\\\"\"\n", "2,\"b\"c\n3,d\n", "2,\"b\" \n"] {
+        fixture.write("o.csv", header.to_owned() + text);
+        for sql in ["SELECT note FROM t", "SELECT count(*) AS c FROM t"] {
+            let message = faulty_at(&context, sql, "/o.csv").await;
+            assert!(message.contains(closing), "{text}: {message}");
+        }
+    }
+    // A quote within a value without quotes stands for itself.
+    fixture.write("o.csv", header.to_owned() + "2,12\" disk\n");
+    assert_eq!(rows(&context, "SELECT note FROM t WHERE id = 2").await.unwrap(), "| 12\" disk |");
+
+    fixture.files().text.escape = Some(b'\\');
+    fixture.write("o.csv", header.to_owned() + "2,\"say \\\"hi\\\" \\\\\"\n3,C:\\temp\n");
+    let (_, context) = fixture.open().await.unwrap();
+    let read = rows(&context, "SELECT note FROM t WHERE id > 1 ORDER BY id").await.unwrap();
+    assert_eq!(read, "| say \"hi\" \\ |\n| C:\\temp    |");
+    // Some programs write a line break as `\n`, and others do not escape the backslash of a path.
+    fixture.write("o.csv", header.to_owned() + "2,\"C:\\new\"\n");
+    let message = faulty_at(&context, "SELECT note FROM t", "/o.csv").await;
+    assert!(message.contains("line 3: expected a quote, or the character of `portolan.escape` again"), "{message}");
+}
+
 /// Returns a text in UTF-16 with a byte order mark.
 fn utf16(text: &str) -> Vec<u8> {
     std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()

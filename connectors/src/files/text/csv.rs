@@ -6,7 +6,6 @@ use std::sync::Arc;
 use arrow::array::new_null_array;
 use arrow::datatypes::{DataType, Field, Schema};
 use bytes::Bytes;
-use csv_core::ReaderBuilder;
 use datafusion::error::{DataFusionError, Result};
 use futures::TryStreamExt;
 
@@ -42,7 +41,7 @@ impl CsvReader {
     /// A pattern that cannot be used.
     pub(in crate::files) fn new(scan: Arc<TextScan>, most_faults: usize) -> Result<Self> {
         let parsers = scan.parsers()?;
-        let mut records = Records::new(&builder(&scan.encoding), MOST_RECORD_BYTES);
+        let mut records = records(&scan.encoding, MOST_RECORD_BYTES);
         let (mut positions, mut width) = (vec![None; parsers.len()], None);
         if !scan.encoding.has_header {
             let declared = scan.layout.file_schema.fields().len();
@@ -55,6 +54,9 @@ impl CsvReader {
 
     /// Takes the record that was just read. `piece` is the text up to the record's end.
     fn accept(&mut self, piece: &[u8]) -> Result<()> {
+        if let Some(fault) = self.records.quote_fault() {
+            return self.accept_misquoted(fault.on(self.records.current_line(piece)));
+        }
         let Some(width) = self.width else { return self.accept_header(piece) };
         let (text, values) = (&self.scan.encoding.text, self.records.values());
         if values == width || (values < width && text.allows_short_rows) || (values > width && text.allows_long_rows) {
@@ -68,6 +70,16 @@ impl CsvReader {
             true => "is a quote missing? `portolan.allowLongRows` ignores values without a column",
             false => "`portolan.allowShortRows` reads missing values as NULL",
         }));
+        self.records.skip();
+        Ok(())
+    }
+
+    /// Drops a record whose values are not known. Without a header, the file cannot be read further.
+    fn accept_misquoted(&mut self, fault: DataFault) -> Result<()> {
+        if self.width.is_none() {
+            return Err(fatal(fault));
+        }
+        self.faults.add(fault);
         self.records.skip();
         Ok(())
     }
@@ -168,7 +180,7 @@ impl CsvSample {
         count: usize,
         most_bytes: usize,
     ) -> Result<Self> {
-        let mut sample = Self { names: Vec::new(), records: Records::new(&builder(encoding), most_bytes) };
+        let mut sample = Self { names: Vec::new(), records: records(encoding, most_bytes) };
         let mut chunks = text.chunks;
         while let Some(chunk) = chunks.try_next().await? {
             let mut rest = &chunk[..];
@@ -231,13 +243,6 @@ pub(in crate::files) fn schema_of(names: &[String], data_type: impl Fn(usize) ->
     Schema::new(fields.collect::<Vec<_>>())
 }
 
-fn builder(encoding: &Encoding) -> ReaderBuilder {
-    let text = &encoding.text;
-    let mut builder = ReaderBuilder::new();
-    builder.delimiter(encoding.delimiter).escape(text.escape).comment(text.comment);
-    match text.quote {
-        Some(quote) => builder.quote(quote),
-        None => builder.quoting(false),
-    };
-    builder
+fn records(encoding: &Encoding, most_bytes: usize) -> Records {
+    Records::new(encoding.delimiter, &encoding.text, most_bytes)
 }

@@ -3,14 +3,17 @@
 use std::future::ready;
 use std::sync::Arc;
 
+use async_compression::tokio::bufread::{BzDecoder, GzipDecoder, XzDecoder, ZstdDecoder};
 use bytes::{Buf, Bytes};
-use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use datafusion::common::parsers::CompressionTypeVariant;
 use datafusion::error::{DataFusionError, Result};
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
+use tokio::io::AsyncRead;
+use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::data_fault::DataFault;
 
@@ -37,11 +40,11 @@ impl Text {
     pub(in crate::files) async fn open(
         store: &Arc<dyn ObjectStore>,
         path: &Path,
-        compression: FileCompressionType,
+        compression: CompressionTypeVariant,
         declared: Option<&'static Encoding>,
     ) -> Result<Self> {
         let stored = store.get(path).await?.into_stream().map_err(DataFusionError::from).boxed();
-        let mut bytes = compression.convert_stream(stored)?;
+        let mut bytes = decompressed(stored, compression);
         let mut beginning = Vec::new();
         while beginning.len() < LONGEST_MARK
             && let Some(chunk) = bytes.try_next().await?
@@ -61,6 +64,39 @@ impl Text {
 
 fn without_empty(chunks: Chunks) -> Chunks {
     chunks.try_filter(|chunk| ready(!chunk.is_empty())).boxed()
+}
+
+/// Decompresses a file: all of its members, one after the other. DataFusion's `convert_stream` ends after the first member of
+/// BZIP2, XZ and ZSTD, and `pbzip2`, `pzstd` and `cat` write several.
+fn decompressed(stored: Chunks, compression: CompressionTypeVariant) -> Chunks {
+    let reader = StreamReader::<Chunks, Bytes>::new;
+    match compression {
+        CompressionTypeVariant::UNCOMPRESSED => stored,
+        CompressionTypeVariant::GZIP => {
+            let mut decoder = GzipDecoder::new(reader(stored));
+            decoder.multiple_members(true);
+            pieces(decoder)
+        }
+        CompressionTypeVariant::BZIP2 => {
+            let mut decoder = BzDecoder::new(reader(stored));
+            decoder.multiple_members(true);
+            pieces(decoder)
+        }
+        CompressionTypeVariant::XZ => {
+            let mut decoder = XzDecoder::new(reader(stored));
+            decoder.multiple_members(true);
+            pieces(decoder)
+        }
+        CompressionTypeVariant::ZSTD => {
+            let mut decoder = ZstdDecoder::new(reader(stored));
+            decoder.multiple_members(true);
+            pieces(decoder)
+        }
+    }
+}
+
+fn pieces(text: impl AsyncRead + Send + 'static) -> Chunks {
+    ReaderStream::new(text).map_err(DataFusionError::from).boxed()
 }
 
 /// The state of decoding a text.

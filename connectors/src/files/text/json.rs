@@ -35,7 +35,7 @@ pub(in crate::files) struct JsonReader {
     /// The first lines of records: the number of the record within the batch, and the line. Records between two of them
     /// start on the line of the first one.
     starts: Vec<(usize, u64)>,
-    /// The text of the batch, and the line on which each piece starts.
+    /// The text of the batch, and the line on which each piece starts. A piece has several lines, or a part of an element.
     kept: Vec<(Bytes, u64)>,
     kept_bytes: usize,
     /// The reason why the text of the batch cannot be decoded.
@@ -124,14 +124,28 @@ impl JsonReader {
             self.starts.push((before, line));
         }
         if read > 0 {
-            self.kept.push((text.slice(part.start..part.start + read), line));
-            self.kept_bytes += read;
+            self.keep(text, part.start..part.start + read, line);
         }
         if self.kept_bytes > MOST_RECORD_BYTES && self.decoder.has_partial_record() {
             self.error = Some(format!("a record of more than {MOST_RECORD_BYTES} bytes"));
             self.is_over = true;
         }
         read
+    }
+
+    /// Keeps a part of a text until the batch is complete. Lines are kept together: one piece for each of many short lines
+    /// would take much more memory than their text.
+    fn keep(&mut self, text: &Bytes, part: Range<usize>, line: u64) {
+        self.kept_bytes += part.len();
+        if matches!(self.layout, Layout::Lines)
+            && let Some((last, _)) = self.kept.last_mut()
+            && let Some(start) = part.start.checked_sub(last.len())
+            && text[start..].as_ptr() == last.as_ptr()
+        {
+            *last = text.slice(start..part.end);
+            return;
+        }
+        self.kept.push((text.slice(part), line));
     }
 
     /// Returns the line on which a record of the batch starts.
@@ -153,17 +167,20 @@ impl JsonReader {
     fn read_again(&mut self, text: &[(Bytes, u64)], error: &str) -> Result<usize> {
         let mut single = decoder(&self.texts, 1)?;
         let (mut count, mut start, faults) = (0, None, self.faults.found.len());
-        for (piece, line) in text {
-            let mut rest = &piece[..];
+        let is_array = matches!(self.layout, Layout::Array(_));
+        let parts = text
+            .iter()
+            .flat_map(|(piece, line)| piece.split_inclusive(move |byte| !is_array && *byte == b'\n').zip(*line..));
+        for (mut rest, line) in parts {
             while !rest.is_empty() {
                 if !single.has_partial_record() {
-                    start = Some(*line);
+                    start = Some(line);
                 }
                 match single.decode(rest) {
                     Ok(0) => break,
                     Ok(read) => rest = &rest[read..],
                     Err(error) => {
-                        let fault = self.record_fault(Some(*line), &message(&error));
+                        let fault = self.record_fault(Some(line), &message(&error));
                         self.faults.add(fault);
                         single = decoder(&self.texts, 1)?;
                         break;
@@ -291,5 +308,32 @@ fn message(error: &ArrowError) -> String {
     match error {
         ArrowError::JsonError(message) => message.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use portolan_catalog::FileFormat;
+
+    use super::*;
+    use crate::files::table::FileTable;
+    use crate::files::tests::Fixture;
+
+    #[tokio::test]
+    async fn many_short_lines_are_one_piece_of_text() {
+        let fixture = Fixture::new(FileFormat::Json, "o.json", &[("id", "integer")]);
+        fixture.write("o.json", "{\"id\":1}\n");
+        let (opened, _) = fixture.open().await.unwrap();
+        let table: &FileTable = opened.provider.downcast_ref().unwrap();
+        let scan = TextScan::new(table.encoding.clone(), table.layout.clone(), vec![0], 8192).unwrap();
+        let mut reader = JsonReader::new(Arc::new(scan), false, 10).unwrap();
+        let text = Bytes::from("\n".repeat(1000) + "{\"id\":\n1}\n{\"id\":[2]}\n");
+        assert_eq!(reader.read(&text).unwrap(), text.len());
+        assert_eq!((reader.kept.len(), reader.kept_bytes), (1, text.len()));
+        let batch = reader.take().unwrap().unwrap();
+        let lines: Vec<Option<u64>> = batch.faults.iter().map(|fault| fault.line).collect();
+        assert_eq!((batch.count, lines), (1, vec![Some(1003)]));
     }
 }

@@ -9,6 +9,7 @@ mod elements;
 mod expected;
 mod json;
 mod numbers;
+mod quotes;
 mod records;
 mod times;
 mod values;

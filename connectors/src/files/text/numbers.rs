@@ -124,8 +124,9 @@ fn scaled(text: &str, scale: i64) -> Option<String> {
     let significant = significant.trim_end_matches('0');
     let zeros = digits.len() - digits.trim_end_matches('0').len();
     let power = i64::from(exponent) + i64::try_from(zeros).ok()? - i64::try_from(fraction.len()).ok()? + scale;
-    // A negative power leaves a fraction. The largest number has 77 digits.
-    let power = usize::try_from(power).ok().filter(|power| *power < 77)?;
+    // A negative power leaves a fraction. The largest number has 77 digits. `i256` parses by recursion, and more digits could
+    // use up the stack.
+    let power = usize::try_from(power).ok().filter(|power| significant.len().saturating_add(*power) <= 77)?;
     Some(format!("{sign}{significant}{}", "0".repeat(power)))
 }
 
@@ -185,6 +186,11 @@ mod tests {
             assert_eq!(decimal256(text, 2), expected.map(i256::from_i128), "{text}");
         }
         assert_eq!(decimal128("99999999999999999999999999999999999999.9", 0), None);
+        // The largest integer of 256 bits, and a number that is as long as a file.
+        let largest = "57896044618658097711785492504343953926634992332820282019728792003956564819967";
+        assert_eq!(decimal256(largest, 0), Some(i256::MAX));
+        assert_eq!(decimal256(&format!("{largest}1"), 0), None);
+        assert_eq!(decimal256(&"1".repeat(10_000_000), 0), None);
         assert_eq!(
             decimal128("123456789012345678901234567890123456.78", 2),
             Some(12_345_678_901_234_567_890_123_456_789_012_345_678)

@@ -1,9 +1,11 @@
 //! The records of CSV: splits text that arrives in pieces into records and values, and knows the line of each record.
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use portolan_catalog::TextFormat;
 
 use super::cells::Cell;
 use super::decoding::line_breaks;
+use super::quotes::{QuoteFault, Quotes};
 
 /// The largest number of values of a record.
 const MOST_VALUES: usize = 1 << 20;
@@ -13,6 +15,7 @@ const MISSING: usize = usize::MAX;
 /// Splits CSV into records. The text of the kept records stays here until [`Records::clear`].
 pub(in crate::files) struct Records {
     reader: Reader,
+    quotes: Quotes,
     /// The largest number of bytes of a record.
     most_bytes: usize,
     /// The unescaped values of the kept records and of the current one.
@@ -48,9 +51,16 @@ pub(in crate::files) enum Step {
 
 impl Records {
     /// Returns a splitter of records with at most `most_bytes` bytes.
-    pub(in crate::files) fn new(builder: &ReaderBuilder, most_bytes: usize) -> Self {
+    pub(in crate::files) fn new(delimiter: u8, text: &TextFormat, most_bytes: usize) -> Self {
+        let mut builder = ReaderBuilder::new();
+        builder.delimiter(delimiter).escape(text.escape).comment(text.comment);
+        match text.quote {
+            Some(quote) => builder.quote(quote),
+            None => builder.quoting(false),
+        };
         Self {
             reader: builder.build(),
+            quotes: Quotes::new(delimiter, text),
             most_bytes,
             data: Vec::new(),
             used: 0,
@@ -80,6 +90,7 @@ impl Records {
             }
             let (result, read, written, ended) =
                 self.reader.read_record(&text[consumed..], &mut self.data[self.used..], &mut self.ends[self.values..]);
+            self.quotes.read(&text[consumed..consumed + read]);
             consumed += read;
             self.used += written;
             self.values += ended;
@@ -99,6 +110,11 @@ impl Records {
         let (mut value, mut ends) = ([0; 1], [0; 1]);
         let (_, _, written, _) = self.reader.clone().read_record(b"\n", &mut value, &mut ends);
         written > 0
+    }
+
+    /// Returns the fault of the current record's quotes.
+    pub(super) fn quote_fault(&self) -> Option<QuoteFault> {
+        self.quotes.fault()
     }
 
     /// Returns the number of values of the current record.
@@ -136,12 +152,14 @@ impl Records {
         self.bounds.extend(std::iter::repeat_n(MISSING, self.width - kept));
         self.start = self.used;
         self.values = 0;
+        self.quotes.next_record();
     }
 
     /// Drops the current record.
     pub(in crate::files) fn skip(&mut self) {
         self.used = self.start;
         self.values = 0;
+        self.quotes.next_record();
     }
 
     /// Returns the number of kept records.
@@ -193,8 +211,8 @@ mod tests {
     use super::*;
 
     /// Returns the values and the line of each record, read in pieces of `size` bytes.
-    fn read(text: &[u8], width: usize, size: usize, builder: &ReaderBuilder) -> Vec<(Vec<Option<String>>, u64)> {
-        let mut records = Records::new(builder, 1 << 20);
+    fn read(text: &[u8], width: usize, size: usize, format: (u8, TextFormat)) -> Vec<(Vec<Option<String>>, u64)> {
+        let mut records = Records::new(format.0, &format.1, 1 << 20);
         records.set_width(width);
         for mut piece in text.chunks(size) {
             while !piece.is_empty() {
@@ -220,6 +238,10 @@ mod tests {
         rows.collect()
     }
 
+    fn plain() -> (u8, TextFormat) {
+        (b',', TextFormat::default())
+    }
+
     fn texts(values: &[&str]) -> Vec<Option<String>> {
         values.iter().map(|value| Some((*value).to_owned())).collect()
     }
@@ -228,7 +250,7 @@ mod tests {
     fn records_have_the_lines_on_which_they_start() {
         let text = b"a,\"x\ny\"\r\n\r\nb,\"say \"\"hi\"\"\"\n# no comment,2\nc,3";
         for size in [1, 2, 3, 100] {
-            let found = read(text, 2, size, &ReaderBuilder::new());
+            let found = read(text, 2, size, plain());
             let expected = vec![
                 (texts(&["a", "x\ny"]), 1),
                 (texts(&["b", "say \"hi\""]), 4),
@@ -241,32 +263,32 @@ mod tests {
 
     #[test]
     fn characters_of_csv_can_be_chosen() {
-        let mut builder = ReaderBuilder::new();
-        builder.delimiter(b';').quote(b'\'').escape(Some(b'\\')).comment(Some(b'#'));
+        let (quote, escape, comment) = (Some(b'\''), Some(b'\\'), Some(b'#'));
+        let format = TextFormat { quote, escape, comment, ..TextFormat::default() };
         let text = b"# a comment\n'a;\\'b';1\n#;2\n\"c\";3\n";
         let expected = vec![(texts(&["a;'b", "1"]), 2), (texts(&["\"c\"", "3"]), 4)];
-        assert_eq!(read(text, 2, 5, &builder), expected);
+        assert_eq!(read(text, 2, 5, (b';', format)), expected);
     }
 
     #[test]
     fn records_of_another_width_are_cut_or_filled() {
-        let found = read(b"a\nb,1,2\n", 2, 100, &ReaderBuilder::new());
+        let found = read(b"a\nb,1,2\n", 2, 100, plain());
         assert_eq!(found, [(vec![Some("a".to_owned()), None], 1), (texts(&["b", "1"]), 2)]);
     }
 
     #[test]
     fn bytes_that_are_no_utf8_are_no_value() {
-        let found = read(b"gr\xfc\xdf,1\n\xc3,\xbc\n", 2, 100, &ReaderBuilder::new());
+        let found = read(b"gr\xfc\xdf,1\n\xc3,\xbc\n", 2, 100, plain());
         // The two bytes of the last record are one character only if they are put together.
         assert_eq!(found, [(vec![None, Some("1".to_owned())], 1), (vec![None, None], 2)]);
-        let found = read(b"\xc3,\xbc\n", 2, 100, &ReaderBuilder::new());
+        let found = read(b"\xc3,\xbc\n", 2, 100, plain());
         assert_eq!(found, [(vec![None, None], 1)]);
     }
 
     #[test]
     fn an_open_quote_is_noticed_at_the_end() {
         for (text, is_open) in [("a,\"b", true), ("a,\"b\"", false), ("a,b", false), ("a\n", false), ("", false)] {
-            let mut records = Records::new(&ReaderBuilder::new(), 1 << 20);
+            let mut records = Records::new(b',', &TextFormat::default(), 1 << 20);
             records.set_width(2);
             if !text.is_empty() && records.read(text.as_bytes()) != Step::NeedsText {
                 records.skip();
@@ -277,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_record_has_a_largest_size() {
-        let mut records = Records::new(&ReaderBuilder::new(), 100);
+        let mut records = Records::new(b',', &TextFormat::default(), 100);
         let text = format!("\"{}", "x".repeat(50_000));
         assert_eq!(records.read(text.as_bytes()), Step::TooLarge);
     }

@@ -43,6 +43,10 @@ impl Pattern {
     fn parsed(&self, text: &str) -> Option<Parsed> {
         let mut parsed = Parsed::new();
         let rest = parsed.parse_item(text.as_bytes(), &self.item).ok()?;
+        // The `time` crate accepts a sign before a year: `01-01--2024` would be 4,000 years off.
+        if parsed.year().is_some_and(|year| year < 0) {
+            return None;
+        }
         if let (None, Some(year)) = (parsed.year(), parsed.year_last_two()) {
             parsed.set_year(CENTURY + i32::from(year))?;
         }
@@ -84,6 +88,10 @@ fn micros(parsed: Parsed) -> Option<i64> {
 
 /// Parses a date. A timestamp at midnight is also a date.
 pub(super) fn date(text: &str, utc: Tz) -> Option<i32> {
+    // Arrow ignores one or two characters after a date such as `2024-1-3`.
+    if text.len() <= 10 && !text.ends_with(|last: char| last.is_ascii_digit()) {
+        return None;
+    }
     let day = Date32Type::parse(text)?;
     let at = if text.len() > 10 { string_to_datetime(&utc, text).ok() } else { None };
     let is_midnight =
@@ -106,7 +114,9 @@ pub(super) fn nanoseconds(text: &str, utc: Tz) -> Option<i64> {
 /// Parses a time of day into microseconds.
 pub(super) fn time_of_day(text: &str) -> Option<i64> {
     let nanos = string_to_time_nanoseconds(text).ok()?;
-    (nanos % 1000 == 0 && !has_tenth_digit(text)).then_some(nanos / 1000)
+    // A leap second at the end of the day is no time of day.
+    let is_in_day = nanos < SECONDS_IN_DAY * 1_000_000_000;
+    (is_in_day && nanos % 1000 == 0 && !has_tenth_digit(text)).then_some(nanos / 1000)
 }
 
 /// True if more than nine digits after the second matter. Arrow's parsers ignore the tenth and later digits.
@@ -135,6 +145,7 @@ mod tests {
         {
             assert_eq!(german.date(text), None, "{text}");
         }
+        assert_eq!(german.date("24.08.-2017"), None);
         let short = pattern("[day padding:none].[month padding:none].[year repr:last_two]");
         assert_eq!(short.date("4.8.17"), Some(17_382));
         assert_eq!(short.date("24.08.17"), Some(17_402));
@@ -153,6 +164,32 @@ mod tests {
         assert_eq!(at.timestamp("1970-01-01T00:00:01.500"), None);
         let day = pattern("[year]-[month]-[day]");
         assert_eq!(day.timestamp("1970-01-02"), Some(86_400_000_000));
+    }
+
+    #[test]
+    fn iso_8601_is_read_to_the_end() {
+        let utc: Tz = "+00:00".parse().unwrap();
+        for (text, expected) in [
+            ("1970-01-02", Some(1)),
+            ("1970-1-2", Some(1)),
+            ("19700102", Some(1)),
+            ("+1970-01-02", Some(1)),
+            ("1970-01-02T00:00:00Z", Some(1)),
+            ("1970-01-02T00:00:01Z", None),
+            ("1970-02-30", None),
+            ("1970-1-2x", None),
+            ("1970-1-2??", None),
+            ("1970-1-02Z", None),
+            ("1970-01-02Z", None),
+            ("1970-01-2 -", None),
+        ] {
+            assert_eq!(date(text, utc), expected, "{text}");
+        }
+        assert_eq!(time_of_day("23:59:59.999999"), Some(86_399_999_999));
+        assert_eq!(time_of_day("23:59:60"), None);
+        assert_eq!(time_of_day("24:00:00"), None);
+        assert_eq!(timestamp("1970-01-01T00:00:01+00:00", utc), Some(1_000_000));
+        assert_eq!(timestamp("1970-01-01T00:00:01 x", utc), None);
     }
 
     #[test]

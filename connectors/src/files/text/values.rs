@@ -235,8 +235,8 @@ fn looks_like(data_type: &DataType, text: &str) -> bool {
     let is_integer = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     match data_type {
         DataType::Int64 => is_integer,
-        // A float would round an integer of more than 64 bits.
-        DataType::Float64 => !is_integer || text.parse::<i64>().is_ok(),
+        // A float would round an integer of more than 53 bits.
+        DataType::Float64 => !is_integer || text.parse::<i64>().is_ok_and(|value| value.unsigned_abs() <= 1 << 53),
         DataType::Date32 => text.len() == 10,
         _ => true,
     }

@@ -106,6 +106,8 @@ fn types_are_inferred_from_what_all_values_have() {
         (&["007", "8"], DataType::Int64),
         (&["1", "2.0"], DataType::Float64),
         (&["9223372036854775808", "1"], DataType::Utf8),
+        (&["9007199254740992", "0.5"], DataType::Float64),
+        (&["9007199254740993", "0.5"], DataType::Utf8),
         (&["true", "False"], DataType::Boolean),
         (&["2024-01-31"], DataType::Date32),
         // Midnight is also a date, but the next record may have another time.
