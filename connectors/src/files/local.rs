@@ -160,7 +160,7 @@ impl Opening<'_> {
 }
 
 /// Returns the columns that the folders below the base name, in the order of the first file's folders.
-fn folder_columns(location: &Location, files: &[ObjectMeta]) -> Vec<Column> {
+pub(super) fn folder_columns(location: &Location, files: &[ObjectMeta]) -> Vec<Column> {
     let Some(first) = files.first().and_then(|file| location.below_base(&file.location)) else { return vec![] };
     let folders = first.rsplit_once('/').map_or("", |(folders, _)| folders);
     let mut columns: Vec<Column> = vec![];
@@ -190,7 +190,7 @@ fn folder_type(name: &str, files: &[ObjectMeta]) -> &'static str {
     }
 }
 
-fn refused(error: OpenError) -> Error {
+pub(super) fn refused(error: OpenError) -> Error {
     match error {
         OpenError::Unavailable(faults) => Error::new(ErrorKind::SiteUnavailable, text(&faults)),
         OpenError::Faulty(faults) => invalid(text(&faults)),
@@ -198,7 +198,7 @@ fn refused(error: OpenError) -> Error {
 }
 
 /// Returns the problems without a place, because there is no contract.
-fn text(faults: &Diagnostics) -> String {
+pub(super) fn text(faults: &Diagnostics) -> String {
     let message = |fault: &Diagnostic| match &fault.suggestion {
         Some(suggestion) => format!("{}; did you mean `{suggestion}`?", fault.message),
         None => fault.message.clone(),
@@ -206,10 +206,10 @@ fn text(faults: &Diagnostics) -> String {
     faults.0.iter().map(message).collect::<Vec<_>>().join("; ")
 }
 
-fn not_found(message: String) -> Error {
+pub(super) fn not_found(message: String) -> Error {
     Error::new(ErrorKind::NotFound, message)
 }
 
-fn invalid(message: String) -> Error {
+pub(super) fn invalid(message: String) -> Error {
     Error::new(ErrorKind::InvalidQuery, message)
 }

@@ -12,6 +12,7 @@ mod adapter;
 mod append;
 mod checked;
 mod columns;
+mod describe;
 mod error_context;
 mod fence;
 mod file_calls;
@@ -57,6 +58,7 @@ use tokio::task::JoinSet;
 
 use self::append::FileAppender;
 use self::columns::Columns;
+pub use self::describe::{FoundColumn, FoundFiles, format_of};
 use self::fence::{Fence, LocalBounds};
 use self::file_calls::PortCalls;
 use self::format::{Encoding, compression_of};
