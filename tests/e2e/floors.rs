@@ -110,6 +110,7 @@ const CRATES: [Floors; 7] = [
             "host",
             "process",
             "config",
+            "draft",
             "state",
             "status",
             "metrics",
