@@ -27,6 +27,7 @@ use self::csv_notation::CsvNotation;
 use self::text_types::{TextType, TextValues};
 use crate::{Error, NodeConfig, Result};
 
+pub use self::descriptors::yaml_string;
 pub use self::inputs::{PortFiles, find_ports};
 pub use self::names::identifier;
 pub use self::write::{exists, exists_at};

@@ -1,5 +1,5 @@
-//! Describes files that no contract describes: their number, their columns and their first text. This is what a contract
-//! about them is drafted from.
+//! Describes files that no contract describes: their number, their columns and their first text. A contract about them
+//! is drafted from this.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

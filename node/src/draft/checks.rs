@@ -1,5 +1,5 @@
-//! Checks a draft against the data: reads the rows as a node reads them, and finds the keys and the references that hold
-//! in them.
+//! Checks a draft against the data: reads the rows as a node does, and finds the keys and the references that hold in
+//! them.
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;

@@ -29,12 +29,12 @@ pub(super) fn product(product: &Product, ports: &[PortDraft]) -> String {
     line(&mut text, 0, "domain", domain);
     text.push_str("# description: {purpose: What the product is for}\n");
     match owner {
-        Some(owner) => _ = writeln!(text, "team: {{name: {}}}", scalar(owner)),
+        Some(owner) => _ = writeln!(text, "team: {{name: {}}}", yaml_string(owner)),
         None => text.push_str("# team: {name: The team that owns the product}\n"),
     }
     text.push_str("outputPorts:\n");
     for port in ports {
-        _ = writeln!(text, "- name: {}", scalar(&port.name));
+        _ = writeln!(text, "- name: {}", yaml_string(&port.name));
         text.push_str("  # description: What one row is\n");
         line(&mut text, 2, "version", VERSION);
         line(&mut text, 2, "contractId", &contract_id(product, port));
@@ -58,7 +58,7 @@ pub(super) fn contract(product: &Product, port: &PortDraft, folder: Option<&Path
     line(&mut text, 0, "domain", &product.domain);
     line(&mut text, 0, "dataProduct", &product.name);
     server(&mut text, port, folder);
-    _ = writeln!(text, "schema:\n- name: {}\n  properties:", scalar(&port.name));
+    _ = writeln!(text, "schema:\n- name: {}\n  properties:", yaml_string(&port.name));
     for column in &port.columns {
         property(&mut text, port, column);
     }
@@ -73,7 +73,7 @@ fn contract_id(product: &Product, port: &PortDraft) -> String {
 }
 
 fn server(text: &mut String, port: &PortDraft, folder: Option<&Path>) {
-    _ = writeln!(text, "servers:\n- server: {}", scalar(&port.server));
+    _ = writeln!(text, "servers:\n- server: {}", yaml_string(&port.server));
     let scheme = port.files.location.split_once("://").map(|(scheme, _)| scheme);
     let kind = match scheme {
         None => "local",
@@ -121,7 +121,7 @@ fn property(text: &mut String, port: &PortDraft, column: &ColumnDraft) {
     if let Some(note) = own.note {
         _ = writeln!(text, "  # {}: {note}", printable(&column.name));
     }
-    _ = writeln!(text, "  - name: {}", scalar(&column.name));
+    _ = writeln!(text, "  - name: {}", yaml_string(&column.name));
     if column.name_in_file != column.name {
         line(text, 4, "physicalName", &column.name_in_file);
     }
@@ -131,7 +131,7 @@ fn property(text: &mut String, port: &PortDraft, column: &ColumnDraft) {
         line(text, 4, "logicalType", own.logical_type);
     }
     if let Some(pattern) = own.pattern {
-        _ = writeln!(text, "    logicalTypeOptions: {{format: {}}}", scalar(pattern));
+        _ = writeln!(text, "    logicalTypeOptions: {{format: {}}}", yaml_string(pattern));
     }
     if let Some((precision, scale)) = own.decimal {
         _ = writeln!(text, "    physicalType: {}", quoted(&format!("DECIMAL({precision},{scale})")));
@@ -153,7 +153,7 @@ fn property(text: &mut String, port: &PortDraft, column: &ColumnDraft) {
     if let Some(reference) = &column.reference {
         let to = format!("{}.{}", reference.port, reference.column);
         let found = format!("inferred: all {} values are there", reference.values);
-        _ = writeln!(text, "    relationships: [{{to: {}}}] # {found}", scalar(&to));
+        _ = writeln!(text, "    relationships: [{{to: {}}}] # {found}", yaml_string(&to));
     }
     if column.is_partition {
         text.push_str("    partitioned: true\n");
@@ -218,7 +218,7 @@ fn parts(data_type: &DataType, indent: usize, depth: usize) -> Option<String> {
         DataType::Struct(fields) if !fields.is_empty() => {
             let mut text = format!("{space}properties:\n");
             for field in fields {
-                _ = writeln!(text, "{space}- name: {}", scalar(field.name()));
+                _ = writeln!(text, "{space}- name: {}", yaml_string(field.name()));
                 text.push_str(&part(field, indent + 2)?);
             }
             Some(text)
@@ -231,11 +231,11 @@ fn parts(data_type: &DataType, indent: usize, depth: usize) -> Option<String> {
 }
 
 fn line(text: &mut String, indent: usize, key: &str, value: &str) {
-    _ = writeln!(text, "{}{key}: {}", " ".repeat(indent), scalar(value));
+    _ = writeln!(text, "{}{key}: {}", " ".repeat(indent), yaml_string(value));
 }
 
 /// Returns a string as YAML. A string that YAML could read as something else is between quotes.
-fn scalar(value: &str) -> String {
+pub fn yaml_string(value: &str) -> String {
     let is_usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ' ' | ':');
     let is_plain = value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/')
         || value.starts_with("../")

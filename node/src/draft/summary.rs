@@ -20,9 +20,15 @@ impl ProductDraft {
         local.map(folder_of).reduce(common)
     }
 
-    /// Returns the names of the ports.
-    pub fn port_names(&self) -> impl Iterator<Item = &str> {
-        self.ports.iter().map(|port| port.name.as_str())
+    /// Returns the name of the product.
+    pub fn name(&self) -> &str {
+        &self.product.name
+    }
+
+    /// Returns the full name of the first port: the domain, the product and the port.
+    pub fn first_port(&self) -> Option<[&str; 3]> {
+        let port = self.ports.first()?;
+        Some([&self.product.domain, &self.product.name, &port.name])
     }
 }
 

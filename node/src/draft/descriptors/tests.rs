@@ -168,6 +168,6 @@ fn strings_of_yaml_stay_strings() {
         ("", "\"\""),
         ("größe", "\"größe\""),
     ] {
-        assert_eq!(scalar(value), expected);
+        assert_eq!(yaml_string(value), expected);
     }
 }
