@@ -21,7 +21,17 @@ fn the_version_is_printed() {
 fn the_help_has_the_commands_and_the_variables() {
     let (code, out, _) = portolan(&["--help"]);
     assert_eq!(code, Some(0));
-    for part in ["portolan demo", "serve", "sql", "node-key", "PORTOLAN_URL", "PORTOLAN_PASSWORD", "PORTOLAN_LOG"] {
+    for part in [
+        "portolan demo",
+        "init",
+        "product",
+        "serve",
+        "sql",
+        "node-key",
+        "PORTOLAN_URL",
+        "PORTOLAN_PASSWORD",
+        "PORTOLAN_LOG",
+    ] {
         assert!(out.contains(part), "{part}\n{out}");
     }
 }

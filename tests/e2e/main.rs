@@ -13,6 +13,7 @@ mod domain_owners;
 mod error_kinds;
 mod fair_shares;
 mod files_gone;
+mod first_product;
 mod floors;
 mod host_memory;
 mod hostile_statements;
