@@ -271,6 +271,10 @@ fn nothing_is_replaced() {
     assert_eq!(code, Some(2));
     assert!(err.contains("customers.odcs.yaml exists already"), "{err}");
     assert!(!folder.path().join("other.odps.yaml").exists());
+
+    let elsewhere = ["product", "init", "shop/data", "--domain", "shop", "--product", "other", "--out", "drafts"];
+    let out = succeed(folder.path(), &elsewhere);
+    assert_lines(&out, &["wrote drafts/other.odps.yaml", "lint: no errors, 17 warnings"]);
 }
 
 #[test]

@@ -74,10 +74,11 @@ pub async fn product_init(args: ProductInitArgs) -> Result<()> {
     check_new(&domain, products, draft.name())?;
     let out = args.out.clone().unwrap_or_else(|| products.join(folder_name(draft.name())));
     let written = draft.write(&out)?;
-    // A folder elsewhere is checked alone.
-    let checked = if out.starts_with(products) { products } else { out.as_path() };
     print(&report(&draft, &written))?;
-    print(&lint_line(&domain, checked, draft.name())?)?;
+    print(&match out.starts_with(products) {
+        true => lint_line(&domain, products, draft.name())?,
+        false => lint_alone(&domain, &written, draft.name())?,
+    })?;
     let steps = NextSteps { config: config.as_ref(), config_file: config_file.as_deref(), domain: &domain };
     print(&steps.text(draft.first_port()))?;
     if config.is_none()
@@ -201,16 +202,35 @@ pub fn report(draft: &ProductDraft, written: &[PathBuf]) -> String {
 /// # Errors
 /// Invalid descriptors.
 pub fn lint_line(domain: &str, products: &Path, product: &str) -> Result<String> {
+    let warnings = warnings(domain, products, product)?;
+    let products = printable(&products.display().to_string()).into_owned();
+    let list = format!("; to list them: portolan catalog lint --domain {domain} --products {products}");
+    Ok(if warnings.is_empty() { "lint: no errors\n".to_owned() } else { format!("lint: {}{list}\n", count(&warnings)) })
+}
+
+/// Checks descriptors outside of a products folder, where other files may be, and returns a line about the warnings.
+fn lint_alone(domain: &str, written: &[PathBuf], product: &str) -> Result<String> {
+    let folder = tempfile::tempdir().map_err(|e| Error::output("the temporary folder", e))?;
+    for file in written {
+        let name = file.file_name().unwrap_or_default();
+        std::fs::copy(file, folder.path().join(name)).map_err(|e| Error::output("the temporary folder", e))?;
+    }
+    Ok(format!("lint: {}\n", count(&warnings(domain, folder.path(), product)?)))
+}
+
+/// Returns the warnings about a product.
+fn warnings(domain: &str, products: &Path, product: &str) -> Result<Vec<Warning>> {
     let catalog = load_domain(&DomainName::new(domain), products)?;
     let own = format!("{domain}.{product}");
-    let is_own = |warning: &&Warning| warning.subject == own || warning.subject.starts_with(&format!("{own}."));
-    let warnings = lint(&catalog).iter().filter(is_own).count();
-    let count = if warnings == 1 { "1 warning".to_owned() } else { format!("{warnings} warnings") };
-    let products = printable(&products.display().to_string()).into_owned();
-    Ok(match warnings {
-        0 => "lint: no errors\n".to_owned(),
-        _ => format!(
-            "lint: no errors, {count}; to list them: portolan catalog lint --domain {domain} --products {products}\n"
-        ),
-    })
+    let of_ports = format!("{own}.");
+    let is_own = |warning: &Warning| warning.subject == own || warning.subject.starts_with(&of_ports);
+    Ok(lint(&catalog).into_iter().filter(is_own).collect())
+}
+
+fn count(warnings: &[Warning]) -> String {
+    match warnings.len() {
+        0 => "no errors".to_owned(),
+        1 => "no errors, 1 warning".to_owned(),
+        n => format!("no errors, {n} warnings"),
+    }
 }

@@ -37,7 +37,7 @@ pub struct FoundFiles {
     pub columns: Vec<FoundColumn>,
     /// The columns that the names of folders have, outermost first, with their logical types.
     pub partitions: Vec<Column>,
-    /// CSV and JSON: the beginning of the first file with text, without compression. It may end within a record.
+    /// CSV: the beginning of the first file with text, without compression. It may end within a record.
     pub beginning: Vec<u8>,
     /// True if `beginning` is the whole text of the file.
     pub is_whole: bool,
@@ -125,7 +125,7 @@ impl Opening<'_> {
         }
         columns.retain(|column| partitions.iter().all(|folder| folder.name != column.name));
         let first = listed.iter().find(|file| file.size > 0).or(listed.first());
-        let (beginning, is_whole) = match first.filter(|_| encoding.is_text()) {
+        let (beginning, is_whole) = match first.filter(|_| self.file_source.format == FileFormat::Csv) {
             Some(file) => self.beginning(file).await?,
             None => (vec![], true),
         };
