@@ -213,11 +213,11 @@ impl InitArgs {
         names.extend((!is_wildcard).then(|| listen.to_owned()));
         names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
         let mut distinct = vec![];
-        names.into_iter().for_each(|name| {
+        for name in names {
             if !distinct.contains(&name) {
                 distinct.push(name);
             }
-        });
+        }
         distinct
     }
 }
@@ -230,8 +230,12 @@ fn trusted(text: &str) -> Result<(String, String)> {
     if let Some(key) = PublicKey::from_text(key) {
         return Ok((name.to_owned(), key.to_string()));
     }
-    let pem = fs::read(key).map_err(|e| Error::config(format!("cannot read the key {key}")).with_source(e))?;
-    let public = PublicKey::from_pem(&pem).map_err(|e| Error::config(format!("{key} {}", e.chain())))?;
+    let pem = match key.starts_with("-----BEGIN") {
+        true => key.as_bytes().to_vec(),
+        false => fs::read(key).map_err(|e| Error::config(format!("cannot read the key {key}")).with_source(e))?,
+    };
+    // The text may be a private key by mistake, so the error does not repeat it.
+    let public = PublicKey::from_pem(&pem).map_err(|e| Error::config(format!("the key of {name} {}", e.chain())))?;
     Ok((name.to_owned(), public.to_string()))
 }
 

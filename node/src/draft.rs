@@ -301,7 +301,7 @@ async fn find_keys(rows: &Rows<'_>, ports: &mut [PortDraft], values: &[Vec<u64>]
     }
 }
 
-/// Adds the values of the rows that are not empty.
+/// Adds the values of the rows.
 fn add(batch: &RecordBatch, values: &mut [TextValues]) -> Result<()> {
     use arrow::array::AsArray;
     use arrow::compute::cast;
@@ -310,7 +310,7 @@ fn add(batch: &RecordBatch, values: &mut [TextValues]) -> Result<()> {
     for (column, values) in batch.columns().iter().zip(values) {
         let strings = cast(column, &DataType::Utf8).map_err(|e| Error::failed("a column is no text").with_source(e))?;
         let strings = strings.as_string::<i32>();
-        strings.iter().flatten().filter(|text| !text.is_empty()).for_each(|text| values.add(text));
+        strings.iter().flatten().for_each(|text| values.add(text));
     }
     Ok(())
 }

@@ -123,6 +123,10 @@ impl Rows<'_> {
         column: usize,
     ) -> Result<Option<ReferenceDraft>, Error> {
         let own = &port.columns[column];
+        // The other port refers to this one, if at all.
+        if own.key_position.is_some() && rank(&own.name, &port.name) == Rank::OfPort {
+            return Ok(None);
+        }
         for other in ports.iter().filter(|other| other.name != port.name) {
             let mut key = other.columns.iter().filter(|column| column.key_position.is_some());
             let (Some(key), None) = (key.next(), key.next()) else { continue };

@@ -116,8 +116,12 @@ impl TextValues {
         Self { kinds, values: 0, null_words, words, numbers, offsets: (false, false) }
     }
 
-    /// Adds a value that is not empty.
+    /// Adds a value. Spaces around a value do not belong to it, unless the column is a string.
     pub(super) fn add(&mut self, text: &str) {
+        let text = text.trim();
+        if text.is_empty() {
+            return;
+        }
         if let Some(word) = NULL_WORDS.into_iter().find(|word| *word == text) {
             self.null_words.insert(word);
             return;

@@ -24,6 +24,7 @@ fn values_have_the_narrowest_type_of_all() {
         (vec!["2024-02-29 10:00:00", "2024-02-29T10:00:00.5", "2024-02-29"], "timestamp"),
         (vec!["2024-02-29T10:00:00Z", "2024-02-29T10:00:00+02:00"], "timestamp"),
         (vec!["08:30:00"], "time"),
+        (vec![" 1", "", "2 "], "integer"),
         (vec![], "string"),
     ] {
         assert_eq!(logical(&values), expected, "{values:?}");
