@@ -18,6 +18,7 @@ mod error_kinds;
 mod fair_shares;
 mod files_gone;
 mod first_hour;
+mod first_product;
 mod floors;
 mod host_memory;
 mod hostile_statements;

@@ -162,7 +162,7 @@ impl Opening<'_> {
 }
 
 /// Returns the columns that the folders below the base name, in the order of the first file's folders.
-fn folder_columns(encoding: &Encoding, location: &Location, files: &[ObjectMeta]) -> Vec<Column> {
+pub(super) fn folder_columns(encoding: &Encoding, location: &Location, files: &[ObjectMeta]) -> Vec<Column> {
     let Some(first) = files.first().and_then(|file| location.below_base(&file.location)) else { return vec![] };
     let folders = first.rsplit_once('/').map_or("", |(folders, _)| folders);
     let mut columns: Vec<Column> = vec![];
@@ -195,13 +195,13 @@ fn folder_type(encoding: &Encoding, name: &str, files: &[ObjectMeta]) -> &'stati
     }
 }
 
-fn refused(error: OpenError) -> Error {
+pub(super) fn refused(error: OpenError) -> Error {
     let what = text(error.diagnostics());
     if error.is_unavailable() { Error::new(ErrorKind::SiteUnavailable, what) } else { invalid(what) }
 }
 
 /// Returns the problems without a place, because there is no contract.
-fn text(faults: &Diagnostics) -> String {
+pub(super) fn text(faults: &Diagnostics) -> String {
     let message = |fault: &Diagnostic| match &fault.suggestion {
         Some(suggestion) => format!("{}; did you mean `{suggestion}`?", fault.message),
         None => fault.message.clone(),
@@ -209,10 +209,10 @@ fn text(faults: &Diagnostics) -> String {
     faults.0.iter().map(message).collect::<Vec<_>>().join("; ")
 }
 
-fn not_found(message: String) -> Error {
+pub(super) fn not_found(message: String) -> Error {
     Error::new(ErrorKind::NotFound, message)
 }
 
-fn invalid(message: String) -> Error {
+pub(super) fn invalid(message: String) -> Error {
     Error::new(ErrorKind::InvalidQuery, message)
 }

@@ -13,6 +13,7 @@ mod append;
 mod check;
 mod checked;
 mod columns;
+mod describe;
 mod error_context;
 mod fence;
 mod file_calls;
@@ -61,6 +62,7 @@ use tokio::task::JoinSet;
 
 use self::append::FileAppender;
 use self::columns::Columns;
+pub use self::describe::{FoundColumn, FoundFiles, format_of};
 use self::fence::{Fence, LocalBounds};
 use self::file_calls::PortCalls;
 use self::format::{Encoding, compression_of};

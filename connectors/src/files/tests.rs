@@ -2,6 +2,7 @@
 //! Real files of every format, good and bad, opened and queried through a session.
 
 mod bad;
+mod describe;
 mod formats;
 mod local;
 mod options;
