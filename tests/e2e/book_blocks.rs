@@ -42,6 +42,11 @@ async fn the_first_chapter_shows_what_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_chapter_about_the_first_product_shows_what_happens() {
+    follow("docs/src/first-product.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_chapter_about_the_prompt_shows_what_happens() {
     follow("docs/src/sql.md").await;
 }

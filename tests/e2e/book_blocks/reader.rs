@@ -16,18 +16,21 @@ use tempfile::TempDir;
 
 use super::page::{Action, Outcome, Step};
 
-/// The address of nodes on the pages. The reader's node has another port, because tests run at the same time.
-const ADDRESS: &str = "127.0.0.1:50051";
+/// The addresses of nodes on the pages. The reader's nodes have other ports, because tests run at the same time. The node
+/// that gets the statements of a page has the first one.
+const ADDRESSES: [&str; 3] = ["127.0.0.1:50051", "127.0.0.1:50050", "127.0.0.1:50052"];
 /// The time for a node to start.
 const START: Duration = Duration::from_secs(120);
 
 /// A reader of one page.
 pub struct Reader {
     folder: TempDir,
-    /// The address that [`ADDRESS`] stands for.
-    address: String,
+    /// The addresses that [`ADDRESSES`] stand for.
+    addresses: Vec<String>,
     /// The address of the node that gets the statements.
     node: String,
+    /// The commands so far that set variables for the commands after them.
+    exports: String,
     servers: Vec<Server>,
 }
 
@@ -47,8 +50,11 @@ impl Reader {
     pub fn new(steps: &[Step], gateway: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("portolan-book-").tempdir().unwrap();
         let serves = steps.iter().any(|step| matches!(step.action, Action::Serve(_)));
-        let address = if serves { free_addresses(1).unwrap().remove(0) } else { gateway.to_owned() };
-        Self { folder, address, node: gateway.into(), servers: vec![] }
+        let mut addresses = free_addresses(ADDRESSES.len()).unwrap();
+        if !serves {
+            gateway.clone_into(&mut addresses[0]);
+        }
+        Self { folder, addresses, node: gateway.into(), exports: String::new(), servers: vec![] }
     }
 
     /// Follows a step.
@@ -57,7 +63,12 @@ impl Reader {
     /// An outcome or an output that is not the one of the page.
     pub fn follow(&mut self, step: &Step, programs: &str) -> Result<(), String> {
         let printed = match &step.action {
-            Action::Shell(code, outcome) => self.run(code, *outcome)?,
+            Action::Shell(code, outcome) => {
+                let printed = self.run(code, *outcome)?;
+                let exports = code.lines().filter(|line| line.starts_with("export "));
+                self.exports.extend(exports.flat_map(|line| [line, "\n"]));
+                printed
+            }
             Action::Sql(statements) => {
                 self.run(&format!("portolan sql <<'STATEMENTS'\n{statements}\nSTATEMENTS"), Outcome::Success)?
             }
@@ -76,7 +87,7 @@ impl Reader {
         };
         self.replace_addresses(self.folder.path());
         match &step.printed {
-            Some(expected) => compare(&printed.replace(&self.address, ADDRESS), expected),
+            Some(expected) => compare(&replaced(&printed, &self.own_addresses(), &ADDRESSES), expected),
             None => Ok(()),
         }
     }
@@ -84,7 +95,7 @@ impl Reader {
     /// Runs commands to their end, and returns what they print.
     fn run(&self, code: &str, outcome: Outcome) -> Result<String, String> {
         let mut command = self.command(Path::new("sh"));
-        command.args(["-euc", &format!("exec 2>&1\n{}", self.with_address(code))]);
+        command.args(["-euc", &format!("exec 2>&1\n{}{}", self.exports, self.with_address(code))]);
         let (code, printed, _) = output(command);
         match (code == Some(0)) == (outcome == Outcome::Success) {
             true => Ok(printed),
@@ -96,7 +107,7 @@ impl Reader {
     fn serve(&mut self, code: &str) -> Result<String, String> {
         let mut command = self.command(Path::new("sh"));
         // The process of the shell becomes that of the command, so that it can be killed.
-        command.args(["-euc", &format!("exec {}", self.with_address(code))]);
+        command.args(["-euc", &format!("{}exec {}", self.exports, self.with_address(code))]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
         self.servers.push(Server(child));
@@ -107,7 +118,7 @@ impl Reader {
                 let _ = sender.send(line);
             }
         });
-        self.node.clone_from(&self.address);
+        self.node.clone_from(&self.addresses[0]);
         receiver.recv_timeout(START).map_err(|_| format!("`{}` did not start", code.trim()))
     }
 
@@ -135,12 +146,18 @@ impl Reader {
         command
     }
 
-    fn with_address(&self, text: &str) -> String {
-        let (page, own) = (port(ADDRESS), port(&self.address));
-        text.replace(ADDRESS, &self.address).replace(&format!("--port {page}"), &format!("--port {own}"))
+    fn own_addresses(&self) -> Vec<&str> {
+        self.addresses.iter().map(String::as_str).collect()
     }
 
-    /// Replaces the address in the configs that commands have written.
+    /// Returns a text of the page with the addresses of the reader's nodes.
+    fn with_address(&self, text: &str) -> String {
+        let own = self.own_addresses();
+        let [page_port, own_port] = [ADDRESSES[0], own[0]].map(|address| format!("--port {}", port(address)));
+        replaced(text, &ADDRESSES, &own).replace(&page_port, &own_port)
+    }
+
+    /// Replaces the addresses in the configs that commands have written.
     fn replace_addresses(&self, folder: &Path) {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
             let path = entry.path();
@@ -148,8 +165,9 @@ impl Reader {
                 self.replace_addresses(&path);
             } else if path.extension().is_some_and(|extension| extension == "yaml") {
                 let text = fs::read_to_string(&path).unwrap();
-                if text.contains(ADDRESS) {
-                    fs::write(&path, self.with_address(&text)).unwrap();
+                let own = self.with_address(&text);
+                if own != text {
+                    fs::write(&path, own).unwrap();
                 }
             }
         }
@@ -158,6 +176,18 @@ impl Reader {
 
 fn port(address: &str) -> &str {
     address.rsplit_once(':').unwrap().1
+}
+
+/// Replaces each of `old` by the one of `new` at the same position. The result of a replacement is not replaced again.
+fn replaced(text: &str, old: &[&str], new: &[&str]) -> String {
+    let (mut result, mut rest) = (String::new(), text);
+    let first = |text: &str| (0..old.len()).filter_map(|i| Some((text.find(old[i])?, i))).min();
+    while let Some((at, i)) = first(rest) {
+        result.push_str(&rest[..at]);
+        result.push_str(new[i]);
+        rest = &rest[at + old[i].len()..];
+    }
+    result + rest
 }
 
 /// Compares an output with a page, where `…` stands for a part of a line, and a line `…` for lines.
@@ -210,6 +240,13 @@ mod tests {
         {
             assert!(compare(printed, expected).is_err(), "{expected}");
         }
+    }
+
+    #[test]
+    fn addresses_are_replaced_once() {
+        let text = "a:1 a:2 a:1\n";
+        assert_eq!(replaced(text, &["a:1", "a:2"], &["a:2", "b:7"]), "a:2 b:7 a:2\n");
+        assert_eq!(replaced("a:2 b:7 a:2\n", &["a:2", "b:7"], &["a:1", "a:2"]), text);
     }
 
     #[test]
