@@ -106,6 +106,9 @@ schema:
   - {name: amount, physicalName: Betrag, logicalType: number, physicalType: "DECIMAL(10,2)"}
 "#;
 
+/// The command that tests the data of the domain against its contract.
+const TEST: [&str; 6] = ["product", "test", "--products", "@/products", "--domain", "shop"];
+
 /// The folder of a domain `shop`, whose data is a table of a spreadsheet.
 struct Shop(PathBuf);
 
@@ -131,6 +134,7 @@ async fn a_data_engineer_serves_a_spreadsheet_as_a_product() {
         let folder = tempfile::tempdir().unwrap();
         let shop = Shop(folder.path().join("shop"));
         shop.write("data/orders.csv", "Bestellnr;Datum;Betrag\n1;05.01.2026;10,50\n2;06.01.2026;1.020,00\n");
+        drafts(&shop).await;
         shop.write("products/orders.yaml", CONTRACT);
         // A mistake in a descriptor, which the check explains.
         shop.write("products/product.yaml", &PRODUCT.replace("contractId", "contractID"));
@@ -139,8 +143,10 @@ async fn a_data_engineer_serves_a_spreadsheet_as_a_product() {
         let mistake = "product.yaml:9: outputPorts[0].contractID: unknown key `contractID`; did you mean `contractId`?";
         assert!(code == Some(2) && err.contains(mistake), "{err}");
         shop.write("products/product.yaml", PRODUCT);
-        let (code, err) = shop.check(&lint).await;
-        assert_eq!(code, Some(0), "{err}");
+        for command in [&lint[..], &TEST[..]] {
+            let (code, err) = shop.check(command).await;
+            assert_eq!(code, Some(0), "{err}");
+        }
         let sources = json!({ "files": { "root": shop.0 } });
         let config = json!({
             "domain": "shop", "listen": "127.0.0.1:0", "sources": sources, "statistics_interval": "1s",
@@ -159,6 +165,19 @@ async fn a_data_engineer_serves_a_spreadsheet_as_a_product() {
     .await;
 }
 
+/// Drafts a contract from the data, for the engineer to edit.
+async fn drafts(shop: &Shop) {
+    let draft = ["product", "init", "@/data/orders.csv", "--domain", "shop", "--out", "@/draft", "--yes"];
+    let (code, err) = shop.check(&draft).await;
+    assert_eq!(code, Some(0), "{err}");
+    let contract = fs::read_to_string(shop.0.join("draft/orders.odcs.yaml")).unwrap();
+    let notation =
+        ["portolan.thousandsSeparator, value: \".\"", "format: dd.MM.yyyy", "DECIMAL(18,2)", "primaryKey: true"];
+    for part in notation {
+        assert!(contract.contains(part), "expected `{part}`, got\n{contract}");
+    }
+}
+
 /// Changes the data and the contract while others query the product.
 async fn serves(shop: &Shop, owner: &Node, analyst: &Client) {
     let all = "SELECT count(*) FROM shop.orders.orders";
@@ -170,6 +189,8 @@ async fn serves(shop: &Shop, owner: &Node, analyst: &Client) {
     let data =
         |date: &str| format!("Bestellnr;Datum;Betrag\n1;05.01.2026;10,50\n2;06.01.2026;1.020,00\n3;{date};5,00\n");
     shop.write("data/orders.csv", &data("2026/01/07"));
+    let (code, err) = shop.check(&TEST).await;
+    assert!(code == Some(1) && err.contains("the port breaks its contract"), "{err}");
     let error = failure(analyst, "SELECT max(ordered_on) FROM shop.orders.orders").await;
     let parts = ["shop.orders.orders", "orders.csv", "line 4", "`ordered_on`", "2026/01/07", "dd.MM.yyyy"];
     for part in parts {
