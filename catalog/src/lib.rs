@@ -12,10 +12,12 @@ mod odcs;
 mod odps;
 mod printable;
 mod received;
+pub mod rules;
 mod schema;
 mod source;
 mod sql_type;
 mod statistics;
+mod text_format;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Place, names_location};
@@ -28,3 +30,4 @@ pub use printable::{is_printable, printable, printable_json, printable_lines};
 pub use received::{MAX_DOMAINS, check_received};
 pub use sql_type::sql_type;
 pub use statistics::{ColumnStatistics, PortStatistics, StatisticValue};
+pub use text_format::{ColumnFormat, TextFormat, TimePattern};

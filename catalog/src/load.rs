@@ -9,7 +9,7 @@ use crate::names::{PortName, check_name};
 use crate::nearest::nearest;
 use crate::odcs::{ReadContract, wrong};
 use crate::odps::{Descriptor, OutputPort};
-use crate::source::{PREFIX, misplaced, port_source};
+use crate::source::{COLUMN_SETTINGS, PREFIX, misplaced, port_source};
 use crate::yaml::{self, Document, Step};
 use crate::{Diagnostic, Diagnostics, DomainCatalog, DomainName, Place, PortRef, ProductName, schema};
 
@@ -122,7 +122,7 @@ impl Loader {
             Some("DataContract") => {
                 self.check_custom_properties(&json, &document, true);
                 match self.typed(&schema::ODCS, &document) {
-                    Some(contract) => self.add_contract(ReadContract { contract, document }),
+                    Some(contract) => self.add_contract(ReadContract::new(contract, document, &json)),
                     None => self.broken_contracts.extend(json["id"].as_str().map(String::from)),
                 }
             }
@@ -156,8 +156,8 @@ impl Loader {
         }
     }
 
-    /// Checks that Portolan's custom properties are in a contract or in one of its servers. They have no meaning
-    /// elsewhere.
+    /// Checks that Portolan's custom properties are in a contract, in one of its servers, or in a column. They have no
+    /// meaning elsewhere.
     fn check_custom_properties(&mut self, json: &serde_json::Value, document: &Document, is_contract: bool) {
         let mut found = vec![];
         own_properties(json, &mut vec![], &mut found);
@@ -166,6 +166,9 @@ impl Loader {
             let read = match path.as_slice() {
                 [Key(properties), Index(_)] => properties == "customProperties",
                 [Key(servers), Index(_), Key(_), Index(_)] => servers == "servers",
+                [Key(schema), Index(_), Key(properties), Index(_), Key(_), Index(_)] => {
+                    schema == "schema" && properties == "properties" && COLUMN_SETTINGS.contains(&property.as_str())
+                }
                 _ => false,
             };
             if !(is_contract && read) {
@@ -323,7 +326,7 @@ fn port_of(
     if !errors.is_empty() {
         return Err(errors);
     }
-    let (references, places) = references.into_iter().unzip();
+    let (references, places): (Vec<Reference>, Vec<Place>) = references.into_iter().unzip();
     let port = Port {
         name,
         version: output.version.clone().or_else(|| Some(read.contract.version.clone())),
@@ -331,6 +334,7 @@ fn port_of(
         contract: Some(read.contract.id.clone()),
         columns: schema.columns().map(|(_, p)| p.column(&primary_key)).collect(),
         primary_key,
+        rules: read.rules(object, &references),
         references,
         statistics: Arc::default(),
         tags: output.tags.iter().chain(&schema.tags).cloned().collect(),

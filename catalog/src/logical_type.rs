@@ -2,6 +2,8 @@
 
 use arrow_schema::{DataType, TimeUnit};
 
+use crate::model::{Column, PortSource};
+
 /// True if a column of `data_type` has the type that `logical_type` promises.
 ///
 /// Dictionaries and run-end encoded columns count as their values. A column that never holds a value (Arrow's `Null`)
@@ -64,6 +66,12 @@ pub(crate) fn logical_type_of(name: &str) -> Option<&'static str> {
         ("array", &["list", "repeated"]),
     ];
     names.iter().find(|(_, others)| others.contains(&name.as_str())).map(|(logical, _)| *logical)
+}
+
+/// Returns the type as which text of a column is read, if the contract determines one.
+pub fn declared_type(column: &Column, source: Option<&PortSource>) -> Option<DataType> {
+    let format = source.and_then(PortSource::files).and_then(|files| files.columns.get(&column.name));
+    format.and_then(|format| format.data_type.clone()).or_else(|| type_of_text(column.logical_type.as_deref()?))
 }
 
 fn scale(data_type: &DataType) -> Option<i8> {

@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 
 use crate::diagnostic::Place;
 use crate::names::{DomainName, PortName, PortRef, ProductName};
+use crate::rules::Rule;
 use crate::statistics::{ColumnStatistics, PortStatistics};
+use crate::text_format::{ColumnFormat, TextFormat};
 
 /// The products of one domain, at one version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,6 +86,9 @@ pub struct Port {
     /// The place of the port in the descriptor of its product. Only the owner knows it.
     #[serde(skip)]
     pub place: Option<Place>,
+    /// The rules of the contract about the data. Only the owner knows the rules: a node does not send them.
+    #[serde(skip)]
+    pub rules: Vec<Rule>,
 }
 
 /// A column of a port.
@@ -135,7 +140,7 @@ pub enum FileFormat {
     /// Comma-separated values, or values with another delimiter. Files have a header line, unless the contract says
     /// otherwise.
     Csv,
-    /// One JSON object on each line.
+    /// JSON objects, one on each line or in one array.
     Json,
     /// Arrow IPC files.
     Arrow,
@@ -181,6 +186,10 @@ pub struct FileSource {
     pub partition_columns: Vec<String>,
     /// The URL of the object store, if the contract has one.
     pub endpoint: Option<String>,
+    /// CSV and JSON: the notation of the files.
+    pub text: TextFormat,
+    /// The notation of the columns, by their names in SQL. A column that is missing has the default notation.
+    pub columns: BTreeMap<String, ColumnFormat>,
 }
 
 impl FileSource {
@@ -195,7 +204,14 @@ impl FileSource {
             has_header: true,
             partition_columns: vec![],
             endpoint: None,
+            text: TextFormat::default(),
+            columns: BTreeMap::new(),
         }
+    }
+
+    /// Returns the name that a column of the port has in the files.
+    pub fn name_in_file<'a>(&'a self, column: &'a str) -> &'a str {
+        self.columns.get(column).and_then(|c| c.name_in_file.as_deref()).unwrap_or(column)
     }
 }
 
@@ -232,6 +248,7 @@ impl Port {
             load_error: None,
             source: None,
             place: None,
+            rules: vec![],
         }
     }
 

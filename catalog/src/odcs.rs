@@ -1,10 +1,12 @@
 //! The parts of an ODCS contract that the engine uses. The standard's schema has checked the rest.
 
 mod relationships;
+mod rules;
 
 use serde::Deserialize;
 
 use crate::model::{Column, Reference};
+use crate::rules::{Rule, text_of};
 use crate::yaml::{Document, Step};
 use crate::{Diagnostic, Place};
 
@@ -60,12 +62,23 @@ pub(crate) struct SchemaObject {
     pub(crate) relationships: Vec<Relationship>,
 }
 
+/// A column, or a part of a nested column. The items of a list and the parts of a map have no name.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Property {
     pub(crate) id: Option<String>,
+    #[serde(default)]
     pub(crate) name: String,
-    logical_type: Option<String>,
+    pub(crate) logical_type: Option<String>,
+    pub(crate) logical_type_options: Option<LogicalTypeOptions>,
+    pub(crate) physical_type: Option<String>,
+    pub(crate) physical_name: Option<String>,
+    #[serde(default)]
+    pub(crate) properties: Vec<Property>,
+    pub(crate) items: Option<Box<Property>>,
+    pub(crate) map: Option<MapParts>,
+    #[serde(default)]
+    pub(crate) custom_properties: Vec<CustomProperty>,
     description: Option<String>,
     classification: Option<String>,
     semantic_type: Option<String>,
@@ -87,6 +100,20 @@ pub(crate) struct Property {
     pub(crate) relationships: Vec<Relationship>,
 }
 
+/// The options of a logical type that decide how text is read.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LogicalTypeOptions {
+    pub(crate) format: Option<String>,
+    pub(crate) default_timezone: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct MapParts {
+    pub(crate) key: Box<Property>,
+    pub(crate) value: Box<Property>,
+}
+
 #[derive(Debug, Deserialize)]
 struct EnumValue {
     value: serde_json::Value,
@@ -97,9 +124,17 @@ struct EnumValue {
 pub(crate) struct ReadContract {
     pub(crate) contract: Contract,
     pub(crate) document: Document,
+    /// The rules about the data of each schema object, without the references.
+    rules: Vec<Vec<Rule>>,
 }
 
 impl ReadContract {
+    /// Returns a contract. `json` is the document as JSON.
+    pub(crate) fn new(contract: Contract, document: Document, json: &serde_json::Value) -> Self {
+        let rules = rules::rules(&contract, &document, json);
+        Self { contract, document, rules }
+    }
+
     /// Returns the place of `schema[object].properties[property]`.
     pub(crate) fn property_place(&self, object: usize, property: usize) -> Place {
         let steps = ["schema".into(), object.into(), "properties".into(), property.into()];
@@ -182,10 +217,6 @@ impl Property {
             tags: self.tags.clone(),
         }
     }
-}
-
-fn text_of(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 impl From<&str> for Step {

@@ -9,6 +9,7 @@ use crate::nearest::nearest;
 use crate::odcs::{ReadContract, wrong};
 use crate::{Diagnostic, Place};
 
+pub(crate) use self::files::COLUMN_SETTINGS;
 use self::files::SETTINGS;
 
 /// The beginning of all custom properties of this project.
@@ -40,6 +41,10 @@ fn source_kind(read: &ReadContract, object: usize, i: usize) -> Option<Result<So
 
 /// Returns the error for a custom property of this project at a place where it has no meaning.
 pub(crate) fn misplaced(property: &str, place: Place) -> Diagnostic {
+    if COLUMN_SETTINGS.contains(&property) {
+        let places = "in a contract, in its `servers` and in its columns";
+        return wrong(place, format!("`{property}` means something {places}, and not here"));
+    }
     if SETTINGS.contains(&property) {
         return wrong(place, format!("`{property}` means something in a contract and in its `servers`, and not here"));
     }

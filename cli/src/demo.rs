@@ -1,6 +1,7 @@
 //! `portolan demo`: TPC-H data in three domains, each served by its own process, and a gateway. It opens a prompt,
 //! keeps the mesh running for scripts, or runs the benchmark's queries and checks them against one process.
 
+pub mod access;
 pub mod run;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use portolan_testbed::tpch::cache::{self, cache_folder};
 use portolan_testbed::tpch::{TABLES, generate};
 use tokio_util::sync::CancellationToken;
 
+use self::access::{Access, user_name};
 use crate::login::LoginArgs;
 use crate::output::print;
 use crate::serve::{Terminate, stop_on_signals};
@@ -31,9 +33,15 @@ pub struct DemoArgs {
     /// Run the 22 queries of TPC-H, check each against one process over the same files, and exit
     #[arg(long, conflicts_with = "serve")]
     pub run: bool,
-    /// Keep the mesh running without a prompt, and print its URLs and process ids as one line of JSON
+    /// Keep the mesh running without a prompt, and print its URLs. A pipe gets them as one line of JSON
     #[arg(long)]
     pub serve: bool,
+    /// The port of the gateway on 127.0.0.1 [default: a free port]
+    #[arg(long, value_name = "PORT", conflicts_with = "run", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// Require a login at the gateway, as this user. The password comes from PORTOLAN_PASSWORD, or is generated and shown
+    #[arg(long, value_name = "NAME", requires = "serve", value_parser = user_name)]
+    pub user: Option<String>,
 }
 
 const INTRODUCTION: &str = r"Three domains are running: sales, supply and geo. Some commands and queries to start with:
@@ -43,7 +51,7 @@ const INTRODUCTION: &str = r"Three domains are running: sales, supply and geo. S
   -- a join across two domains
   SELECT n_name, count(*) AS customers
     FROM sales.customers.customer JOIN geo.places.nation ON c_nationkey = n_nationkey
-    GROUP BY n_name ORDER BY customers DESC LIMIT 5;
+    GROUP BY n_name ORDER BY customers DESC, n_name LIMIT 5;
   -- where each operator runs, and why
   EXPLAIN SELECT p_brand, sum(l_extendedprice) AS sold
     FROM sales.orders.lineitem JOIN supply.parts.part ON l_partkey = p_partkey
@@ -57,7 +65,7 @@ const TERMINATED: i32 = 143;
 /// Runs the demo.
 ///
 /// # Errors
-/// Data that cannot be generated, nodes that do not start, or queries whose results differ.
+/// A port that is taken, data that cannot be generated, nodes that do not start, or queries whose results differ.
 pub async fn demo(args: DemoArgs) -> Result<()> {
     if !args.run && !args.serve && !std::io::stdin().is_terminal() {
         return Err(Error::config(
@@ -65,6 +73,7 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
              `portolan sql --url` to send statements from a pipe",
         ));
     }
+    let access = Access::new(args.port, args.user.as_deref())?;
     let stop = CancellationToken::new();
     let signals = stop_on_signals(stop.clone())?;
     let data = tpch_data(&cache_folder()?, args.scale, &stop).await?;
@@ -72,12 +81,13 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
         std::env::current_exe().map_err(|e| Error::failed("cannot find the path of this program").with_source(e))?;
     let spinner = spinner("starting three domain nodes and a gateway");
     let mut mesh = tokio::select! {
-        mesh = LocalMesh::start(&program, &data) => mesh?,
+        mesh = LocalMesh::start_with_gateway(&program, &data, access.gateway()) => mesh?,
         () = stop.cancelled() => return Err(Error::interrupted()),
     };
     spinner.finish_and_clear();
     let outcome = if args.serve {
-        print(&format!("{}\n", mesh.to_json()))?;
+        let is_terminal = std::io::stdout().is_terminal();
+        print(&if is_terminal { access.to_text(&mesh) } else { access.to_json(&mesh) })?;
         mesh.watch(&stop).await
     } else if args.run {
         tokio::select! {

@@ -8,9 +8,11 @@ use portolan_catalog::printable_lines;
 use portolan_cli::catalog::{CatalogArgs, catalog};
 use portolan_cli::demo::{DemoArgs, demo};
 use portolan_cli::exit::exit_code;
+use portolan_cli::init::{InitArgs, init};
 use portolan_cli::log::{report_panics, start_log};
 use portolan_cli::node_key::{NodeKeyArgs, node_key};
 use portolan_cli::password::hash_from_stdin;
+use portolan_cli::product::{ProductArgs, product};
 use portolan_cli::serve::{ServeArgs, serve};
 use portolan_cli::sql::{SqlArgs, sql};
 use portolan_node::config::LogFormat;
@@ -29,11 +31,11 @@ struct Arguments {
 
 /// The text below the help: where to begin, and the variables of the environment.
 const ENVIRONMENT: &str = "\
-`portolan demo` is a good start: it needs no config.
+`portolan demo` is a good start: it needs no config. `portolan init` creates a node with your own data.
 
 Environment:
   PORTOLAN_URL       The URL of the node that `sql` and `catalog` query
-  PORTOLAN_PASSWORD  The password of `--user`
+  PORTOLAN_PASSWORD  The password of `--user`, and of the user that `init` creates
   PORTOLAN_RC        The file with statements and commands that the prompt runs first
   PAGER, EDITOR      The programs that the prompt shows long results and edits statements with
   NO_COLOR           No colours, if it is not empty
@@ -41,6 +43,10 @@ Environment:
 
 #[derive(Subcommand)]
 enum Command {
+    /// Create a node in a folder: a config, products from your data, a user
+    Init(InitArgs),
+    /// Draft data products from files, and test the data of products
+    Product(ProductArgs),
     /// Run a node from a config file
     Serve(ServeArgs),
     /// Run SQL on a node: from a prompt, an argument, a file or standard input
@@ -88,6 +94,8 @@ fn run(command: Command) -> Result<()> {
         match (command, config) {
             (Command::Serve(args), Some(config)) => serve(config, &args).await,
             (Command::Serve(_), None) => Err(Error::config("there is no config")),
+            (Command::Init(args), _) => init(args).await,
+            (Command::Product(args), _) => product(args).await,
             (Command::Sql(args), _) => sql(args).await,
             (Command::Demo(args), _) => demo(args).await,
             (Command::Catalog(args), _) => catalog(args).await,

@@ -66,8 +66,16 @@ pub fn hash_from_stdin() -> Result<()> {
             .map_err(|e| Error::failed("cannot read standard input").with_source(e))?;
         line.trim_end_matches(['\r', '\n']).to_string()
     };
+    print(&format!("{}\n", hash(&password)?))
+}
+
+/// Returns the hash of a password, as a node's config has it.
+///
+/// # Errors
+/// A password that is empty, too long, or cannot be hashed.
+pub fn hash(password: &str) -> Result<String> {
     if password.is_empty() || password.len() > MAX_BYTES {
         return Err(Error::config(format!("a password must have between 1 and {MAX_BYTES} bytes")));
     }
-    print(&format!("{}\n", portolan_flight_server::hash_password(&password)?))
+    Ok(portolan_flight_server::hash_password(password)?)
 }

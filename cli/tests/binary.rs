@@ -23,6 +23,8 @@ fn the_help_has_the_commands_and_the_variables() {
     assert_eq!(code, Some(0));
     for part in [
         "portolan demo",
+        "init",
+        "product",
         "serve",
         "sql",
         "node-key",

@@ -9,8 +9,8 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use portolan_catalog::logical_type::type_of_text;
-use portolan_catalog::{Column, Port, PortRef};
+use portolan_catalog::logical_type::declared_type;
+use portolan_catalog::{Column, Port, PortRef, PortSource};
 
 use crate::error::{Error, ErrorKind};
 use crate::source::{OpenError, OpenedPort};
@@ -50,7 +50,8 @@ impl TableProvider for ClosedTable {
 /// Returns a port that could not be opened, closed: its entry in the catalog, and a table whose scans fail. Until the
 /// port opens, the contract alone gives the types of the columns. Their nullability stays as the contract declares it.
 pub(crate) fn closed(port: &Port, error: &OpenError) -> (Port, OpenedPort) {
-    let fields = port.columns.iter().map(|column| Field::new(&column.name, expected_type(column), true));
+    let source = port.source.as_ref();
+    let fields = port.columns.iter().map(|column| Field::new(&column.name, expected_type(column, source), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let reason = not_open(&port.name, &error.description());
     let owner_reason = not_open(&port.name, &error.owner_description());
@@ -58,7 +59,7 @@ pub(crate) fn closed(port: &Port, error: &OpenError) -> (Port, OpenedPort) {
     let name = port.name.clone();
     let opened = OpenedPort { name, provider: Arc::new(table), schema, writer: None, site: None };
     let mut entry = port.clone();
-    entry.columns.iter_mut().for_each(|column| column.data_type = Some(expected_type(column)));
+    entry.columns.iter_mut().for_each(|column| column.data_type = Some(expected_type(column, source)));
     entry.load_error = Some(reason);
     (entry, opened)
 }
@@ -80,6 +81,6 @@ fn not_open(port: &PortRef, reason: &str) -> String {
     format!("port {port} is not open: {reason}")
 }
 
-fn expected_type(column: &Column) -> DataType {
-    column.logical_type.as_deref().and_then(type_of_text).unwrap_or(DataType::Utf8)
+fn expected_type(column: &Column, source: Option<&PortSource>) -> DataType {
+    declared_type(column, source).unwrap_or(DataType::Utf8)
 }

@@ -23,6 +23,9 @@ pub enum ErrorKind {
     Unsupported,
     /// A node or a source does not answer, or its answer is not valid: try again later, or contact the owner.
     SiteUnavailable,
+    /// The data of a port does not fit its contract: its owner must correct the data or the contract. Another attempt
+    /// fails, too.
+    InvalidData,
     /// The time limit was exceeded.
     DeadlineExceeded,
     /// A limit was reached, such as memory, disk, concurrency or message size.
@@ -35,7 +38,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::InvalidQuery,
         Self::NotFound,
         Self::AlreadyExists,
@@ -43,6 +46,7 @@ impl ErrorKind {
         Self::PermissionDenied,
         Self::Unsupported,
         Self::SiteUnavailable,
+        Self::InvalidData,
         Self::DeadlineExceeded,
         Self::ResourceExhausted,
         Self::Cancelled,
@@ -59,6 +63,7 @@ impl ErrorKind {
             Self::PermissionDenied => "permission_denied",
             Self::Unsupported => "unsupported",
             Self::SiteUnavailable => "site_unavailable",
+            Self::InvalidData => "invalid_data",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::ResourceExhausted => "resource_exhausted",
             Self::Cancelled => "cancelled",
@@ -324,7 +329,8 @@ mod tests {
             ErrorKind::Unauthenticated => Some(ErrorKind::PermissionDenied),
             ErrorKind::PermissionDenied => Some(ErrorKind::Unsupported),
             ErrorKind::Unsupported => Some(ErrorKind::SiteUnavailable),
-            ErrorKind::SiteUnavailable => Some(ErrorKind::DeadlineExceeded),
+            ErrorKind::SiteUnavailable => Some(ErrorKind::InvalidData),
+            ErrorKind::InvalidData => Some(ErrorKind::DeadlineExceeded),
             ErrorKind::DeadlineExceeded => Some(ErrorKind::ResourceExhausted),
             ErrorKind::ResourceExhausted => Some(ErrorKind::Cancelled),
             ErrorKind::Cancelled => Some(ErrorKind::Internal),

@@ -5,6 +5,7 @@
 mod addresses;
 mod capabilities;
 mod closed;
+mod data_fault;
 mod error;
 #[cfg(feature = "files")]
 pub mod files;
@@ -28,6 +29,7 @@ pub mod testing;
 mod trace;
 
 pub use capabilities::{Capabilities, KeyForm, SiteCosts, WireForm};
+pub use data_fault::{CheckLimits, DataFault, DataReport};
 pub use error::{Error, ErrorKind, Position, Result, Subject, with_causes};
 pub use fragment::{
     EncodedPlan, FragmentEstimate, FragmentHead, FragmentItem, FragmentPlan, FragmentRequest, FragmentStream,

@@ -13,6 +13,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::stream::BoxStream;
 use portolan_catalog::{Diagnostics, DomainCatalog, Port, PortRef};
 
+use crate::data_fault::{CheckLimits, DataReport};
 use crate::error::Result;
 use crate::poison::lock;
 use crate::site::Site;
@@ -69,6 +70,20 @@ pub trait SourceOpener: Debug + Send + Sync {
 
     /// Returns an estimate of the number of rows, if the source can make one without reading them.
     async fn guess_rows(&self, _opened: &OpenedPort, _runtime: &Arc<RuntimeEnv>) -> Option<u64> {
+        None
+    }
+
+    /// Reads the data of a port as queries read it, and returns the faults of its values and records. `None` if the
+    /// source cannot check its data in this way: a query then reports the first fault.
+    ///
+    /// # Errors
+    /// The source does not respond.
+    async fn check_data(
+        &self,
+        _opened: &OpenedPort,
+        _runtime: &Arc<RuntimeEnv>,
+        _limits: CheckLimits,
+    ) -> Option<Result<DataReport>> {
         None
     }
 }

@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use portolan_catalog::{Diagnostic, Diagnostics, Place, Port, SourceKind};
 
+use crate::data_fault::{CheckLimits, DataReport};
+use crate::error::Result;
 #[cfg(feature = "files")]
 use crate::files::FileSources;
 use crate::source::{Footprint, OpenError, OpenedPort, SourceCounter, SourceCounters, SourceOpener};
@@ -86,6 +88,20 @@ impl SourceOpener for Sources {
         }
         None
     }
+
+    async fn check_data(
+        &self,
+        opened: &OpenedPort,
+        runtime: &Arc<RuntimeEnv>,
+        limits: CheckLimits,
+    ) -> Option<Result<DataReport>> {
+        for opener in self.openers() {
+            if let Some(report) = opener.check_data(opened, runtime, limits).await {
+                return Some(report);
+            }
+        }
+        None
+    }
 }
 
 /// An attempt to open a port. It is counted when it is dropped, also if the caller no longer waits for the source.
@@ -111,7 +127,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use futures::FutureExt;
-    use portolan_catalog::{Column, FileFormat, FileSource, PortRef, PortSource};
+    use portolan_catalog::{Column, FileFormat, FileSource, PortRef, PortSource, TextFormat};
 
     use super::*;
     use crate::source::SourceMetrics;
@@ -135,6 +151,8 @@ mod tests {
             has_header: true,
             partition_columns: vec![],
             endpoint: None,
+            text: TextFormat::default(),
+            columns: BTreeMap::new(),
         };
         port.source = Some(PortSource {
             server: "lake".to_owned(),

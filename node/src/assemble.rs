@@ -326,7 +326,7 @@ async fn open(
 }
 
 /// Returns the openers of all kinds of sources, with the options in the config.
-fn sources(config: &NodeConfig) -> Sources {
+pub(crate) fn sources(config: &NodeConfig) -> Sources {
     Sources::default().with_files(config.file_sources())
 }
 

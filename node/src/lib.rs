@@ -2,16 +2,19 @@
 //!
 //! [`NodeConfig::load`] reads a config file, [`Node::builder`] builds a node, [`Node::bind`] binds its address, and
 //! [`BoundNode::serve`] serves clients and other nodes. [`client::Client`] is a session on a node that runs elsewhere.
+//! [`product_test::test_products`] tests data against its contracts.
 
 mod admin;
 mod assemble;
 pub mod client;
 pub mod config;
+pub mod draft;
 pub mod error;
 pub mod host;
 pub mod metrics;
 mod peers;
 mod process;
+pub mod product_test;
 mod reload;
 mod reload_config;
 mod serve;

@@ -17,8 +17,8 @@ pub struct BoundNode {
 }
 
 impl NodeBuilder {
-    /// Checks the config, the descriptors, the data that they name, the TLS files and the state folder, as a node needs
-    /// them that serves. Listens nowhere, and writes nothing.
+    /// Checks the config, the descriptors, a sample of the data that they name, the TLS files and the state folder, as a
+    /// node needs them that serves. Listens nowhere, and writes nothing.
     ///
     /// # Errors
     /// Every fault that was found.
@@ -32,7 +32,10 @@ impl NodeBuilder {
             faults.push(format!("{}: tls: {}", file.display(), e.chain()));
         }
         match self.without_services().require_sources().build().await {
-            Ok(node) => faults.extend(node.own_key.check_save().err().map(|e| e.owner_chain())),
+            Ok(node) => {
+                faults.extend(node.own_key.check_save().err().map(|e| e.owner_chain()));
+                faults.extend(node.test_data().await.err().map(|e| e.owner_chain()));
+            }
             Err(e) => faults.push(e.owner_chain()),
         }
         if faults.is_empty() { Ok(()) } else { Err(Error::config(faults.join("\n"))) }

@@ -17,7 +17,8 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-pub use self::addresses::free_addresses;
+use self::addresses::loopback;
+pub use self::addresses::{check_port, free_addresses};
 use self::process::StartError;
 pub use self::process::{NodeProcess, serve_command};
 use crate::descriptors;
@@ -56,6 +57,58 @@ impl Way<'_> {
     }
 }
 
+/// How clients reach the gateway.
+#[derive(Clone, Default)]
+pub struct GatewayOptions {
+    /// The port on loopback. Default: a free port.
+    pub port: Option<u16>,
+    /// The only user who may log in. Default: every client may connect without a login.
+    pub login: Option<Login>,
+}
+
+/// A user of the gateway.
+#[derive(Clone)]
+pub struct Login {
+    /// The name.
+    pub user: String,
+    /// The password.
+    pub password: String,
+    /// The hash of the password, for the gateway's config.
+    pub password_hash: String,
+}
+
+impl GatewayOptions {
+    fn connect(&self) -> ConnectOptions {
+        let credentials = self.login.as_ref().map(|login| (login.user.clone(), login.password.clone()));
+        ConnectOptions { credentials, ..ConnectOptions::default() }
+    }
+
+    /// Returns free addresses for the nodes of the domains, and then the address of the gateway.
+    fn addresses(&self) -> Result<Vec<String>> {
+        let mut addresses = free_addresses(DOMAINS.len() + 1)?;
+        if let Some(gateway) = self.port.map(loopback) {
+            addresses.retain(|address| *address != gateway);
+            addresses.truncate(DOMAINS.len());
+            addresses.push(gateway);
+        }
+        Ok(addresses)
+    }
+
+    /// Returns the keys of the gateway's config for its user.
+    fn config(&self) -> Map<String, Value> {
+        let users = self.login.iter().map(|l| json!([{ "name": l.user, "password_hash": l.password_hash }]));
+        users.map(|users| ("users".to_owned(), users)).collect()
+    }
+}
+
+/// The options of all nodes of a mesh.
+#[derive(Default)]
+struct NodesOptions {
+    /// The keys that the config of each node has in addition.
+    more: Map<String, Value>,
+    gateway: GatewayOptions,
+}
+
 impl LocalMesh {
     /// Starts `program serve` for each domain over the tables in `data` and for the gateway. Returns when each node
     /// answers and the gateway knows every port.
@@ -72,7 +125,18 @@ impl LocalMesh {
     /// # Errors
     /// As [`LocalMesh::start`].
     pub async fn start_with(program: &Path, data: &Path, more: &Map<String, Value>) -> Result<Self> {
-        Self::start_nodes(program, data, &mut |way| Ok(way.direct()), more).await
+        let options = NodesOptions { more: more.clone(), ..NodesOptions::default() };
+        Self::start_nodes(program, data, &mut |way| Ok(way.direct()), &options).await
+    }
+
+    /// Starts a mesh as [`LocalMesh::start`] does, with these options of the gateway.
+    ///
+    /// # Errors
+    /// As [`LocalMesh::start`], and of [`check_port`].
+    pub async fn start_with_gateway(program: &Path, data: &Path, gateway: &GatewayOptions) -> Result<Self> {
+        gateway.port.map_or(Ok(()), check_port)?;
+        let options = NodesOptions { gateway: gateway.clone(), ..NodesOptions::default() };
+        Self::start_nodes(program, data, &mut |way| Ok(way.direct()), &options).await
     }
 
     /// Starts a mesh as [`LocalMesh::start`] does, where `link` returns the peer for the config of each node, such as
@@ -85,18 +149,18 @@ impl LocalMesh {
         data: &Path,
         link: &mut (dyn FnMut(Way<'_>) -> Result<Value> + Send),
     ) -> Result<Self> {
-        Self::start_nodes(program, data, link, &Map::new()).await
+        Self::start_nodes(program, data, link, &NodesOptions::default()).await
     }
 
     async fn start_nodes(
         program: &Path,
         data: &Path,
         link: &mut (dyn FnMut(Way<'_>) -> Result<Value> + Send),
-        more: &Map<String, Value>,
+        options: &NodesOptions,
     ) -> Result<Self> {
         let deadline = Instant::now() + START_TIMEOUT;
         for _ in 0..PORT_ATTEMPTS {
-            match Self::try_start(program, data, link, more, deadline).await {
+            match Self::try_start(program, data, link, options, deadline).await {
                 Ok(mesh) => return Ok(mesh),
                 Err(StartError::PortTaken) => {}
                 Err(StartError::Other(error)) => return Err(error),
@@ -109,12 +173,12 @@ impl LocalMesh {
         program: &Path,
         data: &Path,
         link: &mut (dyn FnMut(Way<'_>) -> Result<Value> + Send),
-        more: &Map<String, Value>,
+        options: &NodesOptions,
         deadline: Instant,
     ) -> Result<Self, StartError> {
         let folder = tempfile::Builder::new().prefix("portolan-").tempdir();
         let folder = folder.map_err(|e| Error::output("the temporary folder", e))?;
-        let addresses = free_addresses(DOMAINS.len() + 1)?;
+        let addresses = options.gateway.addresses()?;
         let mut processes = vec![];
         for (i, domain) in DOMAINS.into_iter().map(Some).chain([None]).enumerate() {
             let home = folder.path().join(domain.unwrap_or("gateway"));
@@ -128,7 +192,8 @@ impl LocalMesh {
                 config["domain"] = domain.into();
                 config["sources"] = json!({ "files": { "root": data } });
             }
-            for (key, value) in more {
+            let gateway = if domain.is_none() { options.gateway.config() } else { Map::new() };
+            for (key, value) in options.more.iter().chain(&gateway) {
                 config[key] = value.clone();
             }
             processes.push(NodeProcess::spawn(program, domain, &home, &config)?);
@@ -138,7 +203,7 @@ impl LocalMesh {
         }
         let Some(gateway) = processes.pop() else { return Err(Error::failed("no node was started").into()) };
         let mesh = Self { nodes: processes, gateway, _folder: folder };
-        mesh.wait_until_known(deadline).await?;
+        mesh.wait_until_known(&options.gateway.connect(), deadline).await?;
         Ok(mesh)
     }
 
@@ -193,8 +258,8 @@ impl LocalMesh {
         futures::future::join_all(processes.map(NodeProcess::stop)).await;
     }
 
-    async fn wait_until_known(&self, deadline: Instant) -> Result<()> {
-        let client = Client::connect(self.gateway.url(), &ConnectOptions::default()).await?;
+    async fn wait_until_known(&self, options: &ConnectOptions, deadline: Instant) -> Result<()> {
+        let client = Client::connect(self.gateway.url(), options).await?;
         let sql = "SELECT (SELECT count(*) FROM mesh.ports) AS ports, \
                    (SELECT count(*) FROM mesh.nodes WHERE state = 'up') AS nodes";
         loop {

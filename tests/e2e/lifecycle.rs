@@ -8,11 +8,14 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use portolan_engine::ErrorKind;
 use portolan_node::client::{Client, ConnectOptions};
+use portolan_testbed::mesh::free_addresses;
 use portolan_tests::mesh::{SCALE, cache_home, data, until, within};
 use portolan_tests::node::{is_running, output, program, run, signal};
 use portolan_tests::rows::count;
-use serde_json::Value;
+use portolan_tests::terminal::Prompt;
+use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -24,9 +27,11 @@ struct Demo {
 
 impl Demo {
     fn start() -> Self {
+        Self::start_by(command(&[]))
+    }
+
+    fn start_by(mut command: Command) -> Self {
         data();
-        let mut command = Command::new(program());
-        command.args(["demo", "--serve", "--scale", &SCALE.to_string()]).env("XDG_CACHE_HOME", cache_home());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -38,6 +43,14 @@ impl Demo {
         let nodes = self.ready["nodes"].as_array().unwrap().iter().chain([&self.ready["gateway"]]);
         nodes.map(|node| node["pid"].as_u64().unwrap() as u32).collect()
     }
+}
+
+/// Returns the command that starts the demo with `--serve` and these arguments.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.args(["demo", "--serve", "--scale", &SCALE.to_string()]).args(arguments);
+    command.env("XDG_CACHE_HOME", cache_home()).env_remove("PORTOLAN_PASSWORD");
+    command
 }
 
 impl Drop for Demo {
@@ -67,6 +80,80 @@ async fn the_demo_leaves_no_process_behind() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_demo_listens_on_a_fixed_port_for_one_user() {
+    within(240, async {
+        let address = free_addresses(1).unwrap().remove(0);
+        let port = address.rsplit_once(':').unwrap().1.to_owned();
+        let with_user = command(&["--port", &port, "--user", "ann"]);
+        let demo = tokio::task::spawn_blocking(move || Demo::start_by(with_user)).await.unwrap();
+        let gateway = &demo.ready["gateway"];
+        let url = format!("grpc://{address}");
+        assert_eq!((&gateway["url"], &gateway["user"]), (&json!(url), &json!("ann")), "{}", demo.ready);
+        let password = gateway["password"].as_str().expect("a generated password").to_owned();
+
+        let refused = Client::connect(&url, &ConnectOptions::default()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unauthenticated, "{}", refused.chain());
+        let credentials = Some(("ann".to_owned(), password));
+        let ann = Client::connect(&url, &ConnectOptions { credentials, ..ConnectOptions::default() }).await.unwrap();
+        let join = "SELECT count(*) FROM sales.customers.customer JOIN geo.places.nation ON c_nationkey = n_nationkey";
+        assert_eq!(count(&ann, join).await, Ok(1500));
+
+        let second = command(&["--port", &port]);
+        let (code, out, err) = tokio::task::spawn_blocking(move || output(second)).await.unwrap();
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
+        assert!(err.contains(&format!("another process listens on {address}")), "{err}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_demo_does_not_print_a_password_of_the_environment() {
+    within(240, async {
+        let mut chosen = command(&["--user", "ann"]);
+        chosen.env("PORTOLAN_PASSWORD", "correct-horse-battery");
+        let demo = tokio::task::spawn_blocking(move || Demo::start_by(chosen)).await.unwrap();
+        assert_eq!(demo.ready["gateway"]["user"], "ann");
+        assert!(!demo.ready.to_string().contains("correct-horse-battery"), "{}", demo.ready);
+        let credentials = Some(("ann".to_owned(), "correct-horse-battery".to_owned()));
+        let options = ConnectOptions { credentials, ..ConnectOptions::default() };
+        let ann = Client::connect(demo.ready["gateway"]["url"].as_str().unwrap(), &options).await.unwrap();
+        assert_eq!(count(&ann, "SELECT count(*) FROM mesh.ports").await, Ok(8));
+    })
+    .await;
+}
+
+#[test]
+fn the_demo_shows_a_person_how_to_connect() {
+    data();
+    let home = tempfile::tempdir().unwrap();
+    let (cache, scale) = (cache_home(), SCALE.to_string());
+    let arguments = ["demo", "--serve", "--scale", &scale];
+    let mut demo = Prompt::start(&arguments, home.path(), &[("XDG_CACHE_HOME", cache.as_path())]);
+    demo.wait_for("Ctrl-C ends the demo.", 1);
+    signal(demo.pid(), "INT");
+    let (code, shown) = demo.end();
+    assert_eq!(code, Some(0), "{shown}");
+    for part in ["The gateway is at grpc://127.0.0.1:", "sales", "portolan sql --url grpc://127.0.0.1:"] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+    assert!(!shown.contains("\"pid\""), "{shown}");
+}
+
+#[test]
+fn the_port_and_the_user_of_the_demo_are_checked_before_anything_starts() {
+    for (arguments, expected) in [
+        (&["demo", "--serve", "--port", "0"][..], "0 is not in 1..=65535"),
+        (&["demo", "--serve", "--user", "ann bell"][..], "expected letters, digits, `-`, `_`, `.` and `@`"),
+        (&["demo", "--user", "ann"][..], "--serve"),
+        (&["demo", "--run", "--port", "50051"][..], "cannot be used with"),
+    ] {
+        let (code, out, err) = run(arguments, &[("XDG_CACHE_HOME", &cache_home())]);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?} {err}");
+        assert!(err.contains(expected), "{arguments:?} {err}");
+    }
 }
 
 #[test]

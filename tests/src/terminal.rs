@@ -120,6 +120,11 @@ impl Prompt {
         }
     }
 
+    /// Returns the id of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for the end of the process. Returns its exit code, and what the terminal showed.
     pub fn end(mut self) -> (Option<i32>, String) {
         let started = Instant::now();

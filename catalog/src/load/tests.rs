@@ -116,6 +116,116 @@ fn sources_of_all_kinds() {
 }
 
 #[test]
+fn the_notation_of_text_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let product = std::fs::read_to_string(testdata().join("bad/text_columns/product.yaml")).unwrap();
+    std::fs::write(folder.path().join("product.yaml"), product).unwrap();
+    let contract = r##"
+apiVersion: v3.2.0
+kind: DataContract
+id: c
+version: 1.0.0
+customProperties:
+- {property: portolan.nullValues, value: ["NULL"]}
+- {property: portolan.quote, value: none}
+servers:
+- server: files
+  type: local
+  path: data/orders.csv.gz
+  encoding: ISO-8859-1
+  customProperties:
+  - {property: portolan.delimiter, value: ";"}
+  - {property: portolan.decimalSeparator, value: ","}
+  - {property: portolan.thousandsSeparator, value: "."}
+  - {property: portolan.comment, value: "#"}
+  - {property: portolan.allowShortRows, value: true}
+schema:
+- name: orders
+  properties:
+  - name: customer_id
+    physicalName: Customer ID
+    logicalType: integer
+    customProperties:
+    - {property: portolan.nullValues, value: ["-"]}
+    - {property: portolan.thousandsSeparator, value: none}
+  - {name: since, physicalName: since, logicalType: date, logicalTypeOptions: {format: dd.MM.yyyy}}
+  - {name: credit_limit, logicalType: number, physicalType: "DECIMAL(10,2)"}
+"##;
+    std::fs::write(folder.path().join("contract.yaml"), contract).unwrap();
+    let catalog = load_domain(&sales(), folder.path()).unwrap_or_else(|e| panic!("{e}"));
+    let port = catalog.ports().next().unwrap();
+    let files = port.source.as_ref().unwrap().files().unwrap();
+    assert_eq!((files.format, files.delimiter), (FileFormat::Csv, Some(b';')));
+    assert_eq!(files.text.encoding.as_deref(), Some("windows-1252"));
+    assert_eq!((files.text.quote, files.text.escape, files.text.comment), (None, None, Some(b'#')));
+    assert!(files.text.allows_short_rows && !files.text.allows_long_rows);
+    let id = &files.columns["customer_id"];
+    assert_eq!((files.name_in_file("customer_id"), files.name_in_file("since")), ("Customer ID", "since"));
+    assert_eq!(id.null_values.as_deref(), Some(["-".to_owned()].as_slice()));
+    assert!(id.has_decimal_comma && id.thousands_separator.is_none());
+    let limit = &files.columns["credit_limit"];
+    assert_eq!(limit.null_values.as_deref(), Some(["NULL".to_owned()].as_slice()));
+    assert_eq!(limit.thousands_separator, Some('.'));
+    assert_eq!(files.columns["since"].pattern.as_ref().unwrap().description, "[day].[month].[year]");
+    let types: Vec<_> = port
+        .columns
+        .iter()
+        .map(|column| crate::logical_type::declared_type(column, port.source.as_ref()).unwrap())
+        .collect();
+    let expected = [arrow_schema::DataType::Int64, arrow_schema::DataType::Date32];
+    assert_eq!(types[..2], expected);
+    assert_eq!(types[2], arrow_schema::DataType::Decimal128(10, 2));
+}
+
+#[test]
+fn nested_columns_of_json_have_the_types_of_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let product = std::fs::read_to_string(testdata().join("bad/text_columns/product.yaml")).unwrap();
+    std::fs::write(folder.path().join("product.yaml"), product).unwrap();
+    let contract = |part: &str| {
+        format!(
+            r#"
+apiVersion: v3.2.0
+kind: DataContract
+id: c
+version: 1.0.0
+servers:
+- {{server: files, type: local, path: data/orders.json, format: json}}
+schema:
+- name: orders
+  properties:
+  - name: address
+    logicalType: object
+    properties:
+    - {{name: zip, logicalType: string{part}}}
+    - {{name: tags, logicalType: array, items: {{logicalType: integer}}}}
+  - {{name: other, logicalType: object}}
+"#
+        )
+    };
+    let file = folder.path().join("contract.yaml");
+    std::fs::write(&file, contract("")).unwrap();
+    let catalog = load_domain(&sales(), folder.path()).unwrap_or_else(|e| panic!("{e}"));
+    let port = catalog.ports().next().unwrap();
+    let files = port.source.as_ref().unwrap().files().unwrap();
+    let declared = files.columns["address"].data_type.as_ref().unwrap().to_string();
+    assert!(declared.contains("zip") && declared.contains("Utf8") && declared.contains("Int64"), "{declared}");
+    assert_eq!(files.columns["other"].data_type, None, "the node infers what the contract leaves open");
+    std::fs::write(&file, contract(", physicalName: ZIP")).unwrap();
+    let refused = errors(folder.path());
+    assert!(refused.contains("`zip` has another `physicalName`, which only whole columns can have"), "{refused}");
+    for (part, said) in [
+        ("number, physicalType: DECIMAL", "a part of the column: expected the digits of the type and of its fraction"),
+        ("timestamp, logicalTypeOptions: {defaultTimezone: Europe/Berlin}", "`Europe/Berlin` is not supported"),
+    ] {
+        let changed = contract("").replace("logicalType: integer", &format!("logicalType: {part}"));
+        std::fs::write(&file, changed).unwrap();
+        let refused = errors(folder.path());
+        assert!(refused.contains(said), "{refused}");
+    }
+}
+
+#[test]
 fn the_version_is_the_same_each_time() {
     let load = || load_domain(&sales(), &testdata().join("good")).unwrap();
     assert_eq!(load(), load());
@@ -129,7 +239,8 @@ fn what_travels_has_no_source() {
     assert!(!text.contains("data/orders.parquet"));
     let mut back: DomainCatalog = serde_json::from_str(&text).unwrap();
     assert_eq!(back.version, catalog.version);
-    assert!(back.ports().all(|p| p.source.is_none()));
+    assert!(back.ports().all(|p| p.source.is_none() && p.rules.is_empty()));
+    assert!(catalog.ports().any(|p| !p.rules.is_empty()));
     back.version.clear();
     assert_eq!(back.with_version().version, catalog.version);
 }

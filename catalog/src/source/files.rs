@@ -1,20 +1,23 @@
 //! The servers of a contract that hold files: location, format and settings.
 
+mod columns;
+mod decimal_type;
+mod settings;
+mod time_pattern;
+
 use std::path::Path;
 
-use super::{PREFIX, list, unknown_setting};
+use encoding_rs::{Encoding, REPLACEMENT, UTF_8};
+
+use super::list;
 use crate::model::{FileFormat, FileSource};
 use crate::nearest::nearest;
-use crate::odcs::{ContractServer, CustomProperty, ReadContract, SchemaObject, wrong};
-use crate::yaml::Step;
+use crate::odcs::{ContractServer, ReadContract, SchemaObject, wrong};
 use crate::{Diagnostic, Place};
 
-const HEADER: &str = "portolan.header";
-const DELIMITER: &str = "portolan.delimiter";
-const PARTITION_COLUMNS: &str = "portolan.partitionColumns";
-
-/// The custom properties that describe files.
-pub(super) const SETTINGS: [&str; 3] = [HEADER, DELIMITER, PARTITION_COLUMNS];
+use self::columns::Columns;
+pub(crate) use self::settings::{COLUMN_SETTINGS, SETTINGS};
+use self::settings::{FileSettings, Level, delimiter};
 
 const FORMATS: [(&str, FileFormat); 8] = [
     ("parquet", FileFormat::Parquet),
@@ -27,19 +30,14 @@ const FORMATS: [(&str, FileFormat); 8] = [
     ("feather", FileFormat::Arrow),
 ];
 
+/// The endings of the names of compressed text files.
+const COMPRESSIONS: [&str; 4] = [".gz", ".zst", ".bz2", ".xz"];
+
 const S3: &[&str] = &["s3", "s3a"];
 const AZURE: &[&str] = &["az", "azure", "abfs", "abfss", "adl", "https"];
 const ANY_STORE: &[&str] = &["s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "http", "https"];
 
 const NO_CREDENTIALS: &str = "credentials do not belong in a contract: give them in the node's config";
-
-/// The `customProperties` that describe files, at one level of the contract.
-#[derive(Default)]
-struct FileSettings {
-    header: Option<(bool, Place)>,
-    delimiter: Option<(u8, Place)>,
-    partition_columns: Option<(Vec<String>, Place)>,
-}
 
 /// Returns the files of the port whose rows are `read.contract.schema[object]` at `servers[i]`.
 ///
@@ -53,17 +51,21 @@ pub(super) fn file_source(read: &ReadContract, object: usize, i: usize) -> Resul
 
     let location = location(server, &contract.schema[object].name, &at, &mut errors);
     let format = format(server, &location, &at, &mut errors);
-    check_encoding(server, &at, &mut errors);
+    let encoding = encoding(server, &at, &mut errors);
     if server.endpoint_url.as_deref().is_some_and(has_credentials) {
         errors.push(wrong(at("endpointUrl"), NO_CREDENTIALS));
     }
-    let own = settings(read, &server.custom_properties, &["servers".into(), i.into()], &mut errors);
-    let shared = settings(read, &contract.custom_properties, &[], &mut errors);
-    check_format_settings(format, &own, &mut errors);
-    let delimiter = own.delimiter.or(shared.delimiter).map(|(d, _)| d);
-    let delimiter = delimiter.or_else(|| server_delimiter(server, format, &at, &mut errors));
-    let partition_columns = own.partition_columns.or(shared.partition_columns);
-    let partition_columns = partitions(read, object, partition_columns, &mut errors);
+    let level = Level::new(read, &server.custom_properties, vec!["servers".into(), i.into()]);
+    let own = FileSettings::read(&level, &mut errors);
+    own.check_format(format, &mut errors);
+    let shared = FileSettings::read(&Level::new(read, &contract.custom_properties, vec![]), &mut errors);
+    let settings = own.or(shared);
+    let delimiter = settings.delimiter.or_else(|| server_delimiter(server, format, &at, &mut errors));
+    if format == FileFormat::Csv {
+        settings.check_characters(delimiter, &at("server"), &mut errors);
+    }
+    let partition_columns = partitions(read, object, settings.partition_columns.as_ref(), &mut errors);
+    let columns = Columns { read, object, format, shared: &settings.values }.formats(&mut errors);
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -74,9 +76,11 @@ pub(super) fn file_source(read: &ReadContract, object: usize, i: usize) -> Resul
         base: std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf()),
         format,
         delimiter: delimiter.filter(|_| format == FileFormat::Csv),
-        has_header: own.header.or(shared.header).is_none_or(|(header, _)| header),
+        has_header: settings.header.unwrap_or(true),
         partition_columns,
         endpoint: server.endpoint_url.clone(),
+        text: settings.text(encoding),
+        columns,
     })
 }
 
@@ -160,7 +164,8 @@ fn format(
     errors: &mut Vec<Diagnostic>,
 ) -> FileFormat {
     let named = |name: &str| FORMATS.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, format)| *format);
-    let guess = Path::new(location).extension().and_then(|e| named(e.to_str()?));
+    let uncompressed = COMPRESSIONS.iter().find_map(|ending| location.strip_suffix(ending)).unwrap_or(location);
+    let guess = Path::new(uncompressed).extension().and_then(|e| named(e.to_str()?));
     match &server.format {
         Some(name) => named(name).unwrap_or_else(|| {
             let suggestion = nearest(name, FORMATS.map(|(n, _)| n)).map(str::to_string);
@@ -177,15 +182,24 @@ fn format(
     }
 }
 
-fn check_encoding(server: &ContractServer, at: &impl Fn(&str) -> Place, errors: &mut Vec<Diagnostic>) {
-    if let Some(encoding) = &server.encoding
-        && !["utf-8", "utf8", "ascii", "us-ascii"].contains(&encoding.to_lowercase().as_str())
-    {
-        errors.push(wrong(at("encoding"), format!("text in `{encoding}` is not read; only UTF-8 is")));
+/// Returns the character encoding of a server's text, if it is not UTF-8.
+fn encoding(server: &ContractServer, at: &impl Fn(&str) -> Place, errors: &mut Vec<Diagnostic>) -> Option<String> {
+    let label = server.encoding.as_deref()?;
+    // The WHATWG standard reads ASCII as windows-1252. Its strings are UTF-8, and other bytes are an error.
+    if ["ascii", "us-ascii"].iter().any(|ascii| label.eq_ignore_ascii_case(ascii)) {
+        return None;
+    }
+    match Encoding::for_label(label.as_bytes()) {
+        Some(encoding) if encoding != REPLACEMENT => (encoding != UTF_8).then(|| encoding.name().to_owned()),
+        _ => {
+            let message = format!("the encoding `{label}` is not known; examples: `UTF-8`, `UTF-16`, `windows-1252`");
+            errors.push(wrong(at("encoding"), message));
+            None
+        }
     }
 }
 
-/// Returns the server's own `delimiter` for CSV. For JSON, it separates documents, and only line breaks are accepted.
+/// Returns the server's own `delimiter` for CSV. For JSON, it names the layout of a file, which the file itself shows.
 fn server_delimiter(
     server: &ContractServer,
     format: FileFormat,
@@ -198,8 +212,8 @@ fn server_delimiter(
             Ok(delimiter) => return Some(delimiter),
             Err(message) => errors.push(wrong(at("delimiter"), message)),
         },
-        FileFormat::Json if text != "new_line" => {
-            let message = format!("JSON documents separated by `{text}` are not read; only `new_line`, one a line, is");
+        FileFormat::Json if !["new_line", "array"].contains(&text) => {
+            let message = format!("JSON documents separated by `{text}` are not read; `new_line` and `array` are");
             errors.push(wrong(at("delimiter"), message));
         }
         _ => {}
@@ -207,75 +221,12 @@ fn server_delimiter(
     None
 }
 
-fn delimiter(text: &str) -> Result<u8, String> {
-    match (text, text.as_bytes()) {
-        ("tab" | "\\t", _) => Ok(b'\t'),
-        (_, [b'\n' | b'\r' | b'"', ..]) => Err("a line break or a quote cannot separate values".into()),
-        (_, [byte]) if byte.is_ascii() => Ok(*byte),
-        _ => Err("expected a single ASCII character, or `tab`".into()),
-    }
-}
-
-fn settings(
-    read: &ReadContract,
-    properties: &[CustomProperty],
-    parent: &[Step],
-    errors: &mut Vec<Diagnostic>,
-) -> FileSettings {
-    let mut settings = FileSettings::default();
-    for (i, CustomProperty { property, value }) in properties.iter().enumerate() {
-        if !property.starts_with(PREFIX) {
-            continue;
-        }
-        let at = |key: &str| {
-            let steps: Vec<Step> =
-                parent.iter().cloned().chain(["customProperties".into(), i.into(), key.into()]).collect();
-            read.document.place(&steps)
-        };
-        let place = at("value");
-        let expected = match property.as_str() {
-            HEADER => {
-                settings.header = value.as_bool().map(|v| (v, place.clone()));
-                settings.header.is_none().then_some("expected a boolean: whether the first line names the columns")
-            }
-            DELIMITER => {
-                settings.delimiter = value.as_str().and_then(|v| delimiter(v).ok()).map(|v| (v, place.clone()));
-                settings.delimiter.is_none().then_some("expected a single ASCII character, or `tab`")
-            }
-            PARTITION_COLUMNS => {
-                let names = value.as_array().and_then(|v| v.iter().map(|v| v.as_str().map(String::from)).collect());
-                settings.partition_columns = names.map(|v| (v, place.clone()));
-                settings.partition_columns.is_none().then_some("expected a list of column names, outermost first")
-            }
-            _ => {
-                errors.push(unknown_setting(property, at("property")));
-                None
-            }
-        };
-        errors.extend(expected.map(|message| wrong(place, message)));
-    }
-    settings
-}
-
-/// Rejects a server's own settings for CSV if the format is another one. Settings of the whole contract may be meant
-/// for another server.
-fn check_format_settings(format: FileFormat, own: &FileSettings, errors: &mut Vec<Diagnostic>) {
-    if format == FileFormat::Csv {
-        return;
-    }
-    let header = own.header.as_ref().map(|(_, place)| (HEADER, place));
-    let delimiter = own.delimiter.as_ref().map(|(_, place)| (DELIMITER, place));
-    for (name, place) in header.into_iter().chain(delimiter) {
-        errors.push(wrong(place.clone(), format!("`{name}` goes with the format `csv` only")));
-    }
-}
-
 /// Returns the Hive partition columns, from the custom property or from the columns marked `partitioned`. If the
 /// contract has both, they must agree.
 fn partitions(
     read: &ReadContract,
     object: usize,
-    set: Option<(Vec<String>, Place)>,
+    set: Option<&(Vec<String>, Place)>,
     errors: &mut Vec<Diagnostic>,
 ) -> Vec<String> {
     let schema = &read.contract.schema[object];
@@ -284,14 +235,14 @@ fn partitions(
         vec![]
     });
     let Some((set, place)) = set else { return marked };
-    if !marked.is_empty() && marked != set {
+    if !marked.is_empty() && marked != *set {
         let message = format!("the columns marked `partitioned` are others: {}", list(&marked, ""));
         errors.push(wrong(place.clone(), message));
     }
-    for name in &set {
-        errors.extend(unknown_column(schema, name, &place));
+    for name in set {
+        errors.extend(unknown_column(schema, name, place));
     }
-    set
+    set.clone()
 }
 
 fn unknown_column(schema: &SchemaObject, name: &str, place: &Place) -> Option<Diagnostic> {

@@ -17,6 +17,7 @@ use super::format::FoundColumns;
 use super::layout::Layout;
 use super::table::FileTable;
 use super::widening::{common_type, widens};
+use crate::data_fault::DataFault;
 use crate::poison::lock;
 
 /// The largest number of names in an error.
@@ -36,6 +37,8 @@ enum ColumnState {
 pub(super) struct FileColumns {
     /// The file's own columns.
     pub(super) schema: SchemaRef,
+    /// True if parts of the file can be read at the same time.
+    pub(super) is_splittable: bool,
     /// The representation of each column of the port's files.
     states: Vec<ColumnState>,
 }
@@ -70,7 +73,7 @@ impl FileColumns {
         if !wrong.is_empty() {
             return Err(wrong.join("; "));
         }
-        let columns = Self { schema: found.schema.clone(), states };
+        let columns = Self { schema: found.schema.clone(), is_splittable: found.is_splittable, states };
         columns.check_lacking(layout, found.is_whole)?;
         Ok(columns)
     }
@@ -139,7 +142,7 @@ pub(super) struct CheckedFiles(Mutex<HashMap<Path, (u64, Arc<FileColumns>)>>);
 
 impl CheckedFiles {
     /// Returns the columns of a file that was checked at this version.
-    fn get(&self, file: &ObjectMeta) -> Option<Arc<FileColumns>> {
+    pub(super) fn get(&self, file: &ObjectMeta) -> Option<Arc<FileColumns>> {
         let files = lock(&self.0);
         files.get(&file.location).filter(|(version, _)| *version == version_of(file)).map(|(_, c)| c.clone())
     }
@@ -147,7 +150,11 @@ impl CheckedFiles {
     /// Keeps the columns of a file. Files with equal columns share them.
     pub(super) fn put(&self, file: &ObjectMeta, columns: FileColumns) -> Arc<FileColumns> {
         let mut files = lock(&self.0);
-        let is_equal = |known: &&Arc<FileColumns>| known.states == columns.states && known.schema == columns.schema;
+        let is_equal = |known: &&Arc<FileColumns>| {
+            known.states == columns.states
+                && known.schema == columns.schema
+                && known.is_splittable == columns.is_splittable
+        };
         let known = files.values().map(|(_, known)| known).take(NAMED).find(is_equal).cloned();
         let columns = known.unwrap_or_else(|| Arc::new(columns));
         files.insert(file.location.clone(), (version_of(file), columns.clone()));
@@ -175,7 +182,7 @@ fn version_of(file: &ObjectMeta) -> u64 {
 }
 
 impl FileTable {
-    /// Checks the columns of a file. CSV is read by position, and its header is compared elsewhere.
+    /// Checks the columns of a file. A CSV file without a header has no names to check.
     ///
     /// # Errors
     /// A file that cannot be read; see [`FileColumns::new`].
@@ -185,7 +192,7 @@ impl FileTable {
         store: &Arc<dyn ObjectStore>,
         file: &ObjectMeta,
     ) -> Result<Option<Arc<FileColumns>>> {
-        if self.encoding.format == FileFormat::Csv {
+        if self.encoding.format == FileFormat::Csv && !self.encoding.has_header {
             return Ok(None);
         }
         if let Some(known) = self.known_files.get(file) {
@@ -193,26 +200,34 @@ impl FileTable {
         }
         let unreadable = |error| self.origin.unreadable(&file.location, error);
         let found = match self.encoding.format {
-            FileFormat::Json => match self.encoding.names_in(store, file).await.map_err(unreadable)? {
-                Some(found) => found,
-                None => return Ok(None),
-            },
+            FileFormat::Csv | FileFormat::Json => {
+                match self.encoding.names_in(store, file).await.map_err(unreadable)? {
+                    Some(found) => found,
+                    None => return Ok(None),
+                }
+            }
             _ => self.encoding.columns_of(state, store, file).await.map_err(unreadable)?,
         };
         let columns = FileColumns::new(&self.layout, &found, !self.encoding.is_text());
         let columns = columns.map_err(|what| {
-            let name = self.origin.location.name_of(&file.location);
-            self.origin.failed(format!("{}file {name}: {what}", self.origin.prefix()))
+            let fault = DataFault::of_record(None, "the port's columns", format!("other columns: {what}"));
+            match self.encoding.is_text() {
+                true => self.origin.faulty(&file.location, &fault),
+                false => {
+                    let name = self.origin.location.name_of(&file.location);
+                    self.origin.failed(format!("{}file {name}: {what}", self.origin.prefix()))
+                }
+            }
         })?;
         self.warn_of_lacking(&columns, file);
         self.known_files.bound(self.max_files.saturating_mul(2));
         Ok(Some(self.known_files.put(file, columns)))
     }
 
-    /// Logs the columns that a file with a schema lacks. A JSON file often lacks a key, and so is not logged.
+    /// Logs the columns that a file with a schema or a header lacks. A JSON file often lacks a key, and so is not logged.
     fn warn_of_lacking(&self, columns: &FileColumns, file: &ObjectMeta) {
         let lacking = columns.lacking();
-        if self.encoding.is_text() || lacking.is_empty() {
+        if self.encoding.format == FileFormat::Json || lacking.is_empty() {
             return;
         }
         let fields = self.layout.file_schema.fields();

@@ -1,20 +1,21 @@
 //! The columns of a port that is being opened. The columns of its files are merged into one schema and compared with
 //! the contract.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::error::DataFusionError;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 use object_store::path::Path;
-use portolan_catalog::logical_type::fits;
+use portolan_catalog::logical_type::{declared_type, fits};
 use portolan_catalog::{Column, Diagnostics, FileFormat};
 
 use super::Opening;
 use super::checked::{CheckedFiles, FileColumns};
 use super::format::{Encoding, FoundColumns};
-use super::layout::{Layout, declared_type, one};
+use super::layout::{Layout, one};
 use super::origin::is_unanswered;
 use super::sample;
 use super::widening::common_type;
@@ -37,18 +38,16 @@ const NAMED: usize = 10;
 pub(super) struct Columns {
     /// The columns of all files.
     pub(super) merged: Schema,
-    /// The header that the CSV files share.
-    pub(super) header: Option<Vec<String>>,
     /// The columns of each file.
     pub(super) files: Vec<(ObjectMeta, FoundColumns)>,
 }
 
 impl Opening<'_> {
-    /// Reads the columns of the files, and the header that CSV files share.
-    pub(super) async fn columns(&self, encoding: &Encoding, files: &[ObjectMeta]) -> Result<Columns, OpenError> {
+    /// Reads the columns of the files.
+    pub(super) async fn columns(&self, encoding: &Encoding, all: &[ObjectMeta]) -> Result<Columns, OpenError> {
         // Text is sampled: the first file with rows shows as much as all files.
         let count = if encoding.is_text() { CONCURRENCY } else { SCHEMA_FILES };
-        let files: Vec<(ObjectMeta, FoundColumns)> = stream::iter(files.iter().take(count).cloned())
+        let files: Vec<(ObjectMeta, FoundColumns)> = stream::iter(all.iter().take(count).cloned())
             .map(|file| async move {
                 match caught_async(encoding.columns_of(&self.session, &self.store, &file)).await {
                     Ok(Ok(found)) => Ok((file, found)),
@@ -59,14 +58,14 @@ impl Opening<'_> {
             .buffered(CONCURRENCY)
             .try_collect()
             .await?;
-        let header = (encoding.format == FileFormat::Csv && encoding.has_header)
-            .then(|| files.first().map(|(_, found)| names(&found.schema)))
-            .flatten();
         let mut merged = self.merge(encoding, &files)?;
         if encoding.format == FileFormat::Json {
             self.add_late_keys(encoding, &files, &mut merged).await?;
         }
-        Ok(Columns { merged, header, files })
+        if encoding.format == FileFormat::Csv && encoding.has_header {
+            self.add_late_columns(encoding, all, &mut merged).await?;
+        }
+        Ok(Columns { merged, files })
     }
 
     fn unreadable(&self, file: &Path, error: DataFusionError) -> OpenError {
@@ -83,10 +82,6 @@ impl Opening<'_> {
         for (file, FoundColumns { schema, .. }) in
             others.iter().filter(|(_, found)| found.schema.fields() != first.fields())
         {
-            if encoding.format == FileFormat::Csv && names(schema) != names(first) {
-                let (first, file) = (self.name_of(first_file), self.name_of(file));
-                return Err(self.wrong(format!("{first} and {file} differ in their columns, or in the order of them")));
-            }
             for field in schema.fields() {
                 let Some(known) = merged.iter_mut().find(|m| m.name() == field.name()) else {
                     merged.push(field.as_ref().clone());
@@ -108,9 +103,13 @@ impl Opening<'_> {
         Ok(Schema::new(merged))
     }
 
-    /// Returns the columns of a port that has no file yet: the contract alone gives their types.
+    /// Returns the columns of a port that has no file yet, with their names in files: the contract alone gives their
+    /// types.
     fn declared(&self) -> Result<Schema, Diagnostics> {
-        let field = |column: &Column| Some(Field::new(&column.name, declared_type(column)?, true));
+        let field = |column: &Column| {
+            let data_type = declared_type(column, Some(self.source))?;
+            Some(Field::new(self.file_source.name_in_file(&column.name), data_type, true))
+        };
         let columns = self.port.columns.iter().map(|column| field(column).ok_or(column));
         columns.collect::<Result<Vec<_>, _>>().map(Schema::new).map_err(|column| {
             let message = format!(
@@ -123,15 +122,56 @@ impl Opening<'_> {
         })
     }
 
-    /// True unless the contract promises a column of another kind.
+    /// True unless the contract promises a column of another kind. `name` is that in the files.
     fn is_promised(&self, name: &str, data_type: &DataType) -> bool {
-        let column = self.port.columns.iter().find(|c| c.name == name);
+        let column = self.port.columns.iter().find(|c| self.file_source.name_in_file(&c.name) == name);
         column.and_then(|c| c.logical_type.as_deref()).is_none_or(|logical| fits(logical, data_type))
     }
 
     /// True if the contract declares a column. Without a contract, each column of the files counts.
     fn is_declared(&self, name: &str) -> bool {
-        !self.origin.has_port || self.port.columns.iter().any(|c| c.name == name)
+        !self.origin.has_port || self.port.columns.iter().any(|c| self.file_source.name_in_file(&c.name) == name)
+    }
+
+    /// Adds columns of CSV that no sample has, but that the header of a later file has: the declared ones, or all
+    /// without a contract.
+    async fn add_late_columns(
+        &self,
+        encoding: &Encoding,
+        all: &[ObjectMeta],
+        merged: &mut Schema,
+    ) -> Result<(), OpenError> {
+        let in_folders =
+            all.first().map(|file| Layout::partitions_in(self.port, self.file_source, file.location.as_ref()));
+        let is_in_folder = |name: &str| in_folders.iter().flatten().any(|folder| folder == name);
+        let names = self.port.columns.iter().map(|c| self.file_source.name_in_file(&c.name));
+        let mut late: BTreeSet<&str> =
+            names.filter(|name| merged.index_of(name).is_err() && !is_in_folder(name)).collect();
+        let rest = all.iter().skip(CONCURRENCY).take(SCHEMA_FILES).cloned();
+        let headers = stream::iter(rest)
+            .map(|file| async move {
+                match caught_async(encoding.names_in(&self.store, &file)).await {
+                    Ok(Ok(found)) => Ok(found),
+                    Ok(Err(error)) => Err(self.unreadable(&file.location, error)),
+                    Err(panic) => Err(self.wrong(owner_message(&self.origin.broken(&file.location, &panic))).into()),
+                }
+            })
+            .buffered(CONCURRENCY);
+        let mut headers = pin!(headers);
+        let mut fields = merged.fields().to_vec();
+        while (!late.is_empty() || !self.origin.has_port)
+            && let Some(found) = headers.try_next().await?
+        {
+            let found = found.map(|found| found.schema.fields().to_vec()).unwrap_or_default();
+            for field in found {
+                let is_new = || fields.iter().all(|known| known.name() != field.name());
+                if late.remove(field.name().as_str()) || (!self.origin.has_port && is_new()) {
+                    fields.push(field);
+                }
+            }
+        }
+        *merged = Schema::new(fields);
+        Ok(())
     }
 
     /// Adds declared columns of JSON that no sample has, but that a later record has.
@@ -142,8 +182,11 @@ impl Opening<'_> {
         merged: &mut Schema,
     ) -> Result<(), OpenError> {
         let cut: Vec<ObjectMeta> = files.iter().filter(|(_, f)| !f.is_whole).map(|(file, _)| file.clone()).collect();
-        let lacking = self.port.columns.iter().filter(|c| merged.index_of(&c.name).is_err());
-        let late: Vec<(&str, DataType)> = lacking.filter_map(|c| Some((c.name.as_str(), declared_type(c)?))).collect();
+        let named = self.port.columns.iter().map(|c| (c, self.file_source.name_in_file(&c.name)));
+        let late: Vec<(&str, DataType)> = named
+            .filter(|(_, name)| merged.index_of(name).is_err())
+            .filter_map(|(column, name)| Some((name, declared_type(column, Some(self.source))?)))
+            .collect();
         if cut.is_empty() || late.is_empty() {
             return Ok(());
         }
@@ -175,7 +218,7 @@ impl Opening<'_> {
         files: Vec<(ObjectMeta, FoundColumns)>,
     ) -> Result<CheckedFiles, Diagnostics> {
         let checked = CheckedFiles::default();
-        if encoding.format == FileFormat::Csv {
+        if encoding.format == FileFormat::Csv && !encoding.has_header {
             return Ok(checked);
         }
         let count = files.len();
@@ -201,7 +244,7 @@ impl Opening<'_> {
         if !wrong.is_empty() {
             return Err(Diagnostics(wrong));
         }
-        for (column, (times, first)) in lacking.into_iter().filter(|_| !encoding.is_text()) {
+        for (column, (times, first)) in lacking.into_iter().filter(|_| encoding.format != FileFormat::Json) {
             let column = layout.file_schema.field(column).name();
             let first = self.origin.redact.clean(&first);
             tracing::warn!(
@@ -211,10 +254,6 @@ impl Opening<'_> {
         }
         Ok(checked)
     }
-}
-
-fn names(schema: &Schema) -> Vec<String> {
-    schema.fields().iter().map(|f| f.name().clone()).collect()
 }
 
 /// Returns the message of an error for the owner, with its causes.

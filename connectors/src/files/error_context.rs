@@ -26,36 +26,54 @@ use object_store::path::Path;
 use portolan_catalog::FileFormat;
 
 use super::format::Encoding;
+use super::layout::Layout;
 use super::origin::Origin;
 use super::readers::OwnReader;
 use crate::panics::{Panic, caught, caught_async};
 
+/// The number of rows of a batch if the session has none.
+const BATCH_SIZE: usize = 8192;
+
+/// The files of a planned scan.
+#[derive(Debug)]
+pub(super) struct ScannedFiles {
+    pub(super) origin: Arc<Origin>,
+    pub(super) encoding: Encoding,
+    pub(super) layout: Layout,
+    /// True if parts of a file can be read at the same time.
+    pub(super) is_splittable: bool,
+}
+
 /// Wraps the file source of a planned scan, so that errors name the file. Uses this crate's own reader of the format,
 /// if there is one.
-pub(super) fn with_error_context(
-    plan: Arc<dyn ExecutionPlan>,
-    origin: &Arc<Origin>,
-    encoding: &Encoding,
-) -> Arc<dyn ExecutionPlan> {
+pub(super) fn with_error_context(plan: Arc<dyn ExecutionPlan>, files: ScannedFiles) -> Arc<dyn ExecutionPlan> {
     let Some(scan) = plan.downcast_ref::<DataSourceExec>() else { return plan };
     let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>() else { return plan };
     let inner = config.file_source().clone();
-    let named = Arc::new(NamedSource { inner, origin: origin.clone(), encoding: encoding.clone(), batch_size: None });
+    let named = Arc::new(NamedSource { inner, files: Arc::new(files), batch_size: BATCH_SIZE });
     DataSourceExec::from_data_source(FileScanConfigBuilder::from(config.clone()).with_source(named).build())
 }
 
 /// A file source that adds the names of files to errors. The inner source does all other work.
 struct NamedSource {
     inner: Arc<dyn FileSource>,
-    origin: Arc<Origin>,
-    encoding: Encoding,
-    batch_size: Option<usize>,
+    files: Arc<ScannedFiles>,
+    batch_size: usize,
 }
 
 impl NamedSource {
     fn wrap(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
-        let (origin, encoding) = (self.origin.clone(), self.encoding.clone());
-        Arc::new(Self { inner, origin, encoding, batch_size: self.batch_size })
+        Arc::new(Self { inner, files: self.files.clone(), batch_size: self.batch_size })
+    }
+
+    /// Returns the source that opens files.
+    fn reader(&self) -> Arc<dyn FileSource> {
+        let ScannedFiles { encoding, layout, .. } = self.files.as_ref();
+        if encoding.format == FileFormat::Parquet {
+            return self.inner.clone();
+        }
+        let (inner, encoding, layout) = (self.inner.clone(), encoding.clone(), layout.clone());
+        Arc::new(OwnReader { inner, encoding, layout, batch_size: self.batch_size })
     }
 }
 
@@ -66,7 +84,7 @@ impl FileSource for NamedSource {
         config: &FileScanConfig,
         partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
-        self.inner.create_file_opener(store, config, partition)
+        self.reader().create_file_opener(store, config, partition)
     }
 
     fn create_morselizer(
@@ -75,14 +93,8 @@ impl FileSource for NamedSource {
         config: &FileScanConfig,
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
-        let inner = match self.batch_size {
-            Some(batch_size) if self.encoding.format != FileFormat::Parquet => {
-                let (inner, encoding) = (self.inner.clone(), self.encoding.clone());
-                OwnReader { inner, encoding, batch_size }.create_morselizer(store, config, partition)?
-            }
-            _ => self.inner.create_morselizer(store, config, partition)?,
-        };
-        Ok(Box::new(NamedMorselizer { inner, origin: self.origin.clone() }))
+        let inner = self.reader().create_morselizer(store, config, partition)?;
+        Ok(Box::new(NamedMorselizer { inner, origin: self.files.origin.clone() }))
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -90,9 +102,8 @@ impl FileSource for NamedSource {
     }
 
     fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
-        let (origin, encoding) = (self.origin.clone(), self.encoding.clone());
         let inner = self.inner.with_batch_size(batch_size);
-        Arc::new(Self { inner, origin, encoding, batch_size: Some(batch_size) })
+        Arc::new(Self { inner, files: self.files.clone(), batch_size })
     }
 
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
@@ -116,7 +127,7 @@ impl FileSource for NamedSource {
     }
 
     fn supports_repartitioning(&self) -> bool {
-        self.inner.supports_repartitioning()
+        self.files.is_splittable && self.inner.supports_repartitioning()
     }
 
     fn repartitioned(
@@ -126,6 +137,9 @@ impl FileSource for NamedSource {
         ordering: Option<LexOrdering>,
         config: &FileScanConfig,
     ) -> Result<Option<FileScanConfig>> {
+        if !self.files.is_splittable {
+            return Ok(None);
+        }
         self.inner.repartitioned(target_partitions, min_size, ordering, config)
     }
 

@@ -1,29 +1,29 @@
 //! The four file formats: the extensions of file names, the compression of text, and DataFusion's reader for each
 //! format.
 
-use std::io::Cursor;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::csv::reader::Format;
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::parsers::CompressionTypeVariant;
-use datafusion::config::{CsvOptions, TableParquetOptions};
+use datafusion::config::TableParquetOptions;
 use datafusion::datasource::file_format::FileFormat as Reader;
 use datafusion::datasource::file_format::arrow::ArrowFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::error::{DataFusionError, Result};
-use futures::TryStreamExt;
-use futures::stream::BoxStream;
+use datafusion::error::Result;
+use encoding_rs::Encoding as CharacterEncoding;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
-use portolan_catalog::{FileFormat, FileSource};
+use object_store::{ObjectMeta, ObjectStore};
+use portolan_catalog::logical_type::declared_type;
+use portolan_catalog::{FileFormat, FileSource, Port, TextFormat};
 
 use super::footers::forget_other_version;
-use super::sample::{SAMPLE_RECORDS, TextSample, keys};
+use super::sample::{JsonSample, SAMPLE_BYTES, SAMPLE_RECORDS, keys};
+use super::text::{CsvSample, Text, TextColumn, infer, schema_of};
 
 /// The unit in which timestamps of Parquet's type INT96 are read. Nanoseconds have only the years 1677 to 2262, and
 /// Parquet's reader wraps other years around.
@@ -36,6 +36,8 @@ pub(super) struct FoundColumns {
     pub(super) schema: SchemaRef,
     /// True if the file has no other columns.
     pub(super) is_whole: bool,
+    /// True if parts of the file can be read at the same time: each ends at a line break.
+    pub(super) is_splittable: bool,
 }
 
 /// The encoding of a port's files.
@@ -49,13 +51,41 @@ pub(super) struct Encoding {
     pub(super) has_header: bool,
     /// CSV and JSON: the compression of the text.
     pub(super) compression: CompressionTypeVariant,
+    /// CSV and JSON: the notation of the text.
+    pub(super) text: TextFormat,
+    /// The notation of the port's columns, by their names in the files.
+    columns: Arc<BTreeMap<String, TextColumn>>,
+    /// The names in the files of the columns whose type the contract leaves open.
+    inferred: Arc<Vec<String>>,
+    /// True if no contract describes the files: all types are open.
+    infers_all: bool,
 }
 
 impl Encoding {
     /// Returns the encoding in the contract, with the compression that the names of the files imply.
-    pub(super) fn new(source: &FileSource, compression: CompressionTypeVariant) -> Self {
-        let delimiter = source.delimiter.unwrap_or(b',');
-        Self { format: source.format, delimiter, has_header: source.has_header, compression }
+    pub(super) fn new(source: &FileSource, port: &Port, compression: CompressionTypeVariant) -> Self {
+        let column = |column: &portolan_catalog::Column| {
+            let (name, is_open) = (column.name.clone(), column.is_open());
+            let format = source.columns.get(&name).cloned().unwrap_or_default();
+            (source.name_in_file(&column.name).to_owned(), TextColumn { name, is_open, format })
+        };
+        let open = port.columns.iter().filter(|column| declared_type(column, port.source.as_ref()).is_none());
+        Self {
+            format: source.format,
+            delimiter: source.delimiter.unwrap_or(b','),
+            has_header: source.has_header,
+            compression,
+            text: source.text.clone(),
+            columns: Arc::new(port.columns.iter().map(column).collect()),
+            inferred: Arc::new(open.map(|column| source.name_in_file(&column.name).to_owned()).collect()),
+            infers_all: port.columns.is_empty(),
+        }
+    }
+
+    /// Returns the notation of the column with this name in the files.
+    pub(super) fn column(&self, name_in_file: &str) -> TextColumn {
+        let unknown = || TextColumn { name: name_in_file.to_owned(), is_open: true, ..TextColumn::default() };
+        self.columns.get(name_in_file).cloned().unwrap_or_else(unknown)
     }
 
     /// True if the format is text, so that the contract and not the file determines the types.
@@ -73,7 +103,11 @@ impl Encoding {
                 global.coerce_int96 = Some(INT96_UNIT.to_owned());
                 Arc::new(ParquetFormat::default().with_options(TableParquetOptions { global, ..Default::default() }))
             }
-            FileFormat::Csv => Arc::new(self.csv().with_schema_infer_max_rec(SAMPLE_RECORDS)),
+            // Quoted values may contain line breaks, so a file must not be split at byte positions for parallel reads.
+            FileFormat::Csv => {
+                let format = CsvFormat::default().with_has_header(self.has_header).with_delimiter(self.delimiter);
+                Arc::new(format.with_newlines_in_values(true).with_file_compression_type(compression))
+            }
             FileFormat::Json => Arc::new(JsonFormat::default().with_file_compression_type(compression)),
             FileFormat::Arrow => Arc::new(ArrowFormat),
         }
@@ -89,15 +123,28 @@ impl Encoding {
         if !self.is_text() {
             forget_other_version(session.runtime_env().cache_manager.get_file_metadata_cache().as_ref(), file);
             let schema = self.reader(session).infer_schema(session, store, std::slice::from_ref(file)).await?;
-            return Ok(FoundColumns { schema, is_whole: true });
+            return Ok(FoundColumns { schema, is_whole: true, is_splittable: true });
         }
-        let sample = TextSample::read(self, store, &file.location, SAMPLE_RECORDS).await?;
-        let bytes = sample.bytes.as_slice();
+        let text = self.text(store, &file.location).await?;
         if self.format == FileFormat::Csv {
-            return Ok(FoundColumns { schema: Arc::new(self.csv_schema(bytes)?), is_whole: true });
+            let sample = CsvSample::read(self, text, SAMPLE_RECORDS, SAMPLE_BYTES).await?;
+            let schema = schema_of(&sample.names, |position| self.inferred_type(&sample, position));
+            return Ok(FoundColumns { schema: Arc::new(schema), is_whole: true, is_splittable: false });
         }
-        let (schema, _) = arrow::json::reader::infer_json_schema(bytes, Some(SAMPLE_RECORDS))?;
-        Ok(FoundColumns { schema: Arc::new(schema), is_whole: sample.is_whole })
+        let JsonSample { records, is_whole, is_splittable } = JsonSample::read(text, SAMPLE_RECORDS).await?;
+        let (schema, _) = arrow::json::reader::infer_json_schema(records.as_slice(), Some(SAMPLE_RECORDS))?;
+        Ok(FoundColumns { schema: Arc::new(schema), is_whole, is_splittable })
+    }
+
+    /// Infers the type of a column of CSV, if the contract leaves it open. Without a header, every type may be open:
+    /// the names are not those of the contract.
+    fn inferred_type(&self, sample: &CsvSample, position: usize) -> DataType {
+        let name = &sample.names[position];
+        let may_be_open = !self.inferred.is_empty() && (!self.has_header || self.inferred.contains(name));
+        if !self.infers_all && !may_be_open {
+            return DataType::Null;
+        }
+        infer(|| sample.records.column(position), &self.column(name).format)
     }
 
     /// Returns the column names of one file, if their types do not matter or cannot be found. `None` if the file has no
@@ -107,63 +154,23 @@ impl Encoding {
         store: &Arc<dyn ObjectStore>,
         file: &ObjectMeta,
     ) -> Result<Option<FoundColumns>> {
-        let sample = TextSample::read(self, store, &file.location, SAMPLE_RECORDS).await?;
-        let Some(keys) = keys(&sample.bytes) else { return Ok(None) };
-        let fields: Vec<Field> = keys.into_iter().map(|key| Field::new(key, DataType::Null, true)).collect();
-        let found = FoundColumns { schema: Arc::new(Schema::new(fields)), is_whole: sample.is_whole };
-        Ok(Some(found))
-    }
-
-    /// Returns the names in the first line of a CSV file.
-    pub(super) async fn header_of(&self, store: &Arc<dyn ObjectStore>, file: &ObjectMeta) -> Result<Vec<String>> {
-        let sample = TextSample::read(self, store, &file.location, 1).await?;
-        let schema = self.csv_schema(&sample.bytes)?;
-        Ok(schema.fields().iter().map(|f| f.name().clone()).collect())
-    }
-
-    /// Returns the text of a file, decompressed.
-    pub(super) async fn text(
-        &self,
-        store: &Arc<dyn ObjectStore>,
-        path: &Path,
-    ) -> Result<BoxStream<'static, Result<bytes::Bytes>>> {
-        let bytes = Box::pin(store.get(path).await?.into_stream().map_err(DataFusionError::from));
-        FileCompressionType::from(self.compression).convert_stream(bytes)
-    }
-
-    /// Infers the columns of CSV. DataFusion reads a sample in pieces and expects whole records in each piece. If
-    /// quoted values have line breaks, a piece may end within a record: `LineDelimiter` of object_store searches for
-    /// the last line break backwards, past quotes.
-    fn csv_schema(&self, sample: &[u8]) -> Result<Schema> {
-        let format = Format::default().with_header(self.has_header).with_delimiter(self.delimiter);
-        let (inferred, _) = format.infer_schema(Cursor::new(sample), Some(SAMPLE_RECORDS))?;
-        Ok(Schema::new(inferred.fields().iter().map(in_microseconds).collect::<Vec<_>>()))
-    }
-
-    /// Returns the options with which CSV is read.
-    pub(super) fn csv_options(&self) -> CsvOptions {
-        self.csv().options().clone()
-    }
-
-    fn csv(&self) -> CsvFormat {
-        // Quoted values may contain line breaks, so a file must not be split at byte positions for parallel reads.
-        CsvFormat::default()
-            .with_has_header(self.has_header)
-            .with_delimiter(self.delimiter)
-            .with_newlines_in_values(true)
-            .with_file_compression_type(FileCompressionType::from(self.compression))
-    }
-}
-
-/// Gives an inferred timestamp at least the unit of `TIMESTAMP`. A later record may have more digits than those of the
-/// sample.
-fn in_microseconds(field: &FieldRef) -> FieldRef {
-    match field.data_type() {
-        DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, None) => {
-            let data_type = DataType::Timestamp(TimeUnit::Microsecond, None);
-            Arc::new(field.as_ref().clone().with_data_type(data_type))
+        let text = self.text(store, &file.location).await?;
+        if self.format == FileFormat::Csv {
+            let sample = CsvSample::read(self, text, 0, SAMPLE_BYTES).await?;
+            let schema = Arc::new(schema_of(&sample.names, |_| DataType::Null));
+            let found = FoundColumns { schema, is_whole: true, is_splittable: false };
+            return Ok((!sample.names.is_empty()).then_some(found));
         }
-        _ => field.clone(),
+        let JsonSample { records, is_whole, is_splittable } = JsonSample::read(text, SAMPLE_RECORDS).await?;
+        let Some(keys) = keys(&records) else { return Ok(None) };
+        let fields: Vec<Field> = keys.into_iter().map(|key| Field::new(key, DataType::Null, true)).collect();
+        Ok(Some(FoundColumns { schema: Arc::new(Schema::new(fields)), is_whole, is_splittable }))
+    }
+
+    /// Returns the text of a file.
+    pub(super) async fn text(&self, store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Text> {
+        let declared = self.text.encoding.as_deref().and_then(|name| CharacterEncoding::for_label(name.as_bytes()));
+        Text::open(store, path, self.compression, declared).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -14,10 +14,11 @@ use portolan_catalog::{
     Column, Diagnostic, Diagnostics, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind,
 };
 
-use super::format::{extension_of, has_extension};
+use super::folder_values::{folder_value, value_of_folder};
+use super::format::{Encoding, extension_of, has_extension};
 use super::location::Location;
 use super::origin::{Origin, Redaction};
-use super::table::{FileTable, folder_value, parse_folder_value};
+use super::table::FileTable;
 use super::{FileSources, Opening, SourceOptions, as_task, session, store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::panics::caught_async;
@@ -85,8 +86,8 @@ impl FileSources {
     /// contract:
     ///
     /// - All columns are in the table, also those that only some files have. A type holds the values of all files.
-    /// - For text, the first records of the first files determine the columns and the types. A later value that does not
-    ///   fit is an error when it is read. A key of JSON that only later records have is no column.
+    /// - For text, the first records of the first files determine the types, and for JSON also the columns. A later value
+    ///   that does not fit is an error when it is read. A key of JSON that only later records have is no column.
     /// - Folders such as `year=2024` below the location are columns, of integers or dates if all of their values are.
     ///
     /// The files must be within the folders of [`FileSources::within`]. Each scan lists them again.
@@ -145,7 +146,7 @@ impl Opening<'_> {
         let listed = self.list().await.map_err(|error| not_found(text(error.diagnostics())))?;
         let encoding = self.encoding(&listed).map_err(|faults| invalid(text(&faults)))?;
         let found = self.columns(&encoding, &listed).await.map_err(refused)?;
-        let folders = folder_columns(&self.origin.location, &listed);
+        let folders = folder_columns(&encoding, &self.origin.location, &listed);
         let of_files = found.merged.fields().iter().map(|field| field.name());
         let of_files = of_files.filter(|name| folders.iter().all(|folder| folder.name != **name));
         let mut port = self.port.clone();
@@ -161,7 +162,7 @@ impl Opening<'_> {
 }
 
 /// Returns the columns that the folders below the base name, in the order of the first file's folders.
-fn folder_columns(location: &Location, files: &[ObjectMeta]) -> Vec<Column> {
+pub(super) fn folder_columns(encoding: &Encoding, location: &Location, files: &[ObjectMeta]) -> Vec<Column> {
     let Some(first) = files.first().and_then(|file| location.below_base(&file.location)) else { return vec![] };
     let folders = first.rsplit_once('/').map_or("", |(folders, _)| folders);
     let mut columns: Vec<Column> = vec![];
@@ -169,7 +170,7 @@ fn folder_columns(location: &Location, files: &[ObjectMeta]) -> Vec<Column> {
         // A scan reads the value of the outermost folder with the name, which the base may be in.
         let is_above = folder_value(&format!("{}/", location.base), name).is_some();
         if !is_above && !name.is_empty() && columns.iter().all(|known| known.name != name) {
-            let logical_type = folder_type(name, files).to_owned();
+            let logical_type = folder_type(encoding, name, files).to_owned();
             let mut column = Column::new(name);
             column.logical_type = Some(logical_type);
             columns.push(column);
@@ -179,9 +180,12 @@ fn folder_columns(location: &Location, files: &[ObjectMeta]) -> Vec<Column> {
 }
 
 /// Returns the logical type of the values in the folders `name=…`.
-fn folder_type(name: &str, files: &[ObjectMeta]) -> &'static str {
+fn folder_type(encoding: &Encoding, name: &str, files: &[ObjectMeta]) -> &'static str {
     let values = || files.iter().filter_map(|file| folder_value(file.location.as_ref(), name));
-    let all_are = |data_type: DataType| values().all(|value| parse_folder_value(&value, &data_type).is_some());
+    let all_are = |data_type: DataType| {
+        let field = Field::new(name, data_type, true);
+        values().all(|value| value_of_folder(encoding, &value, &field).is_some())
+    };
     if all_are(DataType::Int64) {
         "integer"
     } else if all_are(DataType::Date32) {
@@ -191,13 +195,13 @@ fn folder_type(name: &str, files: &[ObjectMeta]) -> &'static str {
     }
 }
 
-fn refused(error: OpenError) -> Error {
+pub(super) fn refused(error: OpenError) -> Error {
     let what = text(error.diagnostics());
     if error.is_unavailable() { Error::new(ErrorKind::SiteUnavailable, what) } else { invalid(what) }
 }
 
 /// Returns the problems without a place, because there is no contract.
-fn text(faults: &Diagnostics) -> String {
+pub(super) fn text(faults: &Diagnostics) -> String {
     let message = |fault: &Diagnostic| match &fault.suggestion {
         Some(suggestion) => format!("{}; did you mean `{suggestion}`?", fault.message),
         None => fault.message.clone(),
@@ -205,10 +209,10 @@ fn text(faults: &Diagnostics) -> String {
     faults.0.iter().map(message).collect::<Vec<_>>().join("; ")
 }
 
-fn not_found(message: String) -> Error {
+pub(super) fn not_found(message: String) -> Error {
     Error::new(ErrorKind::NotFound, message)
 }
 
-fn invalid(message: String) -> Error {
+pub(super) fn invalid(message: String) -> Error {
     Error::new(ErrorKind::InvalidQuery, message)
 }

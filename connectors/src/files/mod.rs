@@ -1,4 +1,4 @@
-//! Ports over files: Parquet, CSV, JSON lines and Arrow IPC, on local disk and in object stores.
+//! Ports over files: Parquet, CSV, JSON and Arrow IPC, on local disk and in object stores.
 //!
 //! A scan reads the files that exist when it is planned. When a port is opened, the columns of the files and their
 //! types are compared with the contract. Before a file is scanned, its columns are compared with those of the port. An
@@ -10,11 +10,14 @@
 mod access;
 mod adapter;
 mod append;
+mod check;
 mod checked;
 mod columns;
+mod describe;
 mod error_context;
 mod fence;
 mod file_calls;
+mod folder_values;
 mod footers;
 mod footprint;
 mod format;
@@ -32,10 +35,10 @@ mod scoped_store;
 mod secret;
 mod statement_files;
 mod store;
-mod strict;
 mod table;
 #[cfg(test)]
 mod tests;
+mod text;
 mod widening;
 
 // For its default feature: see Cargo.toml of the workspace.
@@ -59,6 +62,7 @@ use tokio::task::JoinSet;
 
 use self::append::FileAppender;
 use self::columns::Columns;
+pub use self::describe::{FoundColumn, FoundFiles, format_of};
 use self::fence::{Fence, LocalBounds};
 use self::file_calls::PortCalls;
 use self::format::{Encoding, compression_of};
@@ -70,6 +74,8 @@ use self::origin::{Origin, Redaction, is_unanswered};
 pub use self::secret::Secret;
 pub use self::statement_files::StatementFiles;
 use self::table::FileTable;
+use crate::data_fault::{CheckLimits, DataReport};
+use crate::error::Result;
 use crate::source::{Footprint, OpenError, OpenedPort, PortWriter, SourceCounters, SourceOpener};
 
 /// The description of a location or an access that cannot be used, for people who may not see it.
@@ -125,6 +131,15 @@ impl SourceOpener for FileSources {
 
     async fn guess_rows(&self, opened: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<u64> {
         opened.provider.downcast_ref::<FileTable>()?.guess_rows(runtime).await
+    }
+
+    async fn check_data(
+        &self,
+        opened: &OpenedPort,
+        runtime: &Arc<RuntimeEnv>,
+        limits: CheckLimits,
+    ) -> Option<Result<DataReport>> {
+        opened.provider.downcast_ref::<FileTable>()?.check_data(runtime, limits).await
     }
 }
 
@@ -259,7 +274,8 @@ impl Opening<'_> {
         partitions: &[String],
         columns: Columns,
     ) -> Result<FileTable, Diagnostics> {
-        let layout = Layout::new(self.port, self.source, &encoding, &columns.merged, partitions)?;
+        let source = (self.source, self.file_source);
+        let layout = Layout::new(self.port, source, &encoding, &columns.merged, partitions)?;
         let known_files = self.check(&encoding, &layout, columns.files)?;
         Ok(FileTable {
             origin: self.origin.clone(),
@@ -267,7 +283,6 @@ impl Opening<'_> {
             fingerprint: Arc::new(SchemaFingerprint::from_schema(&layout.file_schema)),
             encoding,
             layout,
-            header: columns.header,
             max_files: self.max_files,
             may_be_empty: self.may_be_empty(),
             known_files,
@@ -284,7 +299,7 @@ impl Opening<'_> {
     fn encoding(&self, files: &[ObjectMeta]) -> Result<Encoding, Diagnostics> {
         let mut kinds = files.iter().map(|f| (compression_of(&f.location, self.file_source.format), f));
         let Some((compression, first)) = kinds.next() else {
-            return Ok(Encoding::new(self.file_source, CompressionTypeVariant::UNCOMPRESSED));
+            return Ok(Encoding::new(self.file_source, self.port, CompressionTypeVariant::UNCOMPRESSED));
         };
         if let Some((_, other)) = kinds.find(|(kind, _)| *kind != compression) {
             let (first, other) = (self.name_of(first), self.name_of(other));
@@ -292,21 +307,22 @@ impl Opening<'_> {
                 self.wrong(format!("{first} and {other} are compressed differently: choose one kind by a glob"))
             );
         }
-        Ok(Encoding::new(self.file_source, compression))
+        Ok(Encoding::new(self.file_source, self.port, compression))
     }
 
-    /// Returns the columns whose values are in the names of folders: the declared partition columns, and other declared
-    /// columns that the folders name.
+    /// Returns the names in folders that stand for columns: the declared partition columns, and other declared columns
+    /// that the folders name.
     fn partitions(&self, files: &[ObjectMeta]) -> Result<Vec<String>, Diagnostics> {
         let Some(first) = files.first() else { return Ok(Vec::new()) };
-        let named = Layout::partitions_in(self.port, first.location.as_ref());
+        let named = Layout::partitions_in(self.port, self.file_source, first.location.as_ref());
         let declared = &self.file_source.partition_columns;
-        if let Some(lacking) = declared.iter().find(|d| !named.contains(d)) {
+        let is_named = |column: &&String| named.iter().any(|name| name == self.file_source.name_in_file(column));
+        if let Some(lacking) = declared.iter().find(|column| !is_named(column)) {
             let message = format!("partition column `{lacking}` names no folder: {} has none", self.name_of(first));
             return Err(self.wrong(message));
         }
         for file in files {
-            if Layout::partitions_in(self.port, file.location.as_ref()) != named {
+            if Layout::partitions_in(self.port, self.file_source, file.location.as_ref()) != named {
                 let (first, file) = (self.name_of(first), self.name_of(file));
                 return Err(self.wrong(format!("{first} and {file} lie in folders of different partition columns")));
             }

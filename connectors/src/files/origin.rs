@@ -13,6 +13,7 @@ use portolan_catalog::{PortRef, names_location};
 use super::adapter::ColumnError;
 use super::listing::ListingError;
 use super::location::Location;
+use crate::data_fault::DataFault;
 use crate::error::{Error, ErrorKind};
 use crate::panics::Panic;
 use crate::source::SourceCounter;
@@ -48,9 +49,22 @@ impl Origin {
 
     /// Returns the error for a file that cannot be read.
     pub(super) fn unreadable(&self, file: &Path, cause: DataFusionError) -> DataFusionError {
+        if let Some(fault) = data_fault(&cause) {
+            return self.faulty(file, fault);
+        }
         let name = self.location.name_of(file);
         let what = if is_gone(&cause) { "is gone" } else { "cannot be read" };
         self.unavailable(format!("{}file {name} {what}", self.prefix()), &cause)
+    }
+
+    /// Returns the error for data that does not fit the contract. Others than the owner see the name of the file, and the
+    /// fault: it names no location.
+    pub(super) fn faulty(&self, file: &Path, fault: &DataFault) -> DataFusionError {
+        self.counter.failed_to_read();
+        let message = |name: &str| self.redact.clean(&format!("{}file {name}: {fault}", self.prefix()));
+        let others = message(file.filename().unwrap_or_default());
+        let error = Error::new(ErrorKind::InvalidData, others).for_owner(message(&self.location.name_of(file)));
+        DataFusionError::External(Box::new(error))
     }
 
     /// Returns the error for a file whose reader panicked.
@@ -72,7 +86,7 @@ impl Origin {
 
     /// Returns the error for files that cannot be found or read.
     pub(super) fn unavailable(&self, context: String, cause: &dyn std::error::Error) -> DataFusionError {
-        self.error(&context, &context, Some(without_row(&cause.to_string())))
+        self.error(&context, &context, Some(cause.to_string()))
     }
 
     /// Returns the error for files that exist and cannot be used.
@@ -108,6 +122,9 @@ impl Origin {
 
     /// Adds the name of the file to an error of its reader. Errors of the query's own expressions stay as they are.
     pub(super) fn name(&self, file: &Path, error: DataFusionError) -> DataFusionError {
+        if let Some(fault) = data_fault(&error) {
+            return self.faulty(file, fault);
+        }
         if let DataFusionError::External(column) = error.find_root()
             && let Some(ColumnError(what)) = column.downcast_ref()
         {
@@ -131,9 +148,12 @@ impl Debug for Redaction {
     }
 }
 
-/// Removes the row from a message of the CSV reader. The principal may not be authorized to see every column.
-fn without_row(message: &str) -> String {
-    message.split(". Row data:").next().unwrap_or(message).to_owned()
+/// Returns the fault of the data that caused an error.
+fn data_fault(error: &DataFusionError) -> Option<&DataFault> {
+    match error.find_root() {
+        DataFusionError::External(cause) => cause.downcast_ref(),
+        _ => None,
+    }
 }
 
 /// True if an error, or one of its causes, is that a file is missing.
@@ -181,10 +201,6 @@ fn is_of_file_in_arrow(error: &ArrowError) -> bool {
         | ArrowError::IoError(..)
         | ArrowError::ParquetError(_)
         | ArrowError::SchemaError(_) => true,
-        // The CSV reader and casts share this variant. The messages of casts have other beginnings.
-        ArrowError::ParseError(message) => {
-            message.starts_with("Error while parsing value") || message.starts_with("Error parsing column")
-        }
         ArrowError::ExternalError(error) => {
             error.is::<ParquetError>() || error.is::<object_store::Error>() || error.is::<std::io::Error>()
         }

@@ -1,45 +1,35 @@
 //! Readers for the formats for which DataFusion's own reader returns wrong rows. DataFusion finds the columns of Arrow
-//! files by their position in the port, whatever the file's order. It reads text with Arrow's parsers, which cut
+//! files and of CSV by their position in the port, whatever the file's order. It reads text with Arrow's parsers, which cut
 //! values.
 
-use std::io::BufReader;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::datatypes::{FieldRef, SchemaRef};
-use arrow::error::ArrowError;
-use arrow::json::ReaderBuilder;
+use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
-use datafusion::datasource::file_format::json::JsonDecoder;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{
-    ArrowOpener, CsvSource, FileOpenFuture, FileOpener, FileScanConfig, FileSource,
-};
+use datafusion::datasource::physical_plan::{ArrowOpener, FileOpenFuture, FileOpener, FileScanConfig, FileSource};
 use datafusion::datasource::projection::{ProjectionOpener, SplitProjection};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use datafusion_datasource::boundary_stream::AlignedBoundaryStream;
-use datafusion_datasource::decoder::{DecoderDeserializer, deserialize_stream};
-use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt, TryStreamExt};
-use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt};
+use futures::{FutureExt, StreamExt};
+use object_store::ObjectStore;
 use portolan_catalog::FileFormat;
 
 use super::adapter::ColumnError;
 use super::format::Encoding;
-use super::strict::{as_text, value_of_text};
+use super::layout::Layout;
+use super::text::TextScan;
 use super::widening::{read_as, widens};
-
-type BatchStream = BoxStream<'static, Result<RecordBatch>>;
 
 /// A file source that differs from DataFusion's only in how it opens files.
 pub(super) struct OwnReader {
     pub(super) inner: Arc<dyn FileSource>,
     pub(super) encoding: Encoding,
+    pub(super) layout: Layout,
     pub(super) batch_size: usize,
 }
 
@@ -55,16 +45,17 @@ impl FileSource for OwnReader {
         let everything = || ProjectionExprs::from_indices(&all, table.table_schema());
         let projection = self.inner.projection().cloned().unwrap_or_else(everything);
         let split = SplitProjection::new(table.file_schema(), &projection);
-        let columns = Arc::new(table.file_schema().project(&split.file_indices)?);
         let opener: Arc<dyn FileOpener> = match self.encoding.format {
             FileFormat::Arrow => {
+                let columns = Arc::new(table.file_schema().project(&split.file_indices)?);
                 let is_stream = self.inner.file_type() == "arrow_stream";
                 Arc::new(ByName { store, columns, is_stream })
             }
-            FileFormat::Csv => self.csv_opener(store, config, partition, &split.file_indices, columns)?,
-            FileFormat::Json => {
-                let compression = FileCompressionType::from(self.encoding.compression);
-                Arc::new(JsonLines { store, columns, compression, batch_size: self.batch_size })
+            FileFormat::Csv | FileFormat::Json => {
+                let (encoding, layout, wanted) =
+                    (self.encoding.clone(), self.layout.clone(), split.file_indices.clone());
+                let scan = TextScan::new(encoding, layout, wanted, self.batch_size)?;
+                Arc::new(TextFiles { store, scan: Arc::new(scan) })
             }
             FileFormat::Parquet => return self.inner.create_file_opener(store, config, partition),
         };
@@ -76,7 +67,8 @@ impl FileSource for OwnReader {
     }
 
     fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
-        Arc::new(Self { inner: self.inner.clone(), encoding: self.encoding.clone(), batch_size })
+        let (inner, encoding, layout) = (self.inner.clone(), self.encoding.clone(), self.layout.clone());
+        Arc::new(Self { inner, encoding, layout, batch_size })
     }
 
     fn metrics(&self) -> &ExecutionPlanMetricsSet {
@@ -92,27 +84,6 @@ impl FileSource for OwnReader {
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
         self.inner.apply_expressions(f)
-    }
-}
-
-impl OwnReader {
-    /// Returns DataFusion's CSV reader, which reads a column as text if Arrow would cut the values.
-    fn csv_opener(
-        &self,
-        store: Arc<dyn ObjectStore>,
-        config: &FileScanConfig,
-        partition: usize,
-        wanted: &[usize],
-        columns: SchemaRef,
-    ) -> Result<Arc<dyn FileOpener>> {
-        let names = self.inner.table_schema().file_schema().fields().iter().map(|f| f.name().clone()).collect();
-        let text = as_text(self.inner.table_schema().file_schema(), true);
-        let projection = ProjectionExprs::from_indices(wanted, &text);
-        let source = CsvSource::new(TableSchema::from(text)).with_csv_options(self.encoding.csv_options());
-        let source = source.with_batch_size(self.batch_size);
-        let source = source.try_pushdown_projection(&projection)?.unwrap_or(source);
-        let inner = source.create_file_opener(store, config, partition)?;
-        Ok(Arc::new(CsvRecords { inner, names, columns }))
     }
 }
 
@@ -166,96 +137,22 @@ fn in_order(batch: &RecordBatch, columns: &SchemaRef, is_there: &[bool]) -> Resu
     rows(columns, arrays.collect::<Result<_>>()?, batch.num_rows())
 }
 
-/// Opens CSV files, whose columns have the types of [`as_text`].
-struct CsvRecords {
-    inner: Arc<dyn FileOpener>,
-    /// All columns of the files.
-    names: Vec<String>,
-    columns: SchemaRef,
-}
-
-impl FileOpener for CsvRecords {
-    fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
-        let (columns, names) = (self.columns.clone(), self.names.clone());
-        let opening = self.inner.open(file)?;
-        Ok(async move {
-            let batches = opening.await?.map(move |batch| match batch {
-                Ok(batch) => from_text(&batch, &columns),
-                Err(error) => Err(with_column_name(error, &names)),
-            });
-            Ok(batches.boxed())
-        }
-        .boxed())
-    }
-}
-
-/// Adds the column's name: the CSV reader reports only its number.
-fn with_column_name(error: DataFusionError, names: &[String]) -> DataFusionError {
-    let DataFusionError::ArrowError(arrow, backtrace) = error else { return error };
-    let ArrowError::ParseError(message) = *arrow else { return DataFusionError::ArrowError(arrow, backtrace) };
-    let named = message.split_once(" for column ").and_then(|(before, after)| {
-        let (number, rest) = after.split_once(" at line ")?;
-        let name = names.get(number.parse::<usize>().ok()?)?;
-        Some(format!("{before} for column `{name}` at line {rest}"))
-    });
-    DataFusionError::ArrowError(Box::new(ArrowError::ParseError(named.unwrap_or(message))), backtrace)
-}
-
-/// Opens files of JSON lines.
-struct JsonLines {
+/// Opens files of text.
+struct TextFiles {
     store: Arc<dyn ObjectStore>,
-    columns: SchemaRef,
-    compression: FileCompressionType,
-    batch_size: usize,
+    scan: Arc<TextScan>,
 }
 
-impl FileOpener for JsonLines {
+impl FileOpener for TextFiles {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
-        let (store, columns, compression) = (self.store.clone(), self.columns.clone(), self.compression);
-        let text = as_text(&columns, false);
-        // Numbers in a string column become strings, as the file writes them.
-        let reader = ReaderBuilder::new(text).with_batch_size(self.batch_size).with_coerce_primitive(true);
+        let (store, scan) = (self.store.clone(), self.scan.clone());
         Ok(async move {
-            let batches = json_batches(&store, &file, compression, reader).await?;
-            Ok(batches.map(move |batch| from_text(&batch?, &columns)).boxed())
+            // The first fault ends the query.
+            let batches = scan.open(store, &file, 1).await?;
+            Ok(batches.map(|batch| batch?.into_rows()).boxed())
         }
         .boxed())
     }
-}
-
-async fn json_batches(
-    store: &Arc<dyn ObjectStore>,
-    file: &PartitionedFile,
-    compression: FileCompressionType,
-    reader: ReaderBuilder,
-) -> Result<BatchStream> {
-    let path = &file.object_meta.location;
-    let chunks: BoxStream<'static, Result<bytes::Bytes>> = match &file.range {
-        Some(range) => {
-            let (start, end) = (range.start.unsigned_abs(), range.end.unsigned_abs());
-            let size = file.object_meta.size;
-            let lines = AlignedBoundaryStream::new(store.clone(), path.clone(), start, end, size, b'\n').await?;
-            lines.map_err(DataFusionError::from).boxed()
-        }
-        None => match store.get(path).await?.payload {
-            GetResultPayload::File(file, _) => {
-                let lines = reader.build(BufReader::new(compression.convert_read(file)?))?;
-                return Ok(futures::stream::iter(lines).map(|batch| batch.map_err(Into::into)).boxed());
-            }
-            GetResultPayload::Stream(bytes) => bytes.map_err(DataFusionError::from).boxed(),
-        },
-    };
-    let decoder = DecoderDeserializer::new(JsonDecoder::new(reader.build_decoder()?));
-    Ok(deserialize_stream(compression.convert_stream(chunks)?.fuse(), decoder).map_err(Into::into).boxed())
-}
-
-/// Parses the values that were read as text.
-fn from_text(batch: &RecordBatch, columns: &SchemaRef) -> Result<RecordBatch> {
-    let value = |(field, array): (&FieldRef, &ArrayRef)| {
-        value_of_text(array, field.data_type()).map_err(|what| ColumnError::of(field.name(), &what))
-    };
-    let arrays = columns.fields().iter().zip(batch.columns()).map(value).collect::<Result<_>>()?;
-    rows(columns, arrays, batch.num_rows())
 }
 
 fn rows(columns: &SchemaRef, arrays: Vec<ArrayRef>, count: usize) -> Result<RecordBatch> {

@@ -1,4 +1,4 @@
-//! The beginnings of text files: whole records, and no more bytes than the search for columns needs.
+//! The beginnings of JSON files: whole records, and no more bytes than the search for columns needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,123 +7,155 @@ use datafusion::error::{DataFusionError, Result};
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
-use portolan_catalog::FileFormat;
 use serde::de::IgnoredAny;
 
 use super::format::Encoding;
+use super::text::{Elements, Text};
+use crate::data_fault::DataFault;
 
 /// The numbers of records and bytes of text from which types are inferred.
 pub(super) const SAMPLE_RECORDS: usize = 1000;
-const SAMPLE_BYTES: usize = 4 << 20;
+pub(super) const SAMPLE_BYTES: usize = 4 << 20;
 
 /// The number of bytes of a port in which a key is searched for that no sample has.
 const SEARCHED_BYTES: usize = 64 << 20;
 
 /// The records at the beginning of a file.
 #[derive(Debug)]
-pub(super) struct TextSample {
-    /// Their text.
-    pub(super) bytes: Vec<u8>,
+pub(super) struct JsonSample {
+    /// The text of the records, with white space between them.
+    pub(super) records: Vec<u8>,
     /// True if the file has no more.
     pub(super) is_whole: bool,
+    /// True if each record is on one line, in UTF-8.
+    pub(super) is_splittable: bool,
 }
 
-impl TextSample {
+impl JsonSample {
     /// Reads `records` records, and the records that arrive in the same chunk.
     ///
     /// # Errors
     /// An error of the store or of the decompression; a first record that is longer than any sample.
-    pub(super) async fn read(
-        encoding: &Encoding,
-        store: &Arc<dyn ObjectStore>,
-        path: &Path,
-        records: usize,
-    ) -> Result<Self> {
-        let mut text = encoding.text(store, path).await?;
-        let mut ends = RecordEnds::new(encoding);
-        let mut bytes = Vec::new();
-        while let Some(chunk) = text.try_next().await? {
-            bytes.extend_from_slice(&chunk);
-            chunk.iter().for_each(|byte| ends.step(*byte));
-            if ends.count >= records || bytes.len() >= SAMPLE_BYTES {
-                if ends.last == 0 {
-                    let hint = match encoding.format {
-                        FileFormat::Csv => "is a quote missing?",
-                        _ => "write smaller objects, one a line",
-                    };
-                    let message = format!("expected a first record of at most {SAMPLE_BYTES} bytes, got more: {hint}");
-                    return Err(DataFusionError::External(message.into()));
+    pub(super) async fn read(text: Text, records: usize) -> Result<Self> {
+        let is_utf8 = !text.is_transcoded;
+        let (mut chunks, mut bytes, mut layout) = (text.chunks, Vec::new(), None);
+        while let Some(chunk) = chunks.try_next().await? {
+            if layout.is_none() {
+                layout = Elements::is_array(&chunk).map(Layout::new);
+            }
+            let Some(layout) = &mut layout else { continue };
+            let is_valid = layout.step(&chunk, &mut bytes);
+            if !is_valid || layout.count() >= records || bytes.len() >= SAMPLE_BYTES {
+                if layout.last() == 0 && is_valid {
+                    let fault = DataFault::of_record(
+                        Some(1),
+                        format!("a first record of at most {SAMPLE_BYTES} bytes"),
+                        "more",
+                    );
+                    return Err(DataFusionError::External(Box::new(
+                        fault.with_hint("write smaller objects, one a line"),
+                    )));
                 }
-                bytes.truncate(ends.last);
-                return Ok(Self { bytes, is_whole: false });
+                // The reader of the file reports text that is not valid.
+                let end = if is_valid { layout.last() } else { bytes.len() };
+                let is_splittable = is_utf8 && layout.is_splittable();
+                bytes.truncate(end);
+                return Ok(Self { records: bytes, is_whole: false, is_splittable });
             }
         }
-        Ok(Self { bytes, is_whole: true })
+        let is_splittable = is_utf8 && layout.as_ref().is_some_and(Layout::is_splittable);
+        Ok(Self { records: bytes, is_whole: true, is_splittable })
+    }
+}
+
+/// The layout of a file, with the state of its text so far.
+enum Layout {
+    Lines(RecordEnds),
+    /// The elements, their number, and the end of the last one in the sample.
+    Array(Elements, usize, usize),
+}
+
+impl Layout {
+    fn new(is_array: bool) -> Self {
+        if is_array { Self::Array(Elements::default(), 0, 0) } else { Self::Lines(RecordEnds::default()) }
+    }
+
+    /// Adds the text of records to a sample. Returns false if the text is no array of objects.
+    fn step(&mut self, chunk: &[u8], sample: &mut Vec<u8>) -> bool {
+        match self {
+            Self::Lines(ends) => {
+                sample.extend_from_slice(chunk);
+                chunk.iter().for_each(|byte| ends.step(*byte));
+            }
+            Self::Array(elements, count, last) => {
+                let mut rest = chunk;
+                while !rest.is_empty() {
+                    let Ok(part) = elements.next(rest) else {
+                        sample.extend_from_slice(rest);
+                        return false;
+                    };
+                    sample.extend_from_slice(&rest[part.element.clone()]);
+                    if part.is_complete {
+                        sample.push(b'\n');
+                        *count += 1;
+                        *last = sample.len();
+                    }
+                    rest = &rest[part.element.end..];
+                }
+            }
+        }
+        true
+    }
+
+    fn count(&self) -> usize {
+        match self {
+            Self::Lines(ends) => ends.count,
+            Self::Array(_, count, _) => *count,
+        }
+    }
+
+    /// Returns the end of the last record in the sample.
+    fn last(&self) -> usize {
+        match self {
+            Self::Lines(ends) => ends.last,
+            Self::Array(_, _, last) => *last,
+        }
+    }
+
+    fn is_splittable(&self) -> bool {
+        matches!(self, Self::Lines(ends) if !ends.spans_lines)
     }
 }
 
 /// Finds the ends of records in text that arrives byte by byte.
+#[derive(Default)]
 struct RecordEnds {
-    /// CSV: the delimiter of values. `None` for JSON.
-    delimiter: Option<u8>,
     at: At,
-    /// JSON: the number of open objects and lists.
+    /// The number of open objects and lists.
     depth: usize,
     seen: usize,
     /// The number of records that have ended.
     count: usize,
     /// The end of the last record.
     last: usize,
-    /// CSV: true if no byte has come since that end.
-    is_blank: bool,
+    /// True if a record has a line break.
+    spans_lines: bool,
 }
 
 /// The position of the next byte in a record.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Default, PartialEq)]
 enum At {
-    /// The beginning of a value.
-    Start,
-    /// In a value without quotes; in JSON, outside of a string.
+    /// Outside of a string.
+    #[default]
     Plain,
     Quoted,
-    /// After a quote within quotes, or in JSON after a backslash.
+    /// After a backslash.
     Escape,
 }
 
 impl RecordEnds {
-    fn new(encoding: &Encoding) -> Self {
-        let delimiter = (encoding.format == FileFormat::Csv).then_some(encoding.delimiter);
-        Self { delimiter, at: At::Start, depth: 0, seen: 0, count: 0, last: 0, is_blank: true }
-    }
-
     fn step(&mut self, byte: u8) {
         self.seen += 1;
-        let ends = match self.delimiter {
-            Some(delimiter) => self.csv(byte, delimiter),
-            None => self.json(byte),
-        };
-        if ends {
-            self.count += 1;
-            self.last = self.seen;
-        }
-    }
-
-    /// True if the byte ends a record of CSV. A quote has a meaning only at the beginning of a value. A value ends at a
-    /// quote that is not doubled.
-    fn csv(&mut self, byte: u8, delimiter: u8) -> bool {
-        let is_break = matches!(byte, b'\n' | b'\r');
-        self.at = match (self.at, byte) {
-            (At::Quoted, b'"') => At::Escape,
-            (At::Quoted, _) | (At::Start | At::Escape, b'"') => At::Quoted,
-            _ if is_break || byte == delimiter => At::Start,
-            _ => At::Plain,
-        };
-        let ends = is_break && self.at == At::Start && !self.is_blank;
-        self.is_blank = is_break && self.at == At::Start;
-        ends
-    }
-
-    fn json(&mut self, byte: u8) -> bool {
         self.at = match (self.at, byte) {
             (At::Quoted, b'\\') => At::Escape,
             (At::Quoted, b'"') => At::Plain,
@@ -131,16 +163,17 @@ impl RecordEnds {
             _ => At::Plain,
         };
         match byte {
-            _ if self.at != At::Plain => false,
-            b'{' | b'[' => {
-                self.depth += 1;
-                false
-            }
+            _ if self.at != At::Plain => {}
+            b'{' | b'[' => self.depth += 1,
             b'}' | b']' => {
                 self.depth = self.depth.saturating_sub(1);
-                self.depth == 0
+                if self.depth == 0 {
+                    self.count += 1;
+                    self.last = self.seen;
+                }
             }
-            _ => false,
+            b'\n' if self.depth > 0 => self.spans_lines = true,
+            _ => {}
         }
     }
 }
@@ -170,7 +203,7 @@ pub(super) async fn search(
     let mut budget = SEARCHED_BYTES;
     for file in files {
         let wrong = |error| (file.location.clone(), error);
-        let mut text = encoding.text(store, &file.location).await.map_err(wrong)?;
+        let mut text = encoding.text(store, &file.location).await.map_err(wrong)?.chunks;
         let mut window: Vec<u8> = Vec::new();
         while let Some(chunk) = text.try_next().await.map_err(wrong)? {
             if lacking.is_empty() || budget == 0 {

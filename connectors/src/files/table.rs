@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray};
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -20,17 +20,20 @@ use datafusion::execution::cache::cache_manager::CachedFileMetadata;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::projection::ProjectionExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion_datasource::compute_all_files_statistics;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore};
-use percent_encoding::percent_decode_str;
 use portolan_catalog::FileFormat;
 
 use super::adapter::LosslessAdapters;
 use super::checked::{CheckedFiles, is_same_version};
-use super::error_context::with_error_context;
+use super::error_context::{ScannedFiles, with_error_context};
+use super::folder_values::{folder_value, value_of_folder};
 use super::footers::{Footer, with_sound_footers};
 use super::format::{Encoding, compression_of};
 use super::layout::Layout;
@@ -39,9 +42,6 @@ use super::origin::Origin;
 use crate::panics::caught_async;
 use crate::statistics::Estimating;
 
-/// The folder name that stands for NULL in Hive and in tools that follow Hive.
-const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
-
 /// The files of one port as a table.
 #[derive(Debug)]
 pub(super) struct FileTable {
@@ -49,8 +49,6 @@ pub(super) struct FileTable {
     pub(super) store: ObjectStoreUrl,
     pub(super) encoding: Encoding,
     pub(super) layout: Layout,
-    /// CSV with a header: the names that the first line of every file must have.
-    pub(super) header: Option<Vec<String>>,
     pub(super) max_files: usize,
     /// True if the port has no rows without a file. Otherwise, a scan without a file fails.
     pub(super) may_be_empty: bool,
@@ -87,6 +85,7 @@ impl TableProvider for FileTable {
         }
         let reader = self.encoding.reader(state);
         let files = self.with_statistics(state, &store, files).await?;
+        let is_splittable = self.are_splittable(&files);
 
         let table = TableSchema::builder(self.layout.file_schema.clone())
             .with_table_partition_cols(self.layout.partitions.clone())
@@ -104,7 +103,10 @@ impl TableProvider for FileTable {
             .build();
         let plan = reader.create_physical_plan(state, config).await?;
         let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
-        Ok(with_error_context(with_sound_footers(plan, store, footers), &self.origin, &self.encoding))
+        let (origin, encoding, layout) = (self.origin.clone(), self.encoding.clone(), self.layout.clone());
+        let files = ScannedFiles { origin, encoding, layout, is_splittable };
+        let plan = with_error_context(with_sound_footers(plan, store, footers), files);
+        named_in_sql(plan, &self.layout.schema.project(&wanted)?)
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
@@ -133,7 +135,7 @@ impl FileTable {
     }
 
     /// Returns a file with the values in the names of its folders.
-    fn partitioned(&self, file: ObjectMeta) -> Result<PartitionedFile> {
+    pub(super) fn partitioned(&self, file: ObjectMeta) -> Result<PartitionedFile> {
         let name = || format!("{}file {}", self.origin.prefix(), self.origin.location.name_of(&file.location));
         if compression_of(&file.location, self.encoding.format) != self.encoding.compression {
             return Err(self.origin.failed(format!("{} is compressed unlike the other files", name())));
@@ -147,7 +149,7 @@ impl FileTable {
                 let lacking = format!("{} lies in no folder `{}=…`", name(), field.name());
                 return Err(self.origin.failed(lacking));
             };
-            let value = parse_folder_value(&text, field.data_type()).ok_or_else(|| {
+            let value = value_of_folder(&self.encoding, &text, field).ok_or_else(|| {
                 let (column, data_type) = (field.name(), field.data_type());
                 self.origin.failed(format!("{}: `{text}` in folder `{column}=…` is no {data_type}", name()))
             })?;
@@ -158,6 +160,13 @@ impl FileTable {
         Ok(partitioned)
     }
 
+    /// True if parts of each file can be read at the same time. A JSON file that was not checked is read as a whole.
+    fn are_splittable(&self, files: &[PartitionedFile]) -> bool {
+        let is_splittable =
+            |file: &PartitionedFile| self.known_files.get(&file.object_meta).is_some_and(|c| c.is_splittable);
+        self.encoding.format != FileFormat::Json || files.iter().all(is_splittable)
+    }
+
     fn reference(&self) -> TableReference {
         let port = &self.origin.port;
         TableReference::full(port.domain.as_str(), port.product.as_str(), port.port.as_str())
@@ -165,7 +174,8 @@ impl FileTable {
 
     /// True if the names of folders decide a filter.
     fn is_of_partitions(&self, filter: &Expr) -> bool {
-        let names: Vec<&str> = self.layout.partitions.iter().map(|f| f.name().as_str()).collect();
+        let columns = self.layout.partition_columns();
+        let names: Vec<&str> = columns.iter().map(|f| f.name().as_str()).collect();
         let asks_elsewhere = |e: &Expr| {
             Ok(matches!(
                 e,
@@ -195,7 +205,7 @@ impl FileTable {
     ) -> Result<Vec<PartitionedFile>> {
         let ours = filters.iter().filter(|f| self.is_of_partitions(f)).cloned();
         let Some(filter) = conjunction(ours) else { return Ok(files) };
-        let schema = Arc::new(Schema::new(self.layout.partitions.clone()));
+        let schema = Arc::new(Schema::new(self.layout.partition_columns()));
         let columns = (0..self.layout.partitions.len())
             .map(|i| ScalarValue::iter_to_array(files.iter().filter_map(|f| f.partition_values.get(i).cloned())))
             .collect::<Result<Vec<_>>>()?;
@@ -243,7 +253,7 @@ impl FileTable {
         Ok(self.with_folder_statistics(file, statistics))
     }
 
-    /// Returns the statistics that a file stores. For CSV, compares the file's header with the header of the port.
+    /// Returns the statistics that a file stores.
     async fn statistics_of(
         &self,
         state: &dyn Session,
@@ -251,10 +261,8 @@ impl FileTable {
         file: &ObjectMeta,
     ) -> Result<Arc<Statistics>> {
         let schema = &self.layout.file_schema;
-        let unknown = || Arc::new(Statistics::new_unknown(schema));
-        let collects = self.encoding.format == FileFormat::Parquet && state.config().collect_statistics();
-        if !collects && self.header.is_none() {
-            return Ok(unknown());
+        if self.encoding.format != FileFormat::Parquet || !state.config().collect_statistics() {
+            return Ok(Arc::new(Statistics::new_unknown(schema)));
         }
         let estimating = state.config().get_extension::<Estimating>().is_some();
         // The cache holds only statistics that plans may rely on.
@@ -266,41 +274,16 @@ impl FileTable {
         {
             return Ok(cached.statistics.clone());
         }
-        let statistics = match &self.header {
-            Some(expected) => {
-                self.check_header(store, file, expected).await?;
-                unknown()
-            }
-            None => {
-                let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
-                let hint = state.config_options().execution.parquet.metadata_size_hint;
-                let footer = Footer::read(store.as_ref(), file, footers.as_ref(), hint).await;
-                let statistics = footer.and_then(|footer| footer.statistics(schema, estimating));
-                Arc::new(statistics.map_err(|e| self.origin.unreadable(&file.location, e))?)
-            }
-        };
+        let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
+        let hint = state.config_options().execution.parquet.metadata_size_hint;
+        let footer = Footer::read(store.as_ref(), file, footers.as_ref(), hint).await;
+        let statistics = footer.and_then(|footer| footer.statistics(schema, estimating));
+        let statistics = Arc::new(statistics.map_err(|e| self.origin.unreadable(&file.location, e))?);
         if let Some(cache) = cache {
             let entry = CachedFileMetadata::new(file.clone(), self.fingerprint.clone(), statistics.clone(), None);
             cache.put(&key, entry);
         }
         Ok(statistics)
-    }
-
-    /// Checks the header of a CSV file. CSV is read by position, so a file with other columns, or with another order of
-    /// columns, would return wrong values without an error.
-    async fn check_header(&self, store: &Arc<dyn ObjectStore>, file: &ObjectMeta, expected: &[String]) -> Result<()> {
-        let header = self.encoding.header_of(store, file).await;
-        let header = header.map_err(|e| self.origin.unreadable(&file.location, e))?;
-        if header == expected {
-            return Ok(());
-        }
-        let name = self.origin.location.name_of(&file.location);
-        Err(self.origin.failed(format!(
-            "{}file {name} begins with the columns {} where the others have {}",
-            self.origin.prefix(),
-            header.join(", "),
-            expected.join(", ")
-        )))
     }
 
     /// Adds statistics of the values in the names of folders. If the file may have no rows, these statistics are
@@ -329,20 +312,18 @@ impl FileTable {
     }
 }
 
-/// Returns the value of the folder `name=…` in a path.
-pub(super) fn folder_value(path: &str, name: &str) -> Option<String> {
-    let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
-    let value = folders.split('/').filter_map(|f| f.split_once('=')).find(|(key, _)| *key == name)?.1;
-    Some(percent_decode_str(value).decode_utf8().map_or_else(|_| value.to_owned(), Into::into))
-}
-
-/// Parses the value in a folder's name. Returns `None` if it is no value of the type.
-pub(super) fn parse_folder_value(text: &str, data_type: &DataType) -> Option<ScalarValue> {
-    if text == HIVE_NULL {
-        return ScalarValue::try_from(data_type).ok();
+/// Gives the columns of a scan their names in SQL.
+fn named_in_sql(plan: Arc<dyn ExecutionPlan>, columns: &Schema) -> Result<Arc<dyn ExecutionPlan>> {
+    let names = |schema: &Schema| schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
+    let (in_files, in_sql) = (names(&plan.schema()), names(columns));
+    if in_files == in_sql {
+        return Ok(plan);
     }
-    let value = ScalarValue::try_from_string(text.to_owned(), data_type).ok()?;
-    (!value.is_null()).then_some(value)
+    let column = |(i, (in_file, in_sql)): (usize, (String, String))| {
+        ProjectionExpr::new(Arc::new(Column::new(&in_file, i)), in_sql)
+    };
+    let columns: Vec<ProjectionExpr> = in_files.into_iter().zip(in_sql).enumerate().map(column).collect();
+    Ok(Arc::new(ProjectionExec::try_new(columns, plan)?))
 }
 
 /// Removes the table's name from the columns of a filter.

@@ -2,6 +2,7 @@
 //! Real files of every format, good and bad, opened and queried through a session.
 
 mod bad;
+mod describe;
 mod formats;
 mod local;
 mod options;
@@ -9,7 +10,9 @@ mod panics;
 mod remote;
 mod root;
 mod statistics;
+mod text;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +24,9 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use portolan_catalog::{Column, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind};
+use portolan_catalog::{
+    Column, ColumnFormat, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind, TextFormat,
+};
 use tempfile::TempDir;
 
 use super::FileSources;
@@ -46,6 +51,8 @@ impl Fixture {
             has_header: true,
             partition_columns: vec![],
             endpoint: None,
+            text: TextFormat::default(),
+            columns: BTreeMap::new(),
         };
         let source = PortSource {
             server: "lake".to_owned(),
@@ -65,6 +72,11 @@ impl Fixture {
             SourceKind::Files(files) => files,
             other => panic!("the fixture has files, got {}", other.name()),
         }
+    }
+
+    /// Returns the notation of a column.
+    pub(super) fn format(&mut self, column: &str) -> &mut ColumnFormat {
+        self.files().columns.entry(column.to_owned()).or_default()
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {

@@ -9,17 +9,19 @@ use crate::error::{Error, ErrorKind, Result};
 /// # Errors
 /// `InvalidQuery` for another scheme, a URL without a host or a port, or no URL at all.
 pub fn endpoint_url(url: &str) -> Result<(String, bool)> {
-    let invalid = |what: &str| Error::new(ErrorKind::InvalidQuery, format!("`{url}` {what}"));
-    let (scheme, rest) =
-        url.split_once("://").ok_or_else(|| invalid("is no URL of a node; it looks like `grpc://host:50051`"))?;
+    let invalid = || {
+        let expected = "the URL of a node, such as `grpc://host:50051`, or `grpc+tls://host:50051` with TLS";
+        Error::new(ErrorKind::InvalidQuery, format!("expected {expected}, got `{url}`"))
+    };
+    let (scheme, rest) = url.split_once("://").ok_or_else(invalid)?;
     let http = match scheme {
         "grpc" | "grpc+tcp" => (format!("http://{rest}"), false),
         "grpc+tls" => (format!("https://{rest}"), true),
-        _ => return Err(invalid("has an unknown scheme; `grpc://` and `grpc+tls://` are known")),
+        _ => return Err(invalid()),
     };
     match http.0.parse::<Uri>() {
         Ok(uri) if uri.host().is_some_and(|h| !h.is_empty()) && uri.port().is_some() => Ok(http),
-        _ => Err(invalid("needs a host and a port, as in `grpc://host:50051`")),
+        _ => Err(invalid()),
     }
 }
 
@@ -35,7 +37,11 @@ mod tests {
         assert_eq!(endpoint_url("grpc+tcp://a:1").unwrap(), ("http://a:1".to_owned(), false));
         assert_eq!(endpoint_url("grpc+tls://a:1").unwrap(), ("https://a:1".to_owned(), true));
         for url in ["", "a:1", "http://a:1", "grpc://", "grpc://a", "grpc://:1", "grpc://a b:1"] {
-            assert!(endpoint_url(url).is_err(), "{url}");
+            let error = endpoint_url(url).unwrap_err().to_string();
+            assert!(
+                error.contains("such as `grpc://host:50051`") && error.ends_with(&format!("got `{url}`")),
+                "{error}"
+            );
         }
     }
 }

@@ -133,6 +133,7 @@ fn code_of(kind: ErrorKind) -> Code {
         ErrorKind::PermissionDenied => Code::PermissionDenied,
         ErrorKind::Unsupported => Code::Unimplemented,
         ErrorKind::SiteUnavailable => Code::Unavailable,
+        ErrorKind::InvalidData => Code::DataLoss,
         ErrorKind::DeadlineExceeded => Code::DeadlineExceeded,
         ErrorKind::ResourceExhausted => Code::ResourceExhausted,
         ErrorKind::Cancelled => Code::Cancelled,

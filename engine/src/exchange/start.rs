@@ -135,9 +135,10 @@ impl Start {
     }
 }
 
-/// True if another replica may run a fragment that failed: the node does not respond, or has another version.
+/// True if another replica may run a fragment that failed: the node does not respond, has another version, or has data
+/// that it cannot read.
 fn may_succeed_elsewhere(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::SiteUnavailable | ErrorKind::Unsupported)
+    matches!(kind, ErrorKind::SiteUnavailable | ErrorKind::InvalidData | ErrorKind::Unsupported)
 }
 
 /// Waits until the first item of a fragment has arrived, and returns all items.

@@ -44,7 +44,7 @@ impl Session {
     }
 
     /// Makes files of this machine a table of the session, as [`Session::register_batches`] does. `location` is a file, a
-    /// folder or a glob: Parquet, CSV, JSON lines or Arrow. The extension decides the format, unless `options` have one.
+    /// folder or a glob: Parquet, CSV, JSON or Arrow. The extension decides the format, unless `options` have one.
     /// The files have no contract. Their columns and types come from the files, as
     /// [`FileSources::open_local`] describes.
     ///
@@ -52,8 +52,8 @@ impl Session {
     /// a stranger.
     ///
     /// # Errors
-    /// As [`FileSources::open_local`]; `SiteUnavailable` if a file cannot be read to its end; `ResourceExhausted` beyond
-    /// the limit.
+    /// As [`FileSources::open_local`]; `InvalidData` for a value of another type than the first ones; `SiteUnavailable` if
+    /// a file cannot be read to its end; `ResourceExhausted` beyond the limit.
     #[cfg(feature = "files")]
     pub async fn register_file(&self, name: &str, location: &str, options: &LocalFileOptions) -> Result<u64> {
         let handle = self.handle();

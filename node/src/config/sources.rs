@@ -69,7 +69,9 @@ mod tests {
     use std::fs;
     use std::sync::Arc;
 
-    use portolan_catalog::{Column, DomainName, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind};
+    use portolan_catalog::{
+        Column, DomainName, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind, TextFormat,
+    };
     use portolan_connectors::SourceOpener;
 
     use super::*;
@@ -86,6 +88,8 @@ mod tests {
             has_header: true,
             partition_columns: vec![],
             endpoint: None,
+            text: TextFormat::default(),
+            columns: BTreeMap::new(),
         };
         port.source = Some(PortSource {
             server: "files".to_owned(),

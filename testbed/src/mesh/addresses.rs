@@ -1,5 +1,6 @@
 //! Free addresses on loopback. Nodes that know one another need the others' addresses before they start.
 
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -30,6 +31,26 @@ pub fn free_addresses(count: usize) -> Result<Vec<String>> {
     Ok(free)
 }
 
+/// Checks that a node can listen on this port of loopback.
+///
+/// # Errors
+/// A port on which another process listens, or that this user may not use.
+pub fn check_port(port: u16) -> Result<()> {
+    let address = loopback(port);
+    match TcpListener::bind(&address) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == ErrorKind::AddrInUse => Err(Error::config(format!(
+            "another process listens on {address}: stop that process, or choose another port"
+        ))),
+        Err(e) => Err(Error::config(format!("cannot listen on {address}")).with_source(e)),
+    }
+}
+
+/// Returns the address of a port on loopback.
+pub(super) fn loopback(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
 /// Returns the place of a process's first port among the ports. Another process probably starts far from it.
 fn start(process: u32) -> u32 {
     process % PORTS * PROCESS_DISTANCE % PORTS
@@ -37,7 +58,20 @@ fn start(process: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+
+    #[test]
+    fn a_port_is_free_unless_a_process_listens_there() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = check_port(address.port()).unwrap_err();
+        let expected = format!("another process listens on {address}: stop that process, or choose another port");
+        assert_eq!(error.to_string(), expected);
+        drop(taken);
+        assert!(check_port(address.port()).is_ok());
+    }
 
     #[test]
     fn processes_start_far_from_one_another() {

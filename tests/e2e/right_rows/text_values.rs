@@ -10,7 +10,7 @@ use portolan_tests::mesh::within;
 
 use super::folders::Folders;
 
-const UNAVAILABLE: ErrorKind = ErrorKind::SiteUnavailable;
+const INVALID: ErrorKind = ErrorKind::InvalidData;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fraction_in_an_integer_column_of_json_is_an_error() {
@@ -25,12 +25,12 @@ async fn a_fraction_in_an_integer_column_of_json_is_an_error() {
         fs::write(west.join("1.json"), text.clone() + "{\"i\":2000.0,\"k\":\"7\",\"l\":[]}\n{\"i\":3e3}\n").unwrap();
         fs::write(east.join("1.json"), text + "{\"i\":2.7,\"k\":2,\"l\":[0.5]}\n").unwrap();
         let ways = folders.start().await.unwrap();
-        let says = ["east.samples.j", "1.json", "`i`", "`2.7` is no whole number"];
-        ways.refuses("SELECT i FROM east.samples.j", UNAVAILABLE, &says).await;
-        ways.refuses("SELECT sum(i) FROM east.samples.j", UNAVAILABLE, &says).await;
-        ways.refuses("SELECT k FROM east.samples.j WHERE i = 2", UNAVAILABLE, &says).await;
-        let says = ["east.samples.j", "1.json", "`l`", "`0.5` is no whole number"];
-        ways.refuses("SELECT k, l FROM east.samples.j", UNAVAILABLE, &says).await;
+        let says = ["east.samples.j", "1.json", "`i`", "line 1501", "expected an integer of 64 bits, got `2.7`"];
+        ways.refuses("SELECT i FROM east.samples.j", INVALID, &says).await;
+        ways.refuses("SELECT sum(i) FROM east.samples.j", INVALID, &says).await;
+        ways.refuses("SELECT k FROM east.samples.j WHERE i = 2", INVALID, &says).await;
+        let says = ["east.samples.j", "1.json", "`l`", "expected an integer of 64 bits, got `0.5`"];
+        ways.refuses("SELECT k, l FROM east.samples.j", INVALID, &says).await;
         // Columns that the query does not read are not checked.
         ways.gives("SELECT sum(k) FROM east.samples.j", &["1502"]).await;
         ways.gives("SELECT sum(k), count(*), max(i) FROM west.samples.whole", &["1507|1502|3000"]).await;
@@ -44,7 +44,7 @@ async fn a_fraction_in_an_integer_column_of_json_is_an_error() {
             .await;
         fs::write(west.join("2.json"), "{\"i\":9223372036854775808}\n").unwrap();
         let says = ["west.samples.whole", "2.json", "`i`", "`9223372036854775808`"];
-        ways.refuses("SELECT i FROM west.samples.whole", UNAVAILABLE, &says).await;
+        ways.refuses("SELECT i FROM west.samples.whole", INVALID, &says).await;
     })
     .await;
 }
@@ -65,8 +65,8 @@ async fn integral_floats_in_json_are_integers() {
         ways.gives("SELECT sum(e.i) FROM east.samples.j AS e JOIN west.samples.j AS w USING (i)", &["6"]).await;
         for value in ["4503599627370497.25", "2.00000000000000001", "1e-400", "9223372036854775808.0"] {
             fs::write(east.join("2.json"), format!("{{\"i\":{value}}}\n")).unwrap();
-            let says = ["east.samples.j", "2.json", "`i`", &format!("`{value}` is no whole number")];
-            ways.refuses("SELECT i FROM east.samples.j", UNAVAILABLE, &says).await;
+            let says = ["east.samples.j", "2.json", "`i`", &format!("expected an integer of 64 bits, got `{value}`")];
+            ways.refuses("SELECT i FROM east.samples.j", INVALID, &says).await;
         }
     })
     .await;
@@ -89,7 +89,7 @@ async fn numbers_in_a_string_column_of_json_are_text() {
         ways.gives("SELECT e.n, w.code FROM east.samples.j AS e JOIN west.samples.j AS w USING (code)", &["1|7"]).await;
         ways.gives("SELECT max(code), count(code) FROM west.samples.j", &["8|2"]).await;
         fs::write(west.join("2.json"), "{\"code\":{\"a\":1}}\n").unwrap();
-        ways.refuses("SELECT code FROM west.samples.j", UNAVAILABLE, &["west.samples.j", "2.json", "code"]).await;
+        ways.refuses("SELECT code FROM west.samples.j", INVALID, &["west.samples.j", "2.json", "code"]).await;
     })
     .await;
 }
@@ -161,14 +161,14 @@ async fn times_are_not_truncated() {
             fs::write(west.join("2.json"), json(&at, &day, &t)).unwrap();
             let column_name = format!("`{column}`");
             let says = ["east.samples.c", "2.csv", &column_name];
-            ways.refuses(&format!("SELECT {column} FROM east.samples.c"), UNAVAILABLE, &says).await;
+            ways.refuses(&format!("SELECT {column} FROM east.samples.c"), INVALID, &says).await;
             let says = ["west.samples.j", "2.json", &column_name];
-            ways.refuses(&format!("SELECT {column} FROM west.samples.j"), UNAVAILABLE, &says).await;
+            ways.refuses(&format!("SELECT {column} FROM west.samples.j"), INVALID, &says).await;
             ways.gives("SELECT sum(e.i) FROM east.samples.c AS e, west.samples.j AS w", &["4"]).await;
         }
         // The unit of a bare number is not known.
         fs::write(west.join("2.json"), json("1704164645", &quoted[1], &quoted[2])).unwrap();
-        ways.refuses("SELECT at FROM west.samples.j", UNAVAILABLE, &["2.json", "`at`", "`1704164645`"]).await;
+        ways.refuses("SELECT at FROM west.samples.j", INVALID, &["2.json", "`at`", "`1704164645`"]).await;
         // A timestamp at midnight is a date.
         fs::write(east.join("2.csv"), csv(fine[0], "2024-01-03T00:00:00", fine[2])).unwrap();
         ways.gives("SELECT day FROM east.samples.c", &["2024-01-02", "2024-01-03"]).await;
@@ -211,7 +211,7 @@ async fn timestamps_without_a_logical_type_are_not_truncated() {
         ] {
             fs::write(folder.join("3.csv"), format!("t,i\n{value},3000\n")).unwrap();
             let says = [port, "3.csv", "`t`", value];
-            ways.refuses(&format!("SELECT t FROM {port}"), UNAVAILABLE, &says).await;
+            ways.refuses(&format!("SELECT t FROM {port}"), INVALID, &says).await;
             ways.gives(&format!("SELECT count(*) FROM {port} WHERE i = 3000"), &["1"]).await;
             fs::remove_file(folder.join("3.csv")).unwrap();
         }
@@ -238,7 +238,7 @@ async fn csv_errors_name_the_column() {
             fs::write(east.join("2.csv"), format!("more,n,price,ok\n{row}\n")).unwrap();
             let named = format!("`{column}`");
             let says = ["east.samples.c", "2.csv", &named, value];
-            ways.refuses(&format!("SELECT {column} FROM east.samples.c"), UNAVAILABLE, &says).await;
+            ways.refuses(&format!("SELECT {column} FROM east.samples.c"), INVALID, &says).await;
         }
         let mut folders = Folders::new();
         let east = folders.port("east", "c", "csv", &columns);

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::parsers::CompressionTypeVariant;
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use portolan_catalog::FileFormat;
 
-use super::{COLUMNS, Fixture, batch, rows};
+use super::{COLUMNS, Fixture, batch, ours, rows};
 
 fn types(schema: &arrow::datatypes::Schema) -> Vec<(String, DataType)> {
     schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect()
@@ -161,26 +163,44 @@ async fn csv_without_header_and_with_another_delimiter() {
     assert_eq!(fixture.query("SELECT name FROM t WHERE id = 1").await, "| a|b  |");
 }
 
+/// Returns compressed text: one member of a file.
+async fn compressed(fixture: &Fixture, compression: CompressionTypeVariant, text: &str) -> Vec<u8> {
+    let path = fixture.write("member", []);
+    let file = object_store::path::Path::from_filesystem_path(&path).unwrap();
+    let writer = object_store::buffered::BufWriter::new(Arc::new(object_store::local::LocalFileSystem::new()), file);
+    let mut writer = FileCompressionType::from(compression).convert_async_writer(writer).unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut writer, text.as_bytes()).await.unwrap();
+    tokio::io::AsyncWriteExt::shutdown(&mut writer).await.unwrap();
+    fs::read(path).unwrap()
+}
+
 #[tokio::test]
 async fn text_may_be_compressed() {
-    use datafusion::common::parsers::CompressionTypeVariant::{BZIP2, GZIP, XZ, ZSTD};
+    use CompressionTypeVariant::{BZIP2, GZIP, XZ, ZSTD};
     for (extension, compression) in [("gz", GZIP), ("zst", ZSTD), ("bz2", BZIP2), ("xz", XZ)] {
-        for (format, name, text) in [
-            (FileFormat::Csv, "o.csv", "id,name,price\n1,a,2\n"),
-            (FileFormat::Json, "o.jsonl", "{\"id\":1,\"name\":\"a\",\"price\":2}\n"),
+        for (format, name, first, second) in [
+            (FileFormat::Csv, "o.csv", "id,name,price\n1,a,2\n", "2,b,3\n"),
+            (
+                FileFormat::Json,
+                "o.jsonl",
+                "{\"id\":1,\"name\":\"a\",\"price\":2}\n",
+                "{\"id\":2,\"name\":\"b\",\"price\":3}\n",
+            ),
         ] {
             let fixture = Fixture::new(format, ".", COLUMNS);
-            let path = fixture.write(&format!("{name}.{extension}"), []);
-            let writer =
-                datafusion::datasource::file_format::file_compression_type::FileCompressionType::from(compression)
-                    .convert_async_writer(object_store::buffered::BufWriter::new(
-                        Arc::new(object_store::local::LocalFileSystem::new()),
-                        object_store::path::Path::from_filesystem_path(&path).unwrap(),
-                    ));
-            let mut writer = writer.unwrap();
-            tokio::io::AsyncWriteExt::write_all(&mut writer, text.as_bytes()).await.unwrap();
-            tokio::io::AsyncWriteExt::shutdown(&mut writer).await.unwrap();
-            assert_eq!(fixture.query("SELECT * FROM t").await, "| 1  | a    | 2.0   |", "{name}.{extension}");
+            let name = format!("{name}.{extension}");
+            let first = compressed(&fixture, compression, first).await;
+            fixture.write(&name, &first);
+            let all = "SELECT * FROM t ORDER BY id";
+            assert_eq!(fixture.query(all).await, "| 1  | a    | 2.0   |", "{name}");
+            // `pbzip2`, `pzstd` and `cat` write several members, one after the other.
+            let both = [first, compressed(&fixture, compression, second).await].concat();
+            fixture.write(&name, &both);
+            assert_eq!(fixture.query(all).await, "| 1  | a    | 2.0   |\n| 2  | b    | 3.0   |", "{name}");
+            // A file that was cut short is an error, and not fewer rows.
+            fixture.write(&name, &both[..both.len() - 1]);
+            let refused = fixture.refused().await;
+            assert!(refused.contains(&name) && refused.contains("cannot be read"), "{refused}");
         }
     }
 }
@@ -243,6 +263,19 @@ async fn hive_folders_work_below_a_glob_and_with_csv() {
     fixture.write("data/day=2024-02-29/a.csv", "id,name\n1,x\n");
     fixture.write("data/day=2023-02-28/a.csv", "id,name\n2,y\n");
     assert_eq!(fixture.query("SELECT * FROM t").await, "| 1  | 2024-02-29 | x    |");
+}
+
+#[tokio::test]
+async fn a_date_in_a_folder_has_no_time_of_day() {
+    let columns = &[("id", "integer"), ("day", "date"), ("name", "string")];
+    let fixture = Fixture::new(FileFormat::Csv, "data", columns);
+    fixture.write("data/day=2024-02-29T000000/a.csv", "id,name\n1,x\n");
+    let (_, context) = fixture.open().await.unwrap();
+    assert_eq!(rows(&context, "SELECT * FROM t").await.unwrap(), "| 1  | 2024-02-29 | x    |");
+    fixture.write("data/day=2024-02-29T120000/a.csv", "id,name\n2,y\n");
+    let error = rows(&context, "SELECT * FROM t").await.unwrap_err();
+    let message = ours(&error).owner_chain();
+    assert!(message.contains("`2024-02-29T120000` in folder `day=…` is no Date32"), "{message}");
 }
 
 #[tokio::test]

@@ -2,10 +2,11 @@
 #![cfg(unix)]
 //! Folders with links.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 
 use object_store::{ObjectStore, ObjectStoreExt};
-use portolan_catalog::{FileFormat, FileSource};
+use portolan_catalog::{FileFormat, FileSource, TextFormat};
 use tempfile::TempDir;
 
 use super::*;
@@ -42,6 +43,8 @@ impl Tree {
             has_header: true,
             partition_columns: vec![],
             endpoint: None,
+            text: TextFormat::default(),
+            columns: BTreeMap::new(),
         };
         let bounds = LocalBounds { folders: Some(vec![self.path("root")]), private: vec![], setting: None };
         let fence = Arc::new(Fence::new("lake", None, &bounds).unwrap());

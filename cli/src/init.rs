@@ -1,0 +1,322 @@
+//! `portolan init`: creates a node in a folder: the config, the products, a user, and what other nodes trust.
+
+mod authority;
+mod config_text;
+mod new_files;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use portolan_catalog::printable;
+use portolan_connectors::node::{NodeKey, PublicKey, endpoint_url};
+use portolan_node::draft::{ProductDraft, exists, exists_at, identifier};
+use portolan_node::{Error, NodeConfig, Result};
+use uuid::Uuid;
+
+use self::authority::Authority;
+use self::config_text::{AUTHORITY, CERTIFICATE, CERTIFICATE_KEY, NODE_KEY, NewNode, PUBLIC_KEY};
+use self::new_files::{NewFile, NewFiles};
+use crate::output::print;
+use crate::password;
+use crate::product::init::{ProductOptions, folder_default, folder_name, lint_line, report};
+use crate::product::next_steps::NextSteps;
+use crate::questions::Questions;
+
+const CONFIG: &str = "node.yaml";
+const PRODUCTS: &str = "products";
+
+/// Arguments of `portolan init`.
+#[derive(Args, Clone, Debug)]
+pub struct InitArgs {
+    /// The folder of the node, which is created if it does not exist
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub folder: PathBuf,
+    /// The domain that the node serves [default: the name of the folder]
+    #[arg(long, value_name = "NAME", conflicts_with = "gateway")]
+    pub domain: Option<String>,
+    /// Create a gateway: a node without a domain
+    #[arg(long, conflicts_with = "data")]
+    pub gateway: bool,
+    /// Draft a product from this data, as `portolan product init` does
+    #[arg(long, value_name = "PATH")]
+    pub data: Vec<String>,
+    #[command(flatten)]
+    product: ProductOptions,
+    /// The address to listen on
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50051")]
+    pub listen: String,
+    /// A name or an address by which other machines reach the node
+    #[arg(long = "host", value_name = "NAME")]
+    pub hosts: Vec<String>,
+    /// Another node of the mesh
+    #[arg(long = "peer", value_name = "URL")]
+    pub peers: Vec<String>,
+    /// A node that may send queries of its users: its name, and its public key or the PEM file with it
+    #[arg(long = "trust", value_name = "NAME=KEY")]
+    pub trusted: Vec<String>,
+    /// The user who may log in. The password comes from PORTOLAN_PASSWORD or a prompt, or is generated
+    #[arg(long, value_name = "NAME", conflicts_with = "anonymous")]
+    pub user: Option<String>,
+    /// Create no user: clients need no login
+    #[arg(long)]
+    pub anonymous: bool,
+    /// Use TLS, with a certificate of a local authority
+    #[arg(long)]
+    pub tls: bool,
+    /// The folder of the authority, which is created if it does not exist. The nodes of a mesh share one
+    #[arg(long, value_name = "DIR", requires = "tls", default_value = "authority")]
+    pub authority: PathBuf,
+    /// Ask nothing: accept the defaults
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Creates a node, checks it, and prints how to go on.
+///
+/// # Errors
+/// Files that exist already: then nothing is written. Arguments that do not make a valid config; data that cannot be
+/// read.
+pub async fn init(args: InitArgs) -> Result<()> {
+    let questions = Questions::new(args.yes);
+    let mut node = args.node(questions)?;
+    let draft = match &node.domain {
+        Some(domain) if !args.data.is_empty() => Some(args.product.draft(&args.data, domain, questions, None).await?),
+        _ => None,
+    };
+    node.root = draft.as_ref().map(|draft| args.root(draft)).transpose()?.flatten();
+    let files = args.files(&node)?;
+    let products = args.folder.join(PRODUCTS);
+    let product_folder = draft.as_ref().map(|draft| products.join(folder_name(draft.name())));
+    check_new(&files, draft.as_ref().zip(product_folder.as_deref()))?;
+    let generated = match node.user.take() {
+        Some((user, _)) => {
+            let (password, is_generated) = new_password(&user, questions)?;
+            node.user = Some((user.clone(), password::hash(&password)?));
+            is_generated.then_some((user, password))
+        }
+        None => None,
+    };
+
+    let mut new = NewFiles::default();
+    let written = write(&args, &node, files, draft.as_ref().zip(product_folder.as_deref()), &mut new)?;
+    let file = args.folder.join(CONFIG);
+    let config = NodeConfig::load(&file)?;
+    let domain = node.domain.as_deref().or(node.identity.as_deref()).unwrap_or_default();
+    let lint = draft.as_ref().map(|draft| lint_line(domain, &products, draft.name())).transpose()?;
+    new.keep();
+
+    print(&written)?;
+    print(&lint.unwrap_or_default())?;
+    if let Some((user, password)) = generated {
+        print(&format!("password of {}: {password} (it is stored nowhere: keep it)\n", printable(&user)))?;
+    }
+    if let Some(name) = &node.identity {
+        let key = printable(&args.folder.join(PUBLIC_KEY).display().to_string()).into_owned();
+        print(&format!("Other nodes trust this one with: --trust {name}={key}\n"))?;
+    }
+    let steps = NextSteps { config: Some(&config), config_file: Some(&file), domain };
+    print(&steps.text(draft.as_ref().and_then(ProductDraft::first_port)))
+}
+
+impl InitArgs {
+    /// Returns the node that the arguments and the answers describe, without the hash of the password.
+    fn node(&self, questions: Questions) -> Result<NewNode> {
+        let config = self.folder.join(CONFIG);
+        if exists_at(&config) {
+            return Err(exists(&[config]));
+        }
+        let default = folder_default(&self.folder);
+        let domain = match self.gateway {
+            true => None,
+            false => Some(questions.text(self.domain.as_deref(), "domain", &default)?),
+        };
+        if domain.as_deref() == Some("") {
+            return Err(Error::config("expected `--domain NAME`, or a folder with a name"));
+        }
+        let user = match self.anonymous {
+            true => None,
+            false => Some((questions.text(self.user.as_deref(), "user", &user_default())?, String::new())),
+        };
+        for url in &self.peers {
+            endpoint_url(url).map_err(|e| Error::config(e.chain()))?;
+            if url.starts_with("grpc+tls://") && !self.tls {
+                return Err(Error::config(format!(
+                    "the peer {url} needs `--tls`, whose authority signs its certificate"
+                )));
+            }
+        }
+        let name = domain.as_deref().map_or(default, identifier);
+        let name = if name.is_empty() { "gateway".to_owned() } else { name };
+        let scheme = if self.tls { "grpc+tls" } else { "grpc" };
+        let port = self.listen.rsplit_once(':').map_or("", |(_, port)| port);
+        Ok(NewNode {
+            // A node signs what it sends to its peers.
+            identity: (self.gateway || !self.peers.is_empty()).then_some(name),
+            domain,
+            listen: self.listen.clone(),
+            root: None,
+            user,
+            is_anonymous: self.anonymous,
+            has_tls: self.tls,
+            audiences: self.hosts.iter().map(|host| format!("{scheme}://{host}:{port}")).collect(),
+            peers: self.peers.clone(),
+            trusted: self.trusted.iter().map(|text| trusted(text)).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Returns the source whose local data is not in the folder of the node, and the folder of the data.
+    fn root(&self, draft: &ProductDraft) -> Result<Option<(String, PathBuf)>> {
+        let Some(data) = draft.data_folder() else { return Ok(None) };
+        if self.folder.canonicalize().is_ok_and(|own| data.starts_with(own)) {
+            return Ok(None);
+        }
+        if data.parent().is_none() {
+            let message = "the folders of the data have nothing in common, and a node reads local files below one \
+                           folder: move the data";
+            return Err(Error::config(message));
+        }
+        Ok(Some((self.product.server.clone(), data)))
+    }
+
+    /// Returns the new files besides the config and the product, with their text.
+    fn files(&self, node: &NewNode) -> Result<Vec<NewFile>> {
+        let mut files = vec![];
+        let own = |name: &str| self.folder.join(name);
+        if self.tls {
+            let authority = Authority::open(&self.authority)?;
+            let (certificate, key) = authority.certificate(&self.names())?;
+            files.push(NewFile::public(own(AUTHORITY), authority.pem));
+            files.push(NewFile::public(own(CERTIFICATE), certificate));
+            files.push(NewFile::private(own(CERTIFICATE_KEY), key));
+            if let Some([(file, pem), (key_file, key)]) = authority.new_files {
+                files.push(NewFile::public(file, pem));
+                files.push(NewFile::private(key_file, key));
+            }
+        }
+        if node.identity.is_some() {
+            let pem = NodeKey::generate().map_err(|e| Error::failed(e.chain()))?;
+            let key = NodeKey::from_pem(pem.as_bytes()).map_err(|e| Error::failed(e.chain()))?;
+            files.push(NewFile::private(own(NODE_KEY), pem));
+            files.push(NewFile::public(own(PUBLIC_KEY), key.public().to_pem()));
+        }
+        files.push(NewFile::private(own(CONFIG), String::new()));
+        Ok(files)
+    }
+
+    /// Returns the names and addresses of the node's certificate.
+    fn names(&self) -> Vec<String> {
+        let listen = self.listen.rsplit_once(':').map_or("", |(host, _)| host);
+        let listen = listen.trim_start_matches('[').trim_end_matches(']');
+        let is_wildcard = ["", "0.0.0.0", "::"].contains(&listen);
+        let mut names: Vec<String> = self.hosts.clone();
+        names.extend((!is_wildcard).then(|| listen.to_owned()));
+        names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+        let mut distinct = vec![];
+        for name in names {
+            if !distinct.contains(&name) {
+                distinct.push(name);
+            }
+        }
+        distinct
+    }
+}
+
+/// Parses a node that is trusted, and reads its key.
+fn trusted(text: &str) -> Result<(String, String)> {
+    let Some((name, key)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+        return Err(Error::config(format!("expected a name, `=` and a key or its file, got `--trust {text}`")));
+    };
+    if let Some(key) = PublicKey::from_text(key) {
+        return Ok((name.to_owned(), key.to_string()));
+    }
+    let pem = match key.starts_with("-----BEGIN") {
+        true => key.as_bytes().to_vec(),
+        false => fs::read(key).map_err(|e| Error::config(format!("cannot read the key {key}")).with_source(e))?,
+    };
+    // The text may be a private key by mistake, so the error does not repeat it.
+    let public = PublicKey::from_pem(&pem).map_err(|e| Error::config(format!("the key of {name} {}", e.chain())))?;
+    Ok((name.to_owned(), public.to_string()))
+}
+
+/// Returns the name of the person who runs the command.
+fn user_default() -> String {
+    let names = ["USER", "USERNAME"].into_iter().filter_map(|variable| std::env::var(variable).ok());
+    names.map(|name| identifier(&name)).find(|name| !name.is_empty()).unwrap_or_else(|| "admin".to_owned())
+}
+
+/// Returns the password of a new user, and true if it is generated.
+fn new_password(user: &str, questions: Questions) -> Result<(String, bool)> {
+    if let Ok(password) = std::env::var("PORTOLAN_PASSWORD")
+        && !password.is_empty()
+    {
+        return Ok((password, false));
+    }
+    if questions.is_asking() {
+        let password = password::ask(&format!("password of {} (empty: generate one): ", printable(user)))?;
+        if !password.is_empty() {
+            return Ok((password, false));
+        }
+    }
+    Ok((Uuid::new_v4().simple().to_string(), true))
+}
+
+/// Checks that no new file exists.
+fn check_new(files: &[NewFile], product: Option<(&ProductDraft, &Path)>) -> Result<()> {
+    let own = files.iter().map(|file| file.path.clone());
+    let of_product = product.map(|(draft, folder)| draft.paths(folder)).unwrap_or_default();
+    let existing: Vec<PathBuf> = own.chain(of_product).filter(|path| exists_at(path)).collect();
+    if existing.is_empty() { Ok(()) } else { Err(exists(&existing)) }
+}
+
+/// Writes the files of the node, and returns what it wrote.
+fn write(
+    args: &InitArgs,
+    node: &NewNode,
+    files: Vec<NewFile>,
+    product: Option<(&ProductDraft, &Path)>,
+    new: &mut NewFiles,
+) -> Result<String> {
+    let products = args.folder.join(PRODUCTS);
+    let folder = if node.domain.is_some() { &products } else { &args.folder };
+    fs::create_dir_all(folder).map_err(|e| Error::output(folder.display(), e))?;
+    let mut text = String::new();
+    for mut file in files {
+        if file.path.ends_with(CONFIG) {
+            file.text = node.text();
+        }
+        file.write()?;
+        text.push_str(&format!("wrote {}\n", printable(&file.path.display().to_string())));
+        new.0.push(file.path);
+    }
+    if let Some((draft, folder)) = product {
+        let written = draft.write(folder)?;
+        text.push_str(&report(draft, &written));
+        new.0.extend(written);
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_trusted_node_has_a_name_and_a_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = NodeKey::from_pem(NodeKey::generate().unwrap().as_bytes()).unwrap();
+        let (file, text) = (folder.path().join("key.pem"), key.public().to_string());
+        fs::write(&file, key.public().to_pem()).unwrap();
+        let expected = ("gateway".to_owned(), text.clone());
+        assert_eq!(trusted(&format!("gateway={text}")).unwrap(), expected);
+        assert_eq!(trusted(&format!("gateway={}", file.display())).unwrap(), expected);
+        for wrong in ["gateway", "=x", "gateway=/nowhere/key.pem"] {
+            assert!(trusted(wrong).is_err(), "{wrong}");
+        }
+        fs::write(&file, NodeKey::generate().unwrap()).unwrap();
+        let refused = trusted(&format!("gateway={}", file.display())).unwrap_err().owner_chain();
+        assert!(!refused.contains("BEGIN"), "{refused}");
+    }
+}

@@ -1,0 +1,37 @@
+//! `portolan product`: drafts and tests data products from their descriptors and their data, without a node that runs.
+
+pub mod init;
+pub mod next_steps;
+mod test;
+
+use clap::{Args, Subcommand};
+use portolan_node::Result;
+
+use self::init::{ProductInitArgs, product_init};
+use self::test::{TestArgs, test};
+
+/// Arguments of `portolan product`.
+#[derive(Args, Clone, Debug)]
+pub struct ProductArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Action {
+    /// Draft a product and its contracts from files, with types, keys and references that hold in the data
+    Init(ProductInitArgs),
+    /// Test the data of products against their contracts
+    Test(TestArgs),
+}
+
+/// Runs `portolan product`.
+///
+/// # Errors
+/// As the command that runs.
+pub async fn product(args: ProductArgs) -> Result<()> {
+    match args.action {
+        Action::Init(args) => product_init(args).await,
+        Action::Test(args) => test(&args).await,
+    }
+}

@@ -1,0 +1,155 @@
+//! `portolan product test`: tests the data of products against their contracts, and reports what breaks them.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use portolan_catalog::{DomainName, domain_of, printable, printable_json};
+use portolan_node::product_test::{Outcome, PortReport, Progress, TestOptions, TestReport, test_products};
+use portolan_node::{Error, NodeConfig, Result};
+
+use crate::output::print;
+use crate::units::show_count;
+
+/// Arguments of `portolan product test`.
+#[derive(Args, Clone, Debug)]
+pub struct TestArgs {
+    /// The products and ports to test: `product`, `port` or `product.port` [default: all]
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// The folder with the descriptors
+    #[arg(long, value_name = "DIR", default_value = "products", conflicts_with = "config")]
+    products: PathBuf,
+    /// The domain that the descriptors belong to [default: the `domain` of the products]
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    domain: Option<String>,
+    /// The config of the node that serves the products, for sources that need credentials
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Read all data instead of a sample of each port
+    #[arg(long)]
+    full: bool,
+    /// The format of the report
+    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+    format: ReportFormat,
+}
+
+/// The format of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    /// Lines for readers
+    Table,
+    /// One JSON object
+    Json,
+}
+
+/// Runs `portolan product test`.
+///
+/// # Errors
+/// Invalid descriptors; an unknown name; data that breaks its contract, after the report.
+pub async fn test(args: &TestArgs) -> Result<()> {
+    let config = match &args.config {
+        Some(file) => NodeConfig::load(file)?,
+        None => config_beside(&args.products, args.domain.as_deref())?,
+    };
+    let bar = (args.full && std::io::stderr().is_terminal()).then(progress_bar);
+    let mut options = TestOptions::default();
+    (options.names, options.full) = (args.names.clone(), args.full);
+    options.progress = bar
+        .clone()
+        .map(|bar| -> Progress { Arc::new(move |what: &str| bar.set_message(printable(what).into_owned())) });
+    let report = test_products(&config, &options).await;
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    let report = report?;
+    print(&match args.format {
+        ReportFormat::Table => text(&report),
+        ReportFormat::Json => json(&report)?,
+    })?;
+    match (report.broken().count(), report.ports.len()) {
+        (0, _) => Ok(()),
+        (1, 1) => Err(Error::failed("the port breaks its contract")),
+        (broken, all) => Err(Error::failed(format!("{broken} of {all} ports break their contracts"))),
+    }
+}
+
+/// Returns the config of a node with these descriptors, as if it stood beside their folder.
+fn config_beside(products: &Path, domain: Option<&str>) -> Result<NodeConfig> {
+    let domain = domain.map_or_else(|| domain_of(products), |name| Ok(DomainName::new(name)))?;
+    let absolute = std::path::absolute(products)
+        .map_err(|e| Error::config(format!("cannot find {}", products.display())).with_source(e))?;
+    let file = absolute.with_file_name("node.yaml");
+    Ok(NodeConfig { domain: Some(domain), products: Some(products.into()), file: Some(file), ..NodeConfig::default() })
+}
+
+fn progress_bar() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}
+
+fn json(report: &TestReport) -> Result<String> {
+    let text = serde_json::to_string_pretty(report)
+        .map_err(|e| Error::failed("the report cannot be written as JSON").with_source(e))?;
+    Ok(format!("{}\n", printable_json(&text)))
+}
+
+fn text(report: &TestReport) -> String {
+    let mut lines: Vec<String> = report.ports.iter().flat_map(of_port).collect();
+    if report.ports.is_empty() {
+        lines.push(format!("the domain {} has no ports", report.domain));
+    }
+    if report.ports.iter().any(|port| port.error.is_none() && !port.complete) && !report.full {
+        lines.push("samples were tested: `--full` reads all data".to_owned());
+    }
+    lines.iter().map(|line| format!("{}\n", printable(line))).collect()
+}
+
+/// Returns the lines about a port: what it is, what breaks its contract, and what was not checked.
+fn of_port(report: &PortReport) -> Vec<String> {
+    let count = |outcome| report.with(outcome).count();
+    let verdict = match (report.is_broken(), &report.error) {
+        (_, Some(_)) => "could not be tested",
+        (true, None) => "breaks its contract",
+        (false, None) => "no errors",
+    };
+    let rows = match (&report.error, report.complete) {
+        (Some(_), _) => String::new(),
+        (None, true) if report.rows == 1 => " in 1 row".to_owned(),
+        (None, true) => format!(" in {} rows", show_count(report.rows)),
+        (None, false) => format!(" in a sample of {} rows", show_count(report.rows)),
+    };
+    let numbers = [
+        (count(Outcome::Holds), "hold"),
+        (count(Outcome::Broken), "broken"),
+        (count(Outcome::Warning), "with warnings"),
+        (count(Outcome::NotChecked), "not checked"),
+    ];
+    let numbers = numbers.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let numbers = numbers.collect::<Vec<_>>().join(", ");
+    let rules = if numbers.is_empty() { String::new() } else { format!("; rules: {numbers}") };
+    let mut lines = vec![format!("{}: {verdict}{rows}{rules}", report.port)];
+    lines.extend(report.error.iter().flat_map(|error| error.lines()).map(|line| format!("  {line}")));
+    lines.extend(report.faults.iter().map(|fault| format!("  {}", fault.message)));
+    if report.more_faults {
+        lines.push("  … and more values that cannot be read".to_owned());
+    }
+    for (outcome, word) in
+        [(Outcome::Broken, ""), (Outcome::Warning, "warning: "), (Outcome::NotChecked, "not checked: ")]
+    {
+        for rule in report.with(outcome) {
+            lines.push(format!("  {word}{}", rule.text()));
+            if outcome != Outcome::NotChecked {
+                lines.push(format!("    {}", rule.place()));
+            }
+        }
+    }
+    lines
+}

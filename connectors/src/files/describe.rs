@@ -1,0 +1,169 @@
+//! Describes files that no contract describes: their number, their columns and their first text. A contract about them
+//! is drafted from this.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::error::DataFusionError;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use futures::TryStreamExt;
+use object_store::ObjectMeta;
+use portolan_catalog::{Column, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind};
+
+use super::columns::Columns;
+use super::format::{Encoding, has_extension};
+use super::local::{folder_columns, invalid, not_found, refused, text};
+use super::origin::{Origin, Redaction};
+use super::text::Text;
+use super::{FileSources, Opening, SourceOptions, as_task, session, store};
+use crate::error::{Error, ErrorKind, Result};
+use crate::panics::caught_async;
+
+/// The number of bytes of text that a description has.
+const BEGINNING_BYTES: usize = 1 << 20;
+
+/// All formats, in the order in which a folder is searched for them.
+const FORMATS: [FileFormat; 4] = [FileFormat::Parquet, FileFormat::Csv, FileFormat::Json, FileFormat::Arrow];
+
+/// Files that no contract describes.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FoundFiles {
+    /// The number of files.
+    pub files: usize,
+    /// The columns in the files. Empty for CSV: the beginning of the text shows the columns.
+    pub columns: Vec<FoundColumn>,
+    /// The columns that the names of folders have, outermost first, with their logical types.
+    pub partitions: Vec<Column>,
+    /// CSV: the beginning of the first file with text, without compression and byte order mark. UTF-16 with such a mark is
+    /// UTF-8 here. It may end within a record.
+    pub beginning: Vec<u8>,
+    /// True if `beginning` is the whole text of the file.
+    pub is_whole: bool,
+}
+
+/// A column in files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FoundColumn {
+    /// The name.
+    pub name: String,
+    /// The type that holds the values of all files. For text, the type of a sample.
+    pub data_type: DataType,
+    /// True if every file has the column, and no file can hold a NULL in it.
+    pub is_required: bool,
+}
+
+/// Returns the format that the name of a file implies.
+pub fn format_of(name: &str) -> Option<FileFormat> {
+    FORMATS.into_iter().find(|format| has_extension(name, *format))
+}
+
+impl FileSources {
+    /// Describes files that no contract describes, with the options of `server` for their store.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no file of the format, or the files must not be read; `SiteUnavailable` if their store
+    /// does not respond; `InvalidQuery` for files that are not of the format; `Cancelled` if the runtime ends.
+    pub async fn describe(&self, server: &str, files: &FileSource, runtime: &Arc<RuntimeEnv>) -> Result<FoundFiles> {
+        let location = files.location.clone();
+        let (sources, server, files, runtime) = (self.clone(), server.to_owned(), files.clone(), runtime.clone());
+        let describing = as_task(async move { sources.describe_files(&server, &files, &runtime).await });
+        match caught_async(describing).await {
+            Ok(Some(found)) => found,
+            Ok(None) => Err(Error::new(ErrorKind::Cancelled, "the runtime ended while files were described")),
+            Err(panic) => Err(invalid(format!("`{location}` cannot be described: {panic}"))),
+        }
+    }
+
+    async fn describe_files(&self, server: &str, files: &FileSource, runtime: &Arc<RuntimeEnv>) -> Result<FoundFiles> {
+        let default = SourceOptions::default();
+        let options = self.options.get(server).unwrap_or(&default);
+        let port = Port::new(PortRef::new("", "", &files.location));
+        let kind = SourceKind::Files(files.clone());
+        let place = Place::default();
+        let source = PortSource { server: server.to_owned(), kind, declared_at: BTreeMap::new(), place };
+        let location = self.location(&port, &source, files, options).await.map_err(not_found)?;
+        let endpoint = files.endpoint.as_deref();
+        let registered = store::register(server, endpoint, location, options, runtime).await.map_err(not_found)?;
+        let origin = Origin {
+            port: port.name.clone(),
+            has_port: false,
+            location: registered.location,
+            redact: Redaction(registered.secrets.0),
+            counter: Arc::default(),
+        };
+        let opening = Opening {
+            port: &port,
+            source: &source,
+            file_source: files,
+            origin: Arc::new(origin),
+            store: registered.store,
+            session: session(runtime),
+            max_files: options.max_files,
+            accepts_rows: false,
+        };
+        opening.describe().await
+    }
+}
+
+impl Opening<'_> {
+    async fn describe(&self) -> Result<FoundFiles> {
+        let listed = self.list().await.map_err(|error| match error.is_unavailable() {
+            true => refused(error),
+            false => not_found(text(error.diagnostics())),
+        })?;
+        let encoding = self.encoding(&listed).map_err(|faults| invalid(text(&faults)))?;
+        let partitions = folder_columns(&encoding, &self.origin.location, &listed);
+        let mut columns = match self.file_source.format {
+            FileFormat::Csv => vec![],
+            _ => found_columns(&self.columns(&encoding, &listed).await.map_err(refused)?, &listed),
+        };
+        if encoding.is_text() {
+            // A sample shows no column that never holds a NULL.
+            columns.iter_mut().for_each(|column| column.is_required = false);
+        }
+        columns.retain(|column| partitions.iter().all(|folder| folder.name != column.name));
+        let first = listed.iter().find(|file| file.size > 0).or(listed.first());
+        let (beginning, is_whole) = match first.filter(|_| self.file_source.format == FileFormat::Csv) {
+            Some(file) => self.beginning(&encoding, file).await?,
+            None => (vec![], true),
+        };
+        Ok(FoundFiles { files: listed.len(), columns, partitions, beginning, is_whole })
+    }
+
+    /// Returns the beginning of a file's text, and true if that is all of it.
+    async fn beginning(&self, encoding: &Encoding, file: &ObjectMeta) -> Result<(Vec<u8>, bool)> {
+        let read = async { beginning(encoding.text(&self.store, &file.location).await?).await };
+        read.await.map_err(|error| {
+            let message = format!("{} cannot be read: {error}", self.name_of(file));
+            refused(self.failed(message, &error))
+        })
+    }
+}
+
+async fn beginning(Text { mut chunks, .. }: Text) -> Result<(Vec<u8>, bool), DataFusionError> {
+    let mut text = Vec::new();
+    while let Some(chunk) = chunks.try_next().await? {
+        text.extend_from_slice(&chunk);
+        if text.len() > BEGINNING_BYTES {
+            text.truncate(BEGINNING_BYTES);
+            return Ok((text, false));
+        }
+    }
+    Ok((text, true))
+}
+
+fn found_columns(found: &Columns, listed: &[ObjectMeta]) -> Vec<FoundColumn> {
+    let are_all = found.files.len() == listed.len();
+    let never_null = |name: &str| {
+        found.files.iter().all(|(_, file)| file.schema.field_with_name(name).is_ok_and(|field| !field.is_nullable()))
+    };
+    let column = |field: &FieldRef| FoundColumn {
+        name: field.name().clone(),
+        data_type: field.data_type().clone(),
+        is_required: are_all && never_null(field.name()),
+    };
+    found.merged.fields().iter().map(column).collect()
+}

@@ -1,0 +1,335 @@
+//! Drafts of data products: from files, the descriptor of a product and the contracts of its ports, which a node can
+//! serve as they are. Each type is checked by reading the rows as a node reads them.
+
+mod checks;
+mod columns;
+mod csv_notation;
+mod descriptors;
+mod inputs;
+mod names;
+mod numbers;
+mod summary;
+mod text_types;
+mod write;
+
+use std::sync::Arc;
+
+use datafusion::execution::runtime_env::RuntimeEnv;
+use futures::TryStreamExt;
+use portolan_catalog::{DomainName, FileFormat, FileSource, load_domain};
+use portolan_connectors::files::{FileSources, FoundFiles};
+use portolan_connectors::{ErrorKind, LocalDomain, SourceOpener};
+use portolan_engine::{Engine, Principal, RecordBatch, Session};
+
+use self::checks::Rows;
+use self::columns::ColumnDraft;
+use self::csv_notation::CsvNotation;
+use self::text_types::{TextType, TextValues};
+use crate::{Error, NodeConfig, Result};
+
+pub use self::descriptors::yaml_string;
+pub use self::inputs::{PortFiles, find_ports};
+pub use self::names::identifier;
+pub use self::write::{exists, exists_at};
+
+/// The number of times that a draft is corrected after a failed check. Each time, at least one column changes.
+const MAX_CORRECTIONS: usize = 3;
+/// The formats in which the files of a URL without an extension are searched for.
+const FORMATS: [FileFormat; 4] = [FileFormat::Parquet, FileFormat::Csv, FileFormat::Json, FileFormat::Arrow];
+
+/// The product to draft.
+#[derive(Clone, Debug)]
+pub struct Product {
+    /// The domain.
+    pub domain: String,
+    /// The name.
+    pub name: String,
+    /// The team or person that owns the product.
+    pub owner: Option<String>,
+}
+
+/// How a product is drafted.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DraftOptions {
+    /// The name of the contracts' server. The node's config has options under the name. Default: `files`.
+    pub server: String,
+    /// The largest number of rows of a port that are read. Default: a million.
+    pub rows: u64,
+}
+
+impl Default for DraftOptions {
+    fn default() -> Self {
+        Self { server: "files".to_owned(), rows: 1_000_000 }
+    }
+}
+
+/// A drafted product.
+#[derive(Clone, Debug)]
+pub struct ProductDraft {
+    product: Product,
+    ports: Vec<PortDraft>,
+}
+
+/// A drafted port.
+#[derive(Clone, Debug)]
+struct PortDraft {
+    name: String,
+    server: String,
+    /// The files, with an absolute location.
+    files: FileSource,
+    /// The character encoding, if a contract must name it.
+    encoding: Option<&'static str>,
+    /// CSV: the quote.
+    quote: Option<u8>,
+    columns: Vec<ColumnDraft>,
+    /// The columns that are left out, with the reasons.
+    left_out: Vec<String>,
+    counted: Option<Counted>,
+}
+
+/// The rows of a port that were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counted {
+    rows: u64,
+    /// True if the port has no more.
+    is_all: bool,
+}
+
+/// Drafts a product with these ports. `config` is the config of the node that will serve the product, if it is known:
+/// its options for the server hold, and its bounds of local files.
+///
+/// # Errors
+/// Names that a product cannot have; files that cannot be read.
+pub async fn draft_product(
+    product: Product,
+    ports: &[PortFiles],
+    options: &DraftOptions,
+    config: Option<&NodeConfig>,
+) -> Result<ProductDraft> {
+    let sources = config.map_or_else(FileSources::default, NodeConfig::file_sources);
+    let drafting = Drafting { product: &product, options, sources, runtime: Arc::default() };
+    let mut drafts = vec![];
+    for port in ports {
+        drafts.push(drafting.port(port).await?);
+    }
+    drafting.find_types(&mut drafts).await?;
+    drafting.check(&mut drafts).await?;
+    Ok(ProductDraft { product, ports: drafts })
+}
+
+struct Drafting<'a> {
+    product: &'a Product,
+    options: &'a DraftOptions,
+    sources: FileSources,
+    runtime: Arc<RuntimeEnv>,
+}
+
+impl Drafting<'_> {
+    /// Drafts a port from the description of its files. Text is a string until its values are read.
+    async fn port(&self, port: &PortFiles) -> Result<PortDraft> {
+        let (mut files, found) = self.describe(port).await?;
+        let wrong = |what: String| Error::config(format!("{}: {what}", port.location));
+        let mut notation: Option<CsvNotation> = None;
+        if files.format == FileFormat::Csv {
+            let found = csv_notation::notation(&found.beginning, found.is_whole).map_err(wrong)?;
+            (files.delimiter, files.has_header) = (Some(found.delimiter), found.has_header);
+            notation = Some(found);
+        }
+        let names = notation.as_ref().map_or(&[] as &[String], |notation| notation.names.as_slice());
+        let (columns, left_out) = columns::drafted(&found, files.format, names, files.has_header);
+        if columns.is_empty() {
+            return Err(wrong("the files have no columns".to_owned()));
+        }
+        Ok(PortDraft {
+            name: port.name.clone(),
+            server: self.options.server.clone(),
+            files,
+            encoding: notation.as_ref().and_then(|notation| notation.encoding),
+            quote: notation.as_ref().map(|notation| notation.quote),
+            columns,
+            left_out,
+            counted: None,
+        })
+    }
+
+    /// Describes the files of a port, in the format that the location implies, or in the first one that files have.
+    async fn describe(&self, port: &PortFiles) -> Result<(FileSource, FoundFiles)> {
+        let formats = port.format.map_or_else(|| FORMATS.to_vec(), |format| vec![format]);
+        let mut missing = None;
+        for format in formats {
+            let files = FileSource::new(&port.location, "", format);
+            match self.sources.describe(&self.options.server, &files, &self.runtime).await {
+                Ok(found) => return Ok((files, found)),
+                Err(error) if error.kind() == ErrorKind::NotFound => missing = missing.or(Some(error)),
+                Err(error) => return Err(of_data(&port.location, &error)),
+            }
+        }
+        let location = &port.location;
+        Err(missing.map_or_else(|| Error::config(format!("{location} has no data")), |e| of_data(location, &e)))
+    }
+
+    /// Finds the types of columns that are stored as text, by their values.
+    async fn find_types(&self, ports: &mut [PortDraft]) -> Result<()> {
+        if !ports.iter().any(|port| is_text(port.files.format)) {
+            return Ok(());
+        }
+        let session = self.open(ports).await?;
+        for port in ports.iter_mut().filter(|port| is_text(port.files.format)) {
+            let of_values: fn() -> TextValues =
+                if port.files.format == FileFormat::Csv { TextValues::of_csv } else { TextValues::of_json };
+            let is_string = |column: &ColumnDraft| !column.is_partition && column.text_type.logical_type == "string";
+            let strings: Vec<usize> = (0..port.columns.len()).filter(|i| is_string(&port.columns[*i])).collect();
+            if strings.is_empty() {
+                continue;
+            }
+            let names: Vec<&str> = strings.iter().map(|i| port.columns[*i].name.as_str()).collect();
+            let sql = self.rows(&session).select(port, &names);
+            let mut values = vec![of_values(); strings.len()];
+            let failed = |error: portolan_engine::Error| of_data(&port.files.location, &error);
+            let mut rows = session.sql(&sql).await.map_err(failed)?;
+            while let Some(batch) = rows.try_next().await.map_err(failed)? {
+                add(&batch, &mut values)?;
+            }
+            for (i, values) in strings.into_iter().zip(values) {
+                port.columns[i].text_type = values.text_type();
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the types by reading all columns, and finds the keys and the references. A column that cannot be read as
+    /// its type is a string, or else it is left out.
+    async fn check(&self, ports: &mut [PortDraft]) -> Result<()> {
+        for _ in 0..MAX_CORRECTIONS {
+            let session = self.open(ports).await?;
+            let rows = self.rows(&session);
+            let mut values = vec![];
+            let mut is_changed = false;
+            for port in ports.iter_mut() {
+                match rows.count(port).await {
+                    Ok((counted, counts)) => {
+                        port.counted = Some(counted);
+                        values.push(counts);
+                    }
+                    Err(error) => {
+                        let faults = rows.unreadable(port).await;
+                        if faults.is_empty() {
+                            return Err(of_data(&port.files.location, &error));
+                        }
+                        correct(port, faults)?;
+                        is_changed = true;
+                    }
+                }
+            }
+            if !is_changed {
+                find_keys(&rows, ports, &values).await;
+                return Ok(());
+            }
+        }
+        Err(Error::failed(
+            "the types of the columns change from one read to the next: does another program write them?",
+        ))
+    }
+
+    fn rows<'a>(&'a self, session: &'a Session) -> Rows<'a> {
+        Rows { session, product: self.product, limit: self.options.rows }
+    }
+
+    /// Opens the ports as a node does, by their contracts, and returns a session that can query them.
+    async fn open(&self, ports: &[PortDraft]) -> Result<Session> {
+        let folder = tempfile::Builder::new().prefix("portolan-draft-").tempdir();
+        let folder = folder.map_err(|e| Error::output("the temporary folder", e))?;
+        write::write_files(&write::files(self.product, ports, None), folder.path())?;
+        let catalog = load_domain(&DomainName::new(&self.product.domain), folder.path()).map_err(|faults| {
+            let messages: Vec<_> = faults.0.iter().map(|fault| fault.message.clone()).collect();
+            Error::config(format!("the product cannot be drafted: {}", messages.join("; ")))
+        })?;
+        let mut opened = vec![];
+        for port in catalog.ports() {
+            opened.push(self.sources.open(port, &self.runtime).await.map_err(|error| {
+                let messages: Vec<_> = error.diagnostics().0.iter().map(|fault| fault.message.as_str()).collect();
+                Error::config(format!("port {}: {}", port.name.port, messages.join("; ")))
+            })?);
+        }
+        let domain = LocalDomain::new(catalog, opened);
+        let engine = Engine::builder().local_domain(domain).runtime_env(self.runtime.clone()).build()?;
+        Ok(engine.session(Principal::anonymous()))
+    }
+}
+
+/// Changes the columns that cannot be read.
+fn correct(port: &mut PortDraft, faults: Vec<(usize, portolan_engine::Error)>) -> Result<()> {
+    for (i, error) in faults.into_iter().rev() {
+        let column = &mut port.columns[i];
+        if is_text(port.files.format) && !column.is_partition && column.text_type.logical_type != "string" {
+            let note = Some("some value is not of the type that the others have");
+            column.text_type = TextType { note, ..TextType::of("string") };
+            continue;
+        }
+        port.left_out.push(format!("`{}`: {}", column.name_in_file, error.owner_chain()));
+        port.columns.remove(i);
+    }
+    match port.columns.is_empty() {
+        true => {
+            Err(Error::config(format!("{}: no column can be read: {}", port.files.location, port.left_out.join("; "))))
+        }
+        false => Ok(()),
+    }
+}
+
+/// Finds the keys and the references. A check that fails, such as one that needs too much memory, finds nothing.
+async fn find_keys(rows: &Rows<'_>, ports: &mut [PortDraft], values: &[Vec<u64>]) {
+    for (port, values) in ports.iter_mut().zip(values) {
+        let Some(counted) = port.counted else { continue };
+        let key = rows.key(port, &counted, values).await.unwrap_or_else(|error| {
+            tracing::debug!(port = %port.name, "no key was inferred: {}", error.owner_chain());
+            vec![]
+        });
+        for (position, column) in key.into_iter().enumerate() {
+            port.columns[column].key_position = Some(position + 1);
+        }
+    }
+    for port in 0..ports.len() {
+        for column in 0..ports[port].columns.len() {
+            let found = rows.reference(ports, &ports[port], column).await.unwrap_or_else(|error| {
+                tracing::debug!(port = %ports[port].name, "no reference was inferred: {}", error.owner_chain());
+                None
+            });
+            ports[port].columns[column].reference = found;
+        }
+    }
+}
+
+/// Adds the values of the rows.
+fn add(batch: &RecordBatch, values: &mut [TextValues]) -> Result<()> {
+    use arrow::array::AsArray;
+    use arrow::compute::cast;
+    use arrow::datatypes::DataType;
+
+    for (column, values) in batch.columns().iter().zip(values) {
+        let strings = cast(column, &DataType::Utf8).map_err(|e| Error::failed("a column is no text").with_source(e))?;
+        let strings = strings.as_string::<i32>();
+        strings.iter().flatten().for_each(|text| values.add(text));
+    }
+    Ok(())
+}
+
+fn is_text(format: FileFormat) -> bool {
+    matches!(format, FileFormat::Csv | FileFormat::Json)
+}
+
+/// Returns the error about data that cannot be read.
+fn of_data(location: &str, error: &portolan_engine::Error) -> Error {
+    let message = error.owner_chain();
+    let message = if message.contains(location) { message } else { format!("{location}: {message}") };
+    match error.kind() {
+        ErrorKind::SiteUnavailable | ErrorKind::InvalidQuery | ErrorKind::InvalidData | ErrorKind::NotFound => {
+            Error::config(message)
+        }
+        _ => Error::failed(message),
+    }
+}
+
+#[cfg(test)]
+mod tests;
