@@ -21,8 +21,10 @@ pub use diagnostic::{Diagnostic, Diagnostics, Place, names_location};
 pub use lint::{Warning, lint};
 pub use load::load_domain;
 pub use mesh::{DomainEntry, MeshSnapshot, NodeEntry, NodeLocation, NodeState, RefusedClaim, ServedBy};
-pub use model::{Column, DomainCatalog, FileFormat, FileSource, Port, PortSource, Product, Reference, SourceKind};
+pub use model::{
+    Column, DomainCatalog, FileFormat, FileSource, Port, PortSource, Product, QuerySource, Reference, SourceKind,
+};
 pub use names::{DomainName, PortName, PortRef, ProductName};
 pub use printable::{is_printable, printable, printable_json, printable_lines};
-pub use received::check_received;
+pub use received::{MAX_INPUTS, check_received};
 pub use statistics::{ColumnStatistics, PortStatistics, StatisticValue};

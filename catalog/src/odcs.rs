@@ -58,6 +58,8 @@ pub(crate) struct SchemaObject {
     pub(crate) properties: Vec<Property>,
     #[serde(default)]
     pub(crate) relationships: Vec<Relationship>,
+    #[serde(default)]
+    pub(crate) custom_properties: Vec<CustomProperty>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -63,6 +63,7 @@ impl Fixture {
             statistics: Arc::default(),
             tags: vec![],
             load_error: None,
+            derived_from: vec![],
             source: Some(source),
             place: None,
         };
