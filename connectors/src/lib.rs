@@ -27,6 +27,7 @@ pub mod testing;
 pub mod trace;
 
 pub use capabilities::{Capabilities, KeyForm, SiteCosts, WireForm};
+pub use closed::{closed as close_port, is_open, marked as mark_port};
 pub use error::{Error, ErrorKind, Result};
 pub use fragment::{
     EncodedPlan, FragmentEstimate, FragmentHead, FragmentItem, FragmentPlan, FragmentRequest, FragmentStream,
