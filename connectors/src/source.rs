@@ -217,6 +217,14 @@ pub struct PortAtSite {
     pub table: Vec<String>,
 }
 
+impl OpenedPort {
+    /// Returns a port whose rows this process reads from `provider`, and that accepts no rows.
+    pub fn new(name: PortRef, provider: Arc<dyn TableProvider>) -> Self {
+        let schema = provider.schema();
+        Self { name, provider, schema, writer: None, site: None }
+    }
+}
+
 /// A domain whose ports were opened: the input of an engine that owns the domain. A port that cannot be opened is closed:
 /// its scans fail, and [`Port::load_error`] has the reason.
 #[derive(Clone, Debug)]

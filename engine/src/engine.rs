@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionConfig;
-use portolan_catalog::{DomainName, MeshSnapshot, PortRef, PortStatistics};
+use portolan_catalog::{Diagnostics, DomainName, MeshSnapshot, PortRef, PortStatistics};
 use portolan_connectors::{CatalogAnswer, FragmentHead, LocalDomain, OwnerKey, Peer, SiteId};
 
 pub use self::builder::EngineBuilder;
@@ -16,7 +16,7 @@ use crate::mesh::CatalogReader;
 use crate::state::{EngineState, QueryContext};
 use crate::{
     EngineMetrics, EstimatedFragment, Limits, PeerOptions, Principal, QueryStream, ReceivedFragment, Result, Session,
-    Usage, query,
+    Usage, derived, query,
 };
 
 /// An engine that answers SQL over the ports of the domains that it owns or reaches through peers. A clone is cheap.
@@ -127,14 +127,31 @@ impl Engine {
         self.0.mesh.refresh_all().await;
     }
 
-    /// Replaces a local domain with a newly loaded version. Running queries keep the old version.
+    /// Replaces a local domain with a newly loaded version, and plans the queries of its derived ports. Running queries
+    /// keep the old version.
     pub fn replace_local_domain(&self, domain: LocalDomain) {
-        self.0.mesh.replace_local(domain);
+        let before = self.0.mesh.local(&domain.catalog.domain);
+        let opened = derived::open(&self.0.base, domain, before.as_ref());
+        self.0.mesh.replace_local(opened.logged());
+    }
+
+    /// Checks the derived ports of a domain: plans their queries, and compares the columns with the contracts. An engine
+    /// that owns the domain closes the ports with faults.
+    ///
+    /// # Errors
+    /// The faults of all derived ports, with their places in the contracts.
+    pub fn check_derived_ports(domain: &LocalDomain) -> std::result::Result<(), Diagnostics> {
+        derived::check(&builder::base_state(1, Limits::default().query_memory, Arc::default()), domain)
     }
 
     /// Changes the statistics of these ports of a local domain. Peers get them with their next catalog request.
     pub fn update_statistics(&self, domain: &DomainName, statistics: &BTreeMap<PortRef, Arc<PortStatistics>>) {
         self.0.mesh.update_statistics(domain, statistics);
+        if let Some(before) = self.0.mesh.local(domain).filter(derived::has_derived_ports) {
+            // The estimates of derived ports follow from the statistics of their inputs.
+            let opened = derived::open(&self.0.base, before.clone(), Some(&before));
+            self.0.mesh.replace_local_if_same(&before, opened.logged());
+        }
     }
 
     /// Keeps the present version of a local domain, and marks its products with the reason why the newest version was

@@ -4,6 +4,7 @@
 //! with a stream of record batches.
 
 mod bounds;
+mod derived;
 mod encode;
 pub mod engine;
 mod exchange;

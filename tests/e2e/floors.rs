@@ -73,6 +73,7 @@ const CRATES: [Floors; 7] = [
             "encode",
             "plan",
             "planner",
+            "derived",
             "exchange",
             "explain",
             "query",

@@ -3,13 +3,15 @@
 
 mod activity_tables;
 mod catalogs;
+mod derived_table;
 mod mesh_tables;
 mod port_table;
 mod session_names;
 mod system_view;
 
 pub(crate) use catalogs::{MeshCatalogs, port_table};
-pub(crate) use port_table::{PortSite, PortTable};
+pub(crate) use derived_table::DerivedTable;
+pub(crate) use port_table::{PortSite, PortTable, reads_for_query};
 pub(crate) use session_names::{SESSION_SCHEMA, SessionNames};
 pub(crate) use system_view::reads_only_views;
 

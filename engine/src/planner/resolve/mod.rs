@@ -123,6 +123,18 @@ pub(crate) async fn resolve(
     }
 }
 
+/// Parses the query of a derived port.
+///
+/// # Errors
+/// `InvalidQuery` if the text does not parse, or is not a SELECT.
+pub(crate) fn parse_query(sql: &str) -> Result<SqlStatement> {
+    bounds::check_text(sql)?;
+    match parse(sql)? {
+        Statement::Statement(statement) if matches!(*statement, SqlStatement::Query(_)) => Ok(*statement),
+        _ => Err(Error::new(ErrorKind::InvalidQuery, "expected a SELECT")),
+    }
+}
+
 fn parse(sql: &str) -> Result<Statement> {
     let dialect = GenericDialect {};
     let mut statements = DFParserBuilder::new(sql)
@@ -158,7 +170,10 @@ fn syntax(error: &datafusion::error::DataFusionError) -> Error {
 }
 
 /// Returns a query's plan, and the names of its columns.
-async fn labelled(
+///
+/// # Errors
+/// As for [`resolve`].
+pub(crate) async fn labelled(
     mut statement: SqlStatement,
     state: &SessionState,
     mesh: &MeshSnapshot,
