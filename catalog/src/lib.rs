@@ -24,10 +24,12 @@ pub use diagnostic::{Diagnostic, Diagnostics, Place, names_location};
 pub use lint::{Warning, lint};
 pub use load::{Descriptors, check_domain_name, domain_of, load_descriptors, load_domain};
 pub use mesh::{DomainEntry, MeshSnapshot, NodeEntry, NodeLocation, NodeState, RefusedClaim, ServedBy};
-pub use model::{Column, DomainCatalog, FileFormat, FileSource, Port, PortSource, Product, Reference, SourceKind};
+pub use model::{
+    Column, DomainCatalog, FileFormat, FileSource, Port, PortSource, Product, QuerySource, Reference, SourceKind,
+};
 pub use names::{DomainName, MAX_NAME_LENGTH, PortName, PortRef, ProductName};
 pub use printable::{is_printable, printable, printable_json, printable_lines};
-pub use received::{MAX_DOMAINS, check_received};
+pub use received::{MAX_DOMAINS, MAX_INPUTS, check_received};
 pub use sql_type::sql_type;
 pub use statistics::{ColumnStatistics, PortStatistics, StatisticValue};
 pub use text_format::{ColumnFormat, TextFormat, TimePattern};

@@ -9,7 +9,7 @@ use crate::names::{PortName, check_name};
 use crate::nearest::nearest;
 use crate::odcs::{ReadContract, wrong};
 use crate::odps::{Descriptor, OutputPort};
-use crate::source::{COLUMN_SETTINGS, PREFIX, misplaced, port_source};
+use crate::source::{COLUMN_SETTINGS, PREFIX, QUERY, misplaced, port_source};
 use crate::yaml::{self, Document, Step};
 use crate::{Diagnostic, Diagnostics, DomainCatalog, DomainName, Place, PortRef, ProductName, schema};
 
@@ -156,8 +156,8 @@ impl Loader {
         }
     }
 
-    /// Checks that Portolan's custom properties are in a contract, in one of its servers, or in a column. They have no
-    /// meaning elsewhere.
+    /// Checks that Portolan's custom properties are in a contract, in one of its servers, or in a column, or that they are
+    /// the query of a schema object. They have no meaning elsewhere.
     fn check_custom_properties(&mut self, json: &serde_json::Value, document: &Document, is_contract: bool) {
         let mut found = vec![];
         own_properties(json, &mut vec![], &mut found);
@@ -165,7 +165,7 @@ impl Loader {
             use Step::{Index, Key};
             let read = match path.as_slice() {
                 [Key(properties), Index(_)] => properties == "customProperties",
-                [Key(servers), Index(_), Key(_), Index(_)] => servers == "servers",
+                [Key(list), Index(_), Key(_), Index(_)] => list == if property == QUERY { "schema" } else { "servers" },
                 [Key(schema), Index(_), Key(properties), Index(_), Key(_), Index(_)] => {
                     schema == "schema" && properties == "properties" && COLUMN_SETTINGS.contains(&property.as_str())
                 }
@@ -339,6 +339,7 @@ fn port_of(
         statistics: Arc::default(),
         tags: output.tags.iter().chain(&schema.tags).cloned().collect(),
         load_error: None,
+        derived_from: vec![],
         source,
         place: None,
     };

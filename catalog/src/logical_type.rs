@@ -2,7 +2,7 @@
 
 use arrow_schema::{DataType, TimeUnit};
 
-use crate::model::{Column, PortSource};
+use crate::model::{Column, PortSource, SourceKind};
 
 /// True if a column of `data_type` has the type that `logical_type` promises.
 ///
@@ -68,10 +68,13 @@ pub(crate) fn logical_type_of(name: &str) -> Option<&'static str> {
     names.iter().find(|(_, others)| others.contains(&name.as_str())).map(|(logical, _)| *logical)
 }
 
-/// Returns the type as which text of a column is read, if the contract determines one.
+/// Returns the type as which text of a column is read, or the type of a column of a query, if the contract determines one.
 pub fn declared_type(column: &Column, source: Option<&PortSource>) -> Option<DataType> {
-    let format = source.and_then(PortSource::files).and_then(|files| files.columns.get(&column.name));
-    format.and_then(|format| format.data_type.clone()).or_else(|| type_of_text(column.logical_type.as_deref()?))
+    let declared = source.and_then(|source| match &source.kind {
+        SourceKind::Files(files) => files.columns.get(&column.name)?.data_type.clone(),
+        SourceKind::Query(query) => query.types.get(&column.name).cloned(),
+    });
+    declared.or_else(|| type_of_text(column.logical_type.as_deref()?))
 }
 
 fn scale(data_type: &DataType) -> Option<i8> {

@@ -80,6 +80,9 @@ pub struct Port {
     /// The reason why the owner cannot open the port, if it cannot: without the locations of files.
     #[serde(default)]
     pub load_error: Option<String>,
+    /// The ports of the same domain that the query of a derived port reads. Empty for a port over data.
+    #[serde(default)]
+    pub derived_from: Vec<PortRef>,
     /// The source of the rows. Only the owner knows the source: a node does not send it.
     #[serde(skip)]
     pub source: Option<PortSource>,
@@ -146,17 +149,17 @@ pub enum FileFormat {
     Arrow,
 }
 
-/// The source of a port's rows, as the `servers` of its contract describe it.
+/// The source of a port's rows, as the `servers` of its contract describe it, or the query of a derived port.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PortSource {
     /// The name of the `server` in the contract. `sources.<name>` in the node's config adds the options that do not
-    /// belong in a contract, such as credentials.
+    /// belong in a contract, such as credentials. Empty for a query.
     pub server: String,
     /// The kind of the source, with the properties that only this kind has.
     pub kind: SourceKind,
     /// The place of each column in the contract, so that an error about a column can point there.
     pub declared_at: BTreeMap<String, Place>,
-    /// The place of the server in the contract.
+    /// The place of the server or of the query in the contract.
     pub place: Place,
 }
 
@@ -166,6 +169,24 @@ pub struct PortSource {
 pub enum SourceKind {
     /// Files, on local disk or in an object store.
     Files(FileSource),
+    /// A query over other ports of the domain. No opener opens it: the engine plans it.
+    Query(QuerySource),
+}
+
+/// The query of a derived port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuerySource {
+    /// The text of the query: a `SELECT` over other ports of the domain.
+    pub text: String,
+    /// The types of the columns of which the contract says more than the logical type, by their names.
+    pub types: BTreeMap<String, DataType>,
+}
+
+impl QuerySource {
+    /// Returns a query whose contract has only logical types.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), types: BTreeMap::new() }
+    }
 }
 
 /// The files of a port.
@@ -246,6 +267,7 @@ impl Port {
             statistics: Arc::default(),
             tags: vec![],
             load_error: None,
+            derived_from: vec![],
             source: None,
             place: None,
             rules: vec![],
@@ -257,6 +279,16 @@ impl Port {
     pub fn with_columns(mut self, columns: impl IntoIterator<Item = Column>) -> Self {
         self.columns = columns.into_iter().collect();
         self
+    }
+
+    /// True if the rows of the port are the result of a query over other ports of its domain.
+    pub fn is_derived(&self) -> bool {
+        !self.derived_from.is_empty() || self.query().is_some()
+    }
+
+    /// Returns the query of a derived port. Only the owner knows it.
+    pub fn query(&self) -> Option<&QuerySource> {
+        self.source.as_ref()?.query()
     }
 
     /// Returns the port's Arrow schema, or `None` if the source was never opened.
@@ -273,8 +305,18 @@ impl Port {
 impl PortSource {
     /// Returns the files of the port, or `None` if the source is of another kind.
     pub fn files(&self) -> Option<&FileSource> {
-        let SourceKind::Files(files) = &self.kind;
-        Some(files)
+        match &self.kind {
+            SourceKind::Files(files) => Some(files),
+            SourceKind::Query(_) => None,
+        }
+    }
+
+    /// Returns the query of the port, or `None` if the source is of another kind.
+    pub fn query(&self) -> Option<&QuerySource> {
+        match &self.kind {
+            SourceKind::Query(query) => Some(query),
+            SourceKind::Files(_) => None,
+        }
     }
 }
 
@@ -283,6 +325,7 @@ impl SourceKind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Files(_) => "files",
+            Self::Query(_) => "query",
         }
     }
 }

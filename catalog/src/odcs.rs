@@ -60,6 +60,8 @@ pub(crate) struct SchemaObject {
     pub(crate) properties: Vec<Property>,
     #[serde(default)]
     pub(crate) relationships: Vec<Relationship>,
+    #[serde(default)]
+    pub(crate) custom_properties: Vec<CustomProperty>,
 }
 
 /// A column, or a part of a nested column. The items of a list and the parts of a map have no name.

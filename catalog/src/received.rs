@@ -11,6 +11,8 @@ use crate::printable::printable;
 pub const MAX_DOMAINS: usize = 256;
 /// The largest number of faults that are described.
 const MAX_FAULTS: usize = 8;
+/// The largest number of ports that a derived port may read.
+pub const MAX_INPUTS: usize = 256;
 /// The largest number of characters of a name that a fault shows.
 const MAX_SHOWN: usize = 80;
 
@@ -117,6 +119,20 @@ fn check_port(port: &Port, place: &PortRef) -> Result<(), String> {
             return Err(format!("it has two columns {}", quoted(&column.name)));
         }
     }
+    check_inputs(port)
+}
+
+/// Checks the ports that a derived port reads.
+fn check_inputs(port: &Port) -> Result<(), String> {
+    if port.derived_from.len() > MAX_INPUTS {
+        return Err(format!("it is derived from more than {MAX_INPUTS} ports"));
+    }
+    for input in &port.derived_from {
+        if input.domain != port.name.domain {
+            return Err(format!("it is derived from a port of the domain {}", quoted(input.domain.as_str())));
+        }
+        check_name(input.product.as_str()).and_then(|()| check_name(input.port.as_str()))?;
+    }
     Ok(())
 }
 
@@ -197,6 +213,26 @@ mod tests {
         let planted =
             "port `planted` of product `p` of domain `sales`: it has the full name `people.customers.planted`";
         assert!(faults.contains(&planted.to_owned()), "{faults:?}");
+    }
+
+    #[test]
+    fn a_port_that_is_derived_from_other_domains_or_too_many_ports_is_left_out() {
+        let mut sent = catalog("sales", &["a", "good", "foreign", "many", "named"]);
+        let ports = &mut product(&mut sent).ports;
+        let mut derive = |name: &str, inputs: Vec<PortRef>| {
+            ports.get_mut(&PortName::new(name)).unwrap().derived_from = inputs;
+        };
+        derive("good", vec![PortRef::new("sales", "p", "a")]);
+        derive("foreign", vec![PortRef::new("people", "p", "a")]);
+        derive("many", vec![PortRef::new("sales", "p", "a"); MAX_INPUTS + 1]);
+        derive("named", vec![PortRef::new("sales", "p", "a\u{202e}b")]);
+        let (valid, faults) = check_received(vec![sent]);
+        let names: Vec<_> = valid[0].ports().map(|port| port.name.port.as_str()).collect();
+        assert_eq!(names, ["a", "good"]);
+        assert_eq!(faults.len(), 3, "{faults:?}");
+        let foreign =
+            "port `foreign` of product `p` of domain `sales`: it is derived from a port of the domain `people`";
+        assert!(faults.contains(&foreign.to_owned()), "{faults:?}");
     }
 
     #[test]

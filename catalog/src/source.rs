@@ -1,16 +1,18 @@
-//! The source of a port's rows: the first of its contract's `servers` whose data can be read.
+//! The source of a port's rows: the query that its contract has, or the first of its `servers` whose data can be read.
 
 mod files;
+mod query;
 
 use std::collections::BTreeMap;
 
 use crate::model::{PortSource, SourceKind};
 use crate::nearest::nearest;
-use crate::odcs::{ReadContract, wrong};
+use crate::odcs::{CustomProperty, ReadContract, wrong};
 use crate::{Diagnostic, Place};
 
 pub(crate) use self::files::COLUMN_SETTINGS;
 use self::files::SETTINGS;
+pub(crate) use self::query::QUERY;
 
 /// The beginning of all custom properties of this project.
 pub(crate) const PREFIX: &str = "portolan.";
@@ -18,11 +20,19 @@ pub(crate) const PREFIX: &str = "portolan.";
 /// Returns the source of the port whose rows are `read.contract.schema[object]`.
 ///
 /// # Errors
-/// No server whose data can be read; every fault of the first server whose data can.
+/// Every fault of the query; without a query, no server whose data can be read, or every fault of the first server whose
+/// data can.
 pub(crate) fn port_source(read: &ReadContract, object: usize) -> Result<PortSource, Vec<Diagnostic>> {
+    if let Some(query) = query::query_source(read, object) {
+        let (query, place) = query?;
+        let (server, declared_at) = (String::new(), declared_at(read, object));
+        return Ok(PortSource { server, kind: SourceKind::Query(query), declared_at, place });
+    }
     let mut servers = read.contract.servers.iter().enumerate();
     let found = servers.find_map(|(i, server)| Some((i, server, source_kind(read, object, i)?)));
-    let Some((i, server, kind)) = found else { return Err(vec![no_server(read)]) };
+    let Some((i, server, kind)) = found else {
+        return Err(without_files(read).into_iter().chain([no_server(read)]).collect());
+    };
     Ok(PortSource {
         server: server.server.clone(),
         kind: kind?,
@@ -52,15 +62,37 @@ pub(crate) fn misplaced(property: &str, place: Place) -> Diagnostic {
 }
 
 fn unknown_setting(property: &str, place: Place) -> Diagnostic {
+    if property == QUERY {
+        return wrong(place, format!("`{QUERY}` means something in a schema object and in a contract, and not here"));
+    }
+    let known = SETTINGS.into_iter().chain([QUERY]);
     // The prefix is the same in all names, and would make unrelated names look similar.
     let short = |name: &'static str| name.strip_prefix(PREFIX).unwrap_or(name);
     let own = property.strip_prefix(PREFIX).unwrap_or(property);
-    let suggestion = nearest(own, SETTINGS.map(short)).map(|name| format!("{PREFIX}{name}"));
+    let suggestion = nearest(own, known.clone().map(short)).map(|name| format!("{PREFIX}{name}"));
     let message = match suggestion {
         Some(_) => format!("unknown custom property `{property}`"),
-        None => format!("unknown custom property `{property}`; one of {}", list(&SETTINGS, "")),
+        None => format!("unknown custom property `{property}`; one of {}", list(&known.collect::<Vec<_>>(), "")),
     };
     Diagnostic { place, message, suggestion }
+}
+
+/// Returns the errors for the custom properties of a contract that describe files, if no server holds files.
+fn without_files(read: &ReadContract) -> Vec<Diagnostic> {
+    if read.contract.servers.iter().any(files::holds_files) {
+        return vec![];
+    }
+    let own = read.contract.custom_properties.iter().enumerate();
+    let own = own.filter(|(_, own)| own.property.starts_with(PREFIX) && own.property != QUERY);
+    let error = |(i, own): (usize, &CustomProperty)| {
+        let property = own.property.as_str();
+        let place = read.document.place(&["customProperties".into(), i.into(), "property".into()]);
+        match SETTINGS.contains(&property) {
+            true => wrong(place, format!("`{property}` describes files, and no server of the contract holds any")),
+            false => unknown_setting(property, place),
+        }
+    };
+    own.map(error).collect()
 }
 
 /// Returns the error for a contract without a server whose data can be read.
@@ -74,7 +106,7 @@ fn no_server(read: &ReadContract) -> Diagnostic {
         place,
         format!(
             "contract `{id}` needs a server that holds files: of type `local`, `s3` or `azure`, or `custom` with a \
-             `path` or a `location`; found {found}"
+             `path` or a `location`; found {found}; a port that is a query has a custom property `{QUERY}` instead"
         ),
     )
 }

@@ -1,5 +1,6 @@
 //! Ports that cannot be opened. A closed port keeps its place in the catalog, and each scan fails with the reason. A
-//! port that was open keeps its last good version instead, and only the catalog has the reason.
+//! port that was open keeps its last good version instead, and only the catalog has the reason. The engine closes and
+//! marks derived ports in the same way.
 
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ impl TableProvider for ClosedTable {
 
 /// Returns a port that could not be opened, closed: its entry in the catalog, and a table whose scans fail. Until the
 /// port opens, the contract alone gives the types of the columns. Their nullability stays as the contract declares it.
-pub(crate) fn closed(port: &Port, error: &OpenError) -> (Port, OpenedPort) {
+pub fn closed(port: &Port, error: &OpenError) -> (Port, OpenedPort) {
     let source = port.source.as_ref();
     let fields = port.columns.iter().map(|column| Field::new(&column.name, expected_type(column, source), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
@@ -65,7 +66,7 @@ pub(crate) fn closed(port: &Port, error: &OpenError) -> (Port, OpenedPort) {
 }
 
 /// Returns the last good version of an open port, marked with the reason why its newest version cannot be opened.
-pub(crate) fn marked(last: &Port, error: &OpenError) -> Port {
+pub fn marked(last: &Port, error: &OpenError) -> Port {
     let reason = format!("port {}: the last good version is in use: {}", last.name, error.description());
     let mut entry = last.clone();
     entry.load_error = Some(reason);
@@ -73,7 +74,7 @@ pub(crate) fn marked(last: &Port, error: &OpenError) -> Port {
 }
 
 /// True if the port is open.
-pub(crate) fn is_open(port: &OpenedPort) -> bool {
+pub fn is_open(port: &OpenedPort) -> bool {
     port.provider.downcast_ref::<ClosedTable>().is_none()
 }
 

@@ -29,6 +29,7 @@ pub mod testing;
 mod trace;
 
 pub use capabilities::{Capabilities, KeyForm, SiteCosts, WireForm};
+pub use closed::{closed as close_port, is_open, marked as mark_port};
 pub use data_fault::{CheckLimits, DataFault, DataReport};
 pub use error::{Error, ErrorKind, Position, Result, Subject, with_causes};
 pub use fragment::{

@@ -37,7 +37,8 @@ impl Default for OpenOptions {
     }
 }
 
-/// Opens every port of a domain. Adds the columns' actual types and the data's statistics to the domain's catalog.
+/// Opens every port of a domain. Adds the columns' actual types and the data's statistics to the domain's catalog. The
+/// engine opens the derived ports, which are queries over these.
 ///
 /// # Errors
 /// Every problem of any port, in the order of the ports' names.
@@ -59,7 +60,7 @@ pub async fn open_domain_with(
     runtime: &Arc<RuntimeEnv>,
     options: OpenOptions,
 ) -> Result<LocalDomain, Diagnostics> {
-    let results = open_all(&catalog.ports().collect::<Vec<_>>(), opener, runtime, options.timeout).await;
+    let results = open_all(&over_data(&catalog), opener, runtime, options.timeout).await;
     let errors = results.iter().filter_map(|result| result.as_ref().err());
     let wrong: Vec<Diagnostic> = errors.flat_map(|error| error.diagnostics().0.clone()).collect();
     if options.requires_all && !wrong.is_empty() {
@@ -78,7 +79,7 @@ pub async fn reopen_domain(
     runtime: &Arc<RuntimeEnv>,
     timeout: Duration,
 ) -> LocalDomain {
-    let results = open_all(&catalog.ports().collect::<Vec<_>>(), opener, runtime, timeout).await;
+    let results = open_all(&over_data(&catalog), opener, runtime, timeout).await;
     let last_good = |port: &Port| {
         let served = before.catalog.port(&port.name.product, &port.name.port).filter(|served| may_stay(served))?;
         let opened = before.ports.iter().find(|opened| opened.name == port.name && is_open(opened))?;
@@ -87,7 +88,12 @@ pub async fn reopen_domain(
     domain_of(catalog, results, last_good, opener, runtime).await
 }
 
-/// Returns a domain with these ports. `results` has one result for each port of the catalog, in its order. `last_good`
+/// Returns the ports of a domain that are not derived.
+fn over_data(catalog: &DomainCatalog) -> Vec<&Port> {
+    catalog.ports().filter(|port| !port.is_derived()).collect()
+}
+
+/// Returns a domain with these ports. `results` has one result for each port over data, in the order of the catalog. `last_good`
 /// returns the version of a port that is used if the present one cannot be opened.
 async fn domain_of(
     mut catalog: DomainCatalog,
@@ -96,7 +102,7 @@ async fn domain_of(
     opener: &dyn SourceOpener,
     runtime: &Arc<RuntimeEnv>,
 ) -> LocalDomain {
-    let declared: Vec<Port> = catalog.ports().cloned().collect();
+    let declared: Vec<Port> = over_data(&catalog).into_iter().cloned().collect();
     let (mut ports, mut opened) = (Vec::new(), Vec::new());
     for (port, result) in declared.iter().zip(results) {
         let error = match result {
@@ -146,8 +152,8 @@ pub async fn open_again(
 ) -> Option<LocalDomain> {
     let served = |name: &PortRef| domain.catalog.port(&name.product, &name.port);
     let has_error = |name: &PortRef| served(name).is_some_and(|port| port.load_error.is_some());
-    let wanted: Vec<&Port> =
-        declared.ports().filter(|port| unreadable.contains(&port.name) || has_error(&port.name)).collect();
+    let is_wanted = |port: &&Port| unreadable.contains(&port.name) || has_error(&port.name);
+    let wanted: Vec<&Port> = over_data(declared).into_iter().filter(is_wanted).collect();
     let results = open_all(&wanted, opener, runtime, timeout).await;
     let (mut catalog, mut ports, mut opened) = ((*domain.catalog).clone(), domain.ports.clone(), Vec::new());
     let mut is_changed = false;

@@ -26,6 +26,8 @@ pub enum Refusal {
     SqlType(&'static str, String),
     /// The port has no table at the site.
     NoTable(String),
+    /// The query of a derived port reads the port.
+    OfQuery(String),
 }
 
 impl fmt::Display for Refusal {
@@ -45,6 +47,7 @@ impl fmt::Display for Refusal {
                 write!(f, "{sql} does not compare values of type {data_type} as a node does")
             }
             Self::NoTable(port) => write!(f, "port {port} has no table there"),
+            Self::OfQuery(port) => write!(f, "the query of a derived port reads {port}, and stays with its owner"),
         }
     }
 }

@@ -281,7 +281,7 @@ impl OpenedPort {
 pub struct LocalDomain {
     /// The catalog, with the columns' real types filled in.
     pub catalog: Arc<DomainCatalog>,
-    /// The ports, in the order of their names.
+    /// The ports, in the order of their names. Derived ports need not be among them: the engine opens them.
     pub ports: Vec<OpenedPort>,
 }
 

@@ -4,12 +4,12 @@ mod builder;
 
 use std::sync::Arc;
 
-use portolan_catalog::MeshSnapshot;
+use portolan_catalog::{Diagnostics, MeshSnapshot};
 use portolan_connectors::LocalDomain;
 
 pub use self::builder::EngineBuilder;
 use crate::state::EngineState;
-use crate::{EngineMetrics, Principal, QueryStream, Refreshed, Result, Session, Usage};
+use crate::{EngineMetrics, Limits, Principal, QueryStream, Refreshed, Result, Session, Usage, derived};
 
 /// An engine that answers SQL over the ports of the domains that it owns or reaches through peers. A clone is cheap.
 ///
@@ -86,9 +86,21 @@ impl Engine {
         self.0.mesh.refresh_all().await
     }
 
-    /// Replaces a local domain with a newly loaded version. Running queries keep the old version.
+    /// Replaces a local domain with a newly loaded version, and plans the queries of its derived ports. Running queries
+    /// keep the old version.
     pub fn replace_local_domain(&self, domain: LocalDomain) {
-        self.0.mesh.replace_local(domain);
+        let before = self.0.mesh.local(&domain.catalog.domain);
+        let opened = derived::open(&self.0.base, domain, before.as_ref());
+        self.0.mesh.replace_local(opened.logged());
+    }
+
+    /// Checks the derived ports of a domain: plans their queries, and compares the columns with the contracts. An engine
+    /// that owns the domain closes the ports with faults.
+    ///
+    /// # Errors
+    /// The faults of all derived ports, with their places in the contracts.
+    pub fn check_derived_ports(domain: &LocalDomain) -> std::result::Result<(), Diagnostics> {
+        derived::check(&builder::base_state(1, Limits::default().query_memory, Arc::default()), domain)
     }
 }
 

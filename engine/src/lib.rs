@@ -17,6 +17,7 @@
 mod bounds;
 #[cfg(feature = "node")]
 mod connect;
+mod derived;
 mod dialect;
 mod encode;
 mod engine;

@@ -20,7 +20,9 @@ use crate::dialect::SPELLINGS;
 use crate::exchange::LiveEdges;
 use crate::execution::spill::SpillFiles;
 use crate::state::QueryContext;
-use crate::{Engine, Error, ErrorKind, Limits, PeerOptions, Prepared, Principal, QueryStream, Result, Session, query};
+use crate::{
+    Engine, Error, ErrorKind, Limits, PeerOptions, Prepared, Principal, QueryStream, Result, Session, derived, query,
+};
 
 pub use crate::bounds::MOST_STATEMENT_BYTES;
 pub use crate::exchange::RemoteScanCodec;
@@ -59,9 +61,15 @@ pub async fn estimate_fragment(engine: &Engine, fragment: ReceivedFragment) -> R
     query::estimate_fragment(&engine.inner(), fragment).await
 }
 
-/// Changes the statistics of these ports of a local domain. Peers get them with their next catalog request.
+/// Changes the statistics of these ports of a local domain, and the estimates of the derived ports that read them. Peers
+/// get them with their next catalog request.
 pub fn update_statistics(engine: &Engine, domain: &DomainName, statistics: &BTreeMap<PortRef, Arc<PortStatistics>>) {
-    engine.inner().mesh.update_statistics(domain, statistics);
+    let state = engine.inner();
+    state.mesh.update_statistics(domain, statistics);
+    if let Some(before) = state.mesh.local(domain).filter(derived::has_derived_ports) {
+        let opened = derived::open(&state.base, before.clone(), Some(&before));
+        state.mesh.replace_local_if_same(&before, opened.logged());
+    }
 }
 
 /// Keeps the present version of a local domain, and marks its products with the reason why the newest version was not

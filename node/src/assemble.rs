@@ -319,7 +319,11 @@ async fn open(
     }
     let options = OpenOptions { timeout: config.open_timeout(), requires_all };
     let opened = open_domain_with(catalog.clone(), sources, runtime, options).await;
-    match opened.map_err(|Diagnostics(wrong)| faults.extend(wrong)) {
+    let checked = opened.and_then(|domain| match requires_all {
+        true => Engine::check_derived_ports(&domain).map(|()| domain),
+        false => Ok(domain),
+    });
+    match checked.map_err(|Diagnostics(wrong)| faults.extend(wrong)) {
         Ok(domain) if faults.is_empty() => Ok(ServedDomain { declared: Arc::new(catalog), domain }),
         _ => Err(Diagnostics(faults).into()),
     }

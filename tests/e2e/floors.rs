@@ -79,6 +79,7 @@ const CRATES: [Floors; 7] = [
             "encode",
             "plan",
             "planner",
+            "derived",
             "exchange",
             "explain",
             "query",

@@ -10,6 +10,7 @@ mod clients;
 mod closed_ports;
 mod conformance;
 mod delegation;
+mod derived_ports;
 mod descriptor_reach;
 mod descriptors;
 mod dialect;

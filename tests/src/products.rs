@@ -15,7 +15,7 @@ pub const DOMAIN: &str = "lab";
 pub struct PortFile {
     /// The name of the port.
     pub name: &'static str,
-    /// The server of the contract, as in ODCS.
+    /// The server of the contract, as in ODCS, or `{"query": …}` for a derived port.
     pub server: Value,
     /// The columns: the name, the logical type, and true if the data is partitioned by the column.
     pub columns: Vec<(&'static str, &'static str, bool)>,
@@ -26,6 +26,12 @@ impl PortFile {
     pub fn local(name: &'static str, path: &Path, format: &str, columns: &[(&'static str, &'static str)]) -> Self {
         let server = json!({ "server": "files", "type": "local", "path": path, "format": format });
         Self { name, server, columns: columns.iter().map(|(name, kind)| (*name, *kind, false)).collect() }
+    }
+
+    /// Returns a port that is a query over other ports of the domain.
+    pub fn derived(name: &'static str, query: &str, columns: &[(&'static str, &'static str)]) -> Self {
+        let columns = columns.iter().map(|(name, kind)| (*name, *kind, false)).collect();
+        Self { name, server: json!({ "query": query }), columns }
     }
 }
 
@@ -61,11 +67,18 @@ pub fn write_domain(domain: &str, home: &Path, ports: &[PortFile]) -> Vec<PathBu
                     property
                 })
                 .collect();
-            let contract = json!({
+            let mut contract = json!({
                 "apiVersion": "v3.2.0", "kind": "DataContract", "id": port.name, "version": "1.0.0",
-                "status": "active", "domain": domain, "servers": [port.server],
+                "status": "active", "domain": domain,
                 "schema": [{ "name": port.name, "properties": properties }],
             });
+            match &port.server["query"] {
+                Value::Null => contract["servers"] = json!([port.server]),
+                query => {
+                    let property = json!({ "property": "portolan.query", "value": query });
+                    contract["schema"][0]["customProperties"] = json!([property]);
+                }
+            }
             let file = products.join(format!("{}.odcs.yaml", port.name));
             fs::write(&file, pretty(&contract)).unwrap();
             file

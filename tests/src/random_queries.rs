@@ -22,6 +22,7 @@ use std::collections::BTreeSet;
 use portolan_testbed::compare::Order;
 
 use generator::Generator;
+pub use made_up::{REPEAT, REPEATED};
 use scope::Select;
 pub use shrink::simpler;
 pub use tables::SCALE;

@@ -277,6 +277,57 @@ fn personal_data_needs_a_classification() {
 }
 
 #[test]
+fn a_port_can_be_a_query() {
+    let folder = tempfile::tempdir().unwrap();
+    let product = std::fs::read_to_string(testdata().join("bad/query_faults/product.yaml")).unwrap();
+    std::fs::write(folder.path().join("product.yaml"), product).unwrap();
+    // Another schema object reads the server.
+    let contract = "\
+apiVersion: v3.2.0
+kind: DataContract
+id: c
+version: 1.0.0
+servers:
+- {server: files, type: local, path: data/orders.csv}
+schema:
+- name: orders
+  properties:
+  - {name: id, logicalType: integer}
+- name: second
+  customProperties:
+  - property: portolan.query
+    value: SELECT id FROM orders.orders
+  properties:
+  - {name: id, logicalType: integer, description: Counts up., physicalType: NUMERIC(9)}
+";
+    std::fs::write(folder.path().join("contract.yaml"), contract).unwrap();
+    let catalog = load_domain(&sales(), folder.path()).unwrap();
+    let port = |name: &str| catalog.port(&ProductName::new("orders"), &PortName::new(name)).unwrap();
+    assert!(!port("orders").is_derived() && port("orders").source.as_ref().unwrap().files().is_some());
+    let second = port("second");
+    assert!(second.is_derived());
+    assert_eq!(second.query().unwrap().text, "SELECT id FROM orders.orders");
+    let types = &second.query().unwrap().types;
+    assert_eq!(types["id"], arrow_schema::DataType::Decimal128(9, 0));
+    assert_eq!(
+        crate::logical_type::declared_type(&second.columns[0], second.source.as_ref()).as_ref(),
+        types.get("id")
+    );
+    let source = second.source.as_ref().unwrap();
+    assert_eq!((source.server.as_str(), source.files(), source.kind.name()), ("", None, "query"));
+    let place = source.place.to_string();
+    assert!(place.ends_with("contract.yaml:14: schema[1].customProperties[0].value"), "{place}");
+    assert!(source.declared_at["id"].to_string().ends_with("contract.yaml:16: schema[1].properties[0]"));
+    // The query stays with the owner.
+    assert!(!serde_json::to_string(&catalog).unwrap().contains("SELECT"));
+    // The number of bytes is limited.
+    let long = contract.replace("SELECT id", &format!("SELECT id{}", " ".repeat(64 << 10)));
+    std::fs::write(folder.path().join("contract.yaml"), long).unwrap();
+    let error = errors(folder.path());
+    assert!(error.starts_with("contract.yaml:14: schema[1].customProperties[0].value: the query has "), "{error}");
+}
+
+#[test]
 fn folders() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");

@@ -16,6 +16,7 @@ use crate::odcs::{ContractServer, ReadContract, SchemaObject, wrong};
 use crate::{Diagnostic, Place};
 
 use self::columns::Columns;
+pub(super) use self::columns::decimal_of;
 pub(crate) use self::settings::{COLUMN_SETTINGS, SETTINGS};
 use self::settings::{FileSettings, Level, delimiter};
 

@@ -173,8 +173,11 @@ fn notes(port: &RecordBatch, product: Option<&RecordBatch>) -> String {
     let of_product = |column| product.and_then(|product| text(product, column));
     let keys = texts(port, "foreign_keys").into_iter().map(|key| ("References", Some(key)));
     let primary_key = Some(texts(port, "primary_key").join(", ")).filter(|key| !key.is_empty());
+    let inputs = texts(port, "derived_from").join(", ");
+    let counted = if inputs.is_empty() { "when the owner last counted" } else { "as the owner estimates" };
     let others = [
-        ("Rows", rows.map(|rows| format!("{}, when the owner last counted", show_count(rows)))),
+        ("Derived from", Some(inputs).filter(|names| !names.is_empty())),
+        ("Rows", rows.map(|rows| format!("{}, {counted}", show_count(rows)))),
         ("Version", text(port, "version")),
         ("Owner", of_product("owner")),
         ("Product version", of_product("version")),
@@ -350,7 +353,13 @@ mod tests {
             r"Owner: team\u{1b}[1m",
         ];
         assert_eq!(notes(&port, Some(&product)).lines().collect::<Vec<_>>(), expected);
-        let empty = [("primary_key", list(&[]), true)];
+        let derived = [
+            ("derived_from", list(&["a.b.c", "a.b.d"]), true),
+            ("rows", Arc::new(Int64Array::from(vec![7])) as ArrayRef, true),
+        ];
+        let derived = notes(&RecordBatch::try_from_iter_with_nullable(derived).unwrap(), None);
+        assert_eq!(derived, "Derived from: a.b.c, a.b.d\nRows: 7, as the owner estimates\n");
+        let empty = [("primary_key", list(&[]), true), ("derived_from", list(&[]), true)];
         assert_eq!(notes(&RecordBatch::try_from_iter_with_nullable(empty).unwrap(), None), "");
     }
 }

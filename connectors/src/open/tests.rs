@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use datafusion::catalog::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
-use portolan_catalog::{Column, Place};
+use portolan_catalog::{Column, Place, PortName, PortSource, QuerySource, SourceKind};
 
 use super::*;
 use crate::error::{Error, ErrorKind};
@@ -144,6 +144,26 @@ async fn a_source_that_does_not_respond_closes_its_port_alone() {
     let domain = again(&all, &domain, &[], &sources, &runtime).await.unwrap();
     assert_eq!(load_error(&domain, "b"), None);
     assert!(again(&all, &domain, &[], &sources, &runtime).await.is_none());
+}
+
+#[tokio::test]
+async fn a_derived_port_is_left_to_the_engine() {
+    let mut declared = catalog(&["a", "b"]);
+    let product = declared.products.values_mut().next().unwrap();
+    product.ports.get_mut(&PortName::new("b")).unwrap().source = Some(PortSource {
+        server: String::new(),
+        kind: SourceKind::Query(QuerySource::new("SELECT id FROM orders.a")),
+        declared_at: BTreeMap::new(),
+        place: Place::default(),
+    });
+    let (sources, runtime) = (FakeSources::of(&[("b", Behaviour::HasFaults)]), Arc::default());
+    let domain = open_domain(declared.clone(), &sources, &runtime).await.unwrap();
+    let opened: Vec<_> = domain.ports.iter().map(|port| port.name.port.as_str()).collect();
+    assert_eq!(opened, ["a"]);
+    assert_eq!(load_error(&domain, "b"), None);
+    let all = BTreeSet::from(["a", "b"].map(|port| PortRef::new("sales", "orders", port)));
+    let again = open_again(&declared, &domain, &all, &sources, &runtime, SOON.timeout).await.unwrap();
+    assert_eq!((again.ports.len(), load_error(&again, "b")), (1, None));
 }
 
 #[tokio::test]

@@ -35,7 +35,8 @@ pub fn catalog(domain: &str, ports: impl IntoIterator<Item = Port>) -> DomainCat
     catalog
 }
 
-/// Returns a domain as its owner opens it. `rows` returns the batches of a port, with the port's columns.
+/// Returns a domain as its owner opens it, without derived ports. `rows` returns the batches of a port, with the port's
+/// columns.
 ///
 /// # Panics
 /// A column has no type, or a batch has other columns.
@@ -45,6 +46,6 @@ pub fn local_domain(catalog: DomainCatalog, rows: impl Fn(&PortRef) -> Vec<Recor
         let table = MemTable::try_new(schema, vec![rows(&port.name)]).expect("batches of the port's columns");
         OpenedPort::new(port.name.clone(), Arc::new(table))
     };
-    let ports = catalog.ports().map(open).collect();
+    let ports = catalog.ports().filter(|port| !port.is_derived()).map(open).collect();
     LocalDomain { catalog: Arc::new(catalog), ports }
 }

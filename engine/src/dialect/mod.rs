@@ -29,7 +29,7 @@ use datafusion::common::DataFusionError;
 use datafusion::logical_expr::ScalarUDF;
 
 pub(crate) use self::calls::spell_out;
-pub(crate) use self::spellings::SPELLINGS;
+pub(crate) use self::spellings::{SPELLINGS, is_of_session};
 pub(crate) use self::syntax::Syntax;
 pub(crate) use self::user::unreserve;
 use crate::execution::errors::into_datafusion;

@@ -153,6 +153,11 @@ pub(crate) const SPELLINGS: &[Spelling] = &[
     part("year", "date_part('year', $1)", "The year."),
 ];
 
+/// True if the value of a function is a fact about the session, or about the node.
+pub(crate) fn is_of_session(name: &str) -> bool {
+    SPELLINGS.iter().any(|spelling| spelling.name == name && matches!(spelling.stands_for, Session(_)))
+}
+
 /// Functions that have no equal with the same name and arguments here, with what to write instead.
 pub(super) const INSTEAD: &[(&str, &str)] = &[
     ("adddate", "`day + INTERVAL '1 day'`"),

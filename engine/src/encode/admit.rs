@@ -3,7 +3,6 @@
 //! values would depend on the site.
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use portolan_connectors::Refusal;
 
@@ -27,9 +26,10 @@ pub(crate) fn operator(plan: &LogicalPlan) -> Result<(), Refusal> {
         | LogicalPlan::Values(_)
         | LogicalPlan::Distinct(_)
         | LogicalPlan::Unnest(_) => without_volatile_functions(plan),
-        LogicalPlan::TableScan(scan) => match source_as_provider(&scan.source) {
-            Ok(provider) if provider.downcast_ref::<PortTable>().is_some() => Ok(()),
-            _ => Err(Refusal::LocalTable(scan.table_name.to_string())),
+        LogicalPlan::TableScan(scan) => match PortTable::with_scanned(scan, PortTable::is_query) {
+            Some(false) => Ok(()),
+            // The plan of a query takes the place of each scan without filters.
+            Some(true) | None => Err(Refusal::LocalTable(scan.table_name.to_string())),
         },
         LogicalPlan::RecursiveQuery(_) => Err(Refusal::RecursiveQuery),
         LogicalPlan::Repartition(_)

@@ -92,7 +92,7 @@ impl LogicalExtensionCodec for PortCodec {
                 format!("the columns of port `{name}` changed since the sender learned them: try again in a moment"),
             )));
         }
-        Ok(Arc::new(table))
+        Ok(Arc::new(table.of_fragment()))
     }
 
     fn try_encode_table_provider(
@@ -102,6 +102,7 @@ impl LogicalExtensionCodec for PortCodec {
         buf: &mut Vec<u8>,
     ) -> Result<()> {
         match node.downcast_ref::<PortTable>() {
+            Some(port) if port.is_of_query => not_impl_err!("the query of a derived port stays with its owner"),
             Some(port) => serde_json::to_writer(buf, &port.name)
                 .map_err(|e| datafusion::error::DataFusionError::External(e.into())),
             None => not_impl_err!("a table of this node does not travel"),

@@ -25,7 +25,7 @@ use crate::mesh::{Mesh, Owners, PeerOptions};
 use crate::metrics::Metrics;
 use crate::names::RESERVED_CATALOG;
 use crate::state::{Activity, EngineState, MemoryGuard};
-use crate::{Error, ErrorKind, Limits, Result, SpanSink, upstream};
+use crate::{Error, ErrorKind, Limits, Result, SpanSink, derived, upstream};
 
 /// A builder of an [`Engine`].
 #[derive(Debug)]
@@ -66,7 +66,8 @@ impl Default for EngineBuilder {
 }
 
 impl EngineBuilder {
-    /// Adds a domain that this engine owns. One process can own several.
+    /// Adds a domain that this engine owns. One process can own several. The engine plans the queries of its derived
+    /// ports. A derived port whose query has faults is closed: [`Engine::check_derived_ports`] returns the faults.
     #[must_use]
     pub fn local_domain(mut self, domain: LocalDomain) -> Self {
         self.domains.push(domain);
@@ -184,7 +185,8 @@ impl EngineBuilder {
         let runtime = self.disk_bound_runtime(spill_folder.as_ref())?;
         let base = base_state(self.cpu_threads, self.limits.query_memory, runtime);
         let owners = Owners::open(self.key, self.domain_keys, self.owners_file)?;
-        let mesh = Mesh::new(self.domains, self.peers, owners)?;
+        let domains = self.domains.into_iter().map(|domain| derived::open(&base, domain, None).logged());
+        let mesh = Mesh::new(domains.collect(), self.peers, owners)?;
         mesh.start_refreshing(self.refresh_interval)?;
         let pressure = Pressure::new(self.limits.host_memory);
         let admission = Admission::new(&self.limits, &pressure);
@@ -261,7 +263,8 @@ fn merge_fan_in(partitions: usize, query_memory: usize) -> usize {
     (share / MERGED_FILE_BYTES).clamp(2, MOST_MERGED_FILES)
 }
 
-fn base_state(partitions: usize, query_memory: usize, runtime: Arc<RuntimeEnv>) -> SessionState {
+/// Returns the state that each statement of an engine starts from.
+pub(super) fn base_state(partitions: usize, query_memory: usize, runtime: Arc<RuntimeEnv>) -> SessionState {
     let mut config = SessionConfig::new()
         .with_target_partitions(partitions)
         .with_information_schema(true)

@@ -27,6 +27,20 @@ const MAX_POOLS: usize = 8;
 /// The largest number of pools of one principal, whatever its weight. The others are for other principals.
 const MAX_POOLS_OF_ONE: usize = MAX_POOLS / 2;
 
+/// Runs work that recurses for each level of a plan, in a thread of its own with a large stack. Waits for the thread.
+///
+/// # Errors
+/// `Internal` if the thread cannot be started, or if the work panics.
+pub(crate) fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .stack_size(STACK)
+            .spawn_scoped(scope, work)
+            .map_err(|e| Error::new(ErrorKind::Internal, "cannot start a thread that plans queries").with_source(e))?;
+        thread.join().map_err(|_| Error::new(ErrorKind::Internal, "planning ended abnormally"))
+    })
+}
+
 /// The threads that drive plans, in pools. The operating system divides the processor equally between the threads, and
 /// so between the pools.
 ///

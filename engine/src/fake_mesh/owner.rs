@@ -10,7 +10,8 @@ use futures::StreamExt;
 use portolan_catalog::{Port, PortRef, PortStatistics};
 use portolan_connectors::testing::{catalog, columns, local_domain};
 use portolan_connectors::{
-    FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, Peer, PeerCatalog, ReceivedFragment, Site, SiteId,
+    FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, LocalDomain, Peer, PeerCatalog, ReceivedFragment,
+    Site, SiteId,
 };
 
 use crate::server::CatalogReader;
@@ -35,8 +36,14 @@ impl OwnerPeer {
         let local = local_domain(catalog(domain, described), |name| {
             ports.iter().filter(|port| port.0 == name.port.as_str()).map(|port| port.1.clone()).collect()
         });
-        let engine = Engine::builder().cpu_threads(2).local_domain(local).build().unwrap();
-        Arc::new(Self { id: SiteId::new(format!("grpc://{domain}")), engine, requests: Mutex::default() })
+        Self::of(local)
+    }
+
+    /// Returns the owner of a domain.
+    pub(crate) fn of(domain: LocalDomain) -> Arc<Self> {
+        let id = SiteId::new(format!("grpc://{}", domain.catalog.domain));
+        let engine = Engine::builder().cpu_threads(2).local_domain(domain).build().unwrap();
+        Arc::new(Self { id, engine, requests: Mutex::default() })
     }
 
     /// Returns the requests to run fragments, in order.

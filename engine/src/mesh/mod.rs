@@ -168,6 +168,22 @@ impl Mesh {
         });
     }
 
+    /// Returns a local domain.
+    pub(crate) fn local(&self, domain: &DomainName) -> Option<LocalDomain> {
+        self.with_state(|state| state.local.get(domain).cloned())
+    }
+
+    /// Replaces a local domain, unless it is no longer `before`.
+    pub(crate) fn replace_local_if_same(&self, before: &LocalDomain, domain: LocalDomain) {
+        self.change(|state| {
+            if let Some(local) = state.local.get_mut(&domain.catalog.domain)
+                && Arc::ptr_eq(&local.catalog, &before.catalog)
+            {
+                *local = domain;
+            }
+        });
+    }
+
     pub(crate) fn update_statistics(&self, domain: &DomainName, statistics: &BTreeMap<PortRef, Arc<PortStatistics>>) {
         self.change(|state| {
             if let Some(local) = state.local.get_mut(domain) {

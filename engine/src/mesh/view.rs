@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use portolan_catalog::{
     DomainEntry, DomainName, MeshSnapshot, NodeEntry, NodeLocation, NodeState, PortRef, RefusedClaim, ServedBy,
 };
-use portolan_connectors::{Capabilities, OpenedPort, OwnerKey, Site, SiteId};
+use portolan_connectors::{Capabilities, LocalDomain, OpenedPort, OwnerKey, Site, SiteId};
 
 use super::MeshState;
 use super::claims::{Claim, Claims, Refusal};
@@ -26,6 +26,8 @@ pub(crate) struct MeshView {
     sites: BTreeMap<SiteId, ViewedSite>,
     /// The keys of the owners of domains, as far as this engine knows them.
     owners: BTreeMap<DomainName, Vec<OwnerKey>>,
+    /// True if the queries of derived ports are planned in this view.
+    pub(crate) is_of_queries: bool,
 }
 
 /// A site of a view.
@@ -48,6 +50,18 @@ pub(crate) struct Replica {
 }
 
 impl MeshView {
+    /// Returns a view of one domain's ports and nothing else, in which the queries of its derived ports are planned.
+    pub(crate) fn of_queries(domain: &LocalDomain) -> Self {
+        let entry = DomainEntry { catalog: domain.catalog.clone(), served_by: ServedBy::Here };
+        let domains = BTreeMap::from([(domain.catalog.domain.clone(), entry)]);
+        Self {
+            snapshot: Arc::new(MeshSnapshot { domains, ..MeshSnapshot::default() }),
+            local: domain.ports.iter().map(|port| (port.name.clone(), port.clone())).collect(),
+            is_of_queries: true,
+            ..Self::default()
+        }
+    }
+
     /// Returns the link to a site, as it was known when this view was made: a query compares all alternatives by the
     /// same values.
     pub(crate) fn link(&self, site: &SiteId) -> Link {
@@ -91,7 +105,8 @@ impl MeshState {
             MeshSnapshot { nodes: self.nodes(&claims), domains: self.domains(&claims), refused: self.refused(&claims) };
         let ports = self.local.values().flat_map(|l| &l.ports);
         let local = ports.map(|p| (p.name.clone(), p.clone())).collect();
-        MeshView { snapshot: Arc::new(snapshot), local, sites: self.sites(&claims), owners: self.owner_keys(&claims) }
+        let (sites, owners) = (self.sites(&claims), self.owner_keys(&claims));
+        MeshView { snapshot: Arc::new(snapshot), local, sites, owners, is_of_queries: false }
     }
 
     fn nodes(&self, claims: &Claims<'_>) -> Vec<NodeEntry> {

@@ -165,7 +165,8 @@ pub(crate) fn port_table(view: &MeshView, entry: &DomainEntry, name: &PortRef) -
         PortSite::Here(provider) => provider.schema(),
         PortSite::Site { .. } => nullable(port.schema()?.as_ref()),
     };
-    Some(PortTable::new(port, site, schema))
+    let table = PortTable::new(port, site, schema);
+    Some(if view.is_of_queries { table.of_query() } else { table })
 }
 
 /// Makes every column nullable. A contract's `required` is declared and not checked, so it must not justify a rewrite.

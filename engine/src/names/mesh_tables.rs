@@ -116,6 +116,8 @@ fn ports(mesh: &MeshSnapshot) -> NamedColumns {
     let rows: Vec<&Port> = mesh.ports().collect();
     let keys: Vec<Vec<String>> =
         rows.iter().map(|port| port.references.iter().map(|r| foreign_key(mesh, port, r)).collect()).collect();
+    let inputs = |port: &&Port| port.derived_from.iter().map(ToString::to_string).collect();
+    let inputs: Vec<Vec<String>> = rows.iter().map(inputs).collect();
     let mut columns = port_names(rows.iter().copied());
     columns.extend([
         ("version", strings(rows.iter().map(|p| p.version.as_deref()))),
@@ -128,6 +130,7 @@ fn ports(mesh: &MeshSnapshot) -> NamedColumns {
         ("rows", counts(rows.iter().map(|p| p.statistics.rows))),
         ("bytes", counts(rows.iter().map(|p| p.statistics.bytes))),
         ("load_error", strings(rows.iter().map(|p| p.load_error.as_deref()))),
+        ("derived_from", lists(inputs.iter().map(|names| names.iter().map(String::as_str)))),
     ]);
     columns
 }

@@ -3,6 +3,7 @@
 
 mod activity_tables;
 mod catalogs;
+mod derived_table;
 mod mesh_tables;
 mod opened;
 mod port_table;
@@ -11,8 +12,9 @@ mod system_view;
 mod view_table;
 
 pub(crate) use catalogs::{MeshCatalogs, port_table, set_names};
+pub(crate) use derived_table::DerivedTable;
 pub(crate) use opened::Depth;
-pub(crate) use port_table::{PortSite, PortTable};
+pub(crate) use port_table::{PortSite, PortTable, reads_for_query};
 pub(crate) use session_names::{SESSION_SCHEMA, SessionNames};
 pub(crate) use system_view::reads_only_views;
 

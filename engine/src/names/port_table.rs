@@ -1,5 +1,7 @@
-//! A port as a table: its name, its site, and for a port of this node, the provider of its rows.
+//! A port as a table: its name, its site, and for a port of this node, the provider of its rows or the plan of its
+//! query.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,11 +9,15 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{ScanArgs, ScanResult, Session, TableProvider};
 use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableScan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use portolan_catalog::{Port, PortRef, PortStatistics};
 use portolan_connectors::SiteId;
+
+use super::derived_table::DerivedTable;
 
 /// The place of a port's rows.
 #[derive(Clone, Debug)]
@@ -36,19 +42,69 @@ pub(crate) struct PortTable {
     pub(crate) statistics: Arc<PortStatistics>,
     /// The key that the port's contract declares; empty if it declares none.
     pub(crate) primary_key: Vec<String>,
+    /// The plan of the query of a derived port of this node. It takes the place of a scan.
+    query: Option<LogicalPlan>,
+    /// True if the query of a derived port reads the port. Such a scan does not travel.
+    pub(crate) is_of_query: bool,
 }
 
 impl PortTable {
     /// Returns the port that a catalog describes, at that site and with those columns.
     pub(crate) fn new(port: &Port, site: PortSite, schema: SchemaRef) -> Self {
+        let query = derived(&site).map(|table| table.written.clone());
         Self {
             name: port.name.clone(),
             site,
             schema,
             statistics: port.statistics.clone(),
             primary_key: port.primary_key.clone(),
+            query,
+            is_of_query: false,
         }
     }
+
+    /// Returns the table for a fragment, whose sender has analysed the rest of it.
+    pub(crate) fn of_fragment(self) -> Self {
+        let query = derived(&self.site).map(|table| table.analysed.clone());
+        Self { query, ..self }
+    }
+
+    /// Returns the table for the query of a derived port.
+    pub(super) fn of_query(self) -> Self {
+        Self { is_of_query: true, ..self }
+    }
+
+    /// True if a plan takes the place of the table.
+    pub(crate) fn is_query(&self) -> bool {
+        self.query.is_some()
+    }
+
+    /// Returns the port that a scan reads, if it reads one.
+    pub(crate) fn with_scanned<T>(scan: &TableScan, read: impl FnOnce(&Self) -> T) -> Option<T> {
+        let provider = source_as_provider(&scan.source).ok()?;
+        provider.downcast_ref::<Self>().map(read)
+    }
+}
+
+/// Returns the derived port at a site, if it is one of this node.
+fn derived(site: &PortSite) -> Option<&DerivedTable> {
+    match site {
+        PortSite::Here(provider) => provider.downcast_ref::<DerivedTable>(),
+        PortSite::Site { .. } => None,
+    }
+}
+
+/// True if a plan contains a part of the query of a derived port.
+pub(crate) fn reads_for_query(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    // The visit itself never fails.
+    let _ = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            found |= PortTable::with_scanned(scan, |port| port.is_of_query) == Some(true);
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found
 }
 
 impl fmt::Debug for PortTable {
@@ -65,6 +121,10 @@ impl TableProvider for PortTable {
 
     fn table_type(&self) -> TableType {
         TableType::Base
+    }
+
+    fn get_logical_plan(&self) -> Option<Cow<'_, LogicalPlan>> {
+        self.query.as_ref().map(Cow::Borrowed)
     }
 
     fn statistics(&self) -> Option<Statistics> {

@@ -12,7 +12,7 @@ mod cost;
 mod cut;
 mod infallible;
 mod movement;
-mod normalise;
+pub(crate) mod normalise;
 mod order;
 mod passes;
 mod place;

@@ -12,7 +12,7 @@ use crate::execution::errors::from_datafusion;
 use crate::upstream::{join_keys, window_limits};
 
 /// Runs DataFusion's optimizer.
-pub(super) fn normalise(state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
+pub(crate) fn normalise(state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
     state
         .optimizer()
         .optimize(plan.clone(), state, |_, _| {})

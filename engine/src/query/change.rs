@@ -12,7 +12,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, TryStreamExt};
-use portolan_catalog::{PortRef, ServedBy, sql_type};
+use portolan_catalog::{Port, PortRef, ServedBy, sql_type};
 use portolan_connectors::PortWriter;
 
 use super::ingest::{OF_A_BATCH, until_stopped};
@@ -192,6 +192,10 @@ impl Prepared {
 /// Returns the writer of a port, if the port is at this node and accepts rows from `principal`.
 pub(super) fn writer(view: &MeshView, port: &PortRef, principal: &Principal) -> Result<Arc<dyn PortWriter>> {
     let denied = |what: String| Err(Error::new(ErrorKind::PermissionDenied, what));
+    if view.snapshot.port(port).is_some_and(Port::is_derived) {
+        let what = format!("port `{port}` accepts no rows: its rows are the result of a query over other ports");
+        return Err(Error::new(ErrorKind::Unsupported, what));
+    }
     let Some(writer) = view.local.get(port).and_then(|opened| opened.writer.as_ref()) else {
         return match view.snapshot.domains.get(&port.domain).map(|d| &d.served_by) {
             Some(ServedBy::Peers(urls)) => Err(Error::new(

@@ -7,6 +7,8 @@ use portolan_connectors::{OperatorMetrics, lock};
 use super::Ready;
 use crate::explain;
 use crate::metrics::Metrics;
+use crate::names::reads_for_query;
+use crate::plan::Planned;
 use crate::state::ActivityGuard;
 
 /// The current plan of a query. `None` for a statement without one, and for a query that has ended, unless its plan is
@@ -48,7 +50,12 @@ impl Drop for PlanEnd {
         };
         let Some(ready) = ready else { return };
         if kept == KeptPart::Operators {
-            let operators = explain::local_operators(ready.physical.as_ref(), Some(&ready.planned.placed));
+            let mut operators = explain::local_operators(ready.physical.as_ref(), Some(&ready.planned.placed));
+            // Other nodes do not see the query of a derived port.
+            let Planned { normalised, fragments, .. } = ready.planned.as_ref();
+            if reads_for_query(normalised) || fragments.iter().any(|fragment| reads_for_query(&fragment.plan)) {
+                operators.iter_mut().for_each(hide_expressions);
+            }
             // This is the only place that sets the metrics.
             let _ = self.operators.set(operators);
         }
@@ -58,5 +65,12 @@ impl Drop for PlanEnd {
             open.extend(operator.children());
         }
         self.metrics.spilled(bytes);
+    }
+}
+
+/// Keeps only the name of an operator. Its printed form has the name, a colon and its expressions.
+fn hide_expressions(operator: &mut OperatorMetrics) {
+    if let Some(end) = operator.operator.find(':') {
+        operator.operator.truncate(end);
     }
 }

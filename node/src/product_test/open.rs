@@ -8,20 +8,21 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::future::join_all;
 use portolan_catalog::rules::RuleKind;
 use portolan_catalog::{Diagnostics, DomainCatalog, MeshSnapshot, Port, PortRef, Reference};
-use portolan_connectors::{LocalDomain, OpenOptions, Sources, open_domain_with};
+use portolan_connectors::{LocalDomain, OpenError, OpenOptions, Sources, close_port, open_domain_with};
+use portolan_engine::Engine;
 
 /// The number of ports that are opened at the same time.
 const OPENINGS: usize = 8;
 
 /// The ports that a test reads.
 pub(super) struct Opened {
-    /// The ports that are open.
+    /// The ports. Those that cannot be opened are closed.
     pub(super) domain: LocalDomain,
-    /// The errors of the others.
+    /// The errors of the ports that cannot be opened.
     pub(super) errors: BTreeMap<PortRef, Diagnostics>,
 }
 
-/// Opens the tested ports, and those of the domain that they refer to.
+/// Opens the tested ports, and those of the domain that they refer to or that their queries read.
 pub(super) async fn open(
     declared: &MeshSnapshot,
     tested: &[&Port],
@@ -43,15 +44,31 @@ pub(super) async fn open(
                     ports.extend(opened.ports);
                 }
                 Err(error) => {
+                    let (entry, closed) = close_port(port, &OpenError::Faulty(error.clone()));
+                    entries.push(entry);
+                    ports.push(closed);
                     errors.insert(port.name.clone(), error);
                 }
             }
         }
     }
-    Opened { domain: LocalDomain::new(DomainCatalog::new(domain, entries), ports), errors }
+    let domain = LocalDomain::new(DomainCatalog::new(domain, entries), ports);
+    if let Err(faults) = Engine::check_derived_ports(&domain) {
+        errors.extend(tested.iter().filter_map(|port| Some((port.name.clone(), own_faults(port, &faults)?))));
+    }
+    Opened { domain, errors }
 }
 
-/// Returns the tested ports, and those of the domain that they refer to, in the order of their names.
+/// Returns the faults of the query of a derived port, if there are any.
+fn own_faults(port: &Port, Diagnostics(faults): &Diagnostics) -> Option<Diagnostics> {
+    port.query()?;
+    let place = &port.source.as_ref()?.place;
+    let own: Vec<_> = faults.iter().filter(|fault| fault.place == *place).cloned().collect();
+    (!own.is_empty()).then_some(Diagnostics(own))
+}
+
+/// Returns the tested ports, and those of the domain that they refer to, in the order of their names. If one is a query,
+/// returns all ports of the domain.
 fn wanted<'a>(declared: &'a MeshSnapshot, tested: &[&Port]) -> Vec<&'a Port> {
     let mut names: BTreeSet<&PortRef> = tested.iter().map(|port| &port.name).collect();
     for port in tested {
@@ -66,10 +83,8 @@ fn wanted<'a>(declared: &'a MeshSnapshot, tested: &[&Port]) -> Vec<&'a Port> {
             names.extend(declared.referenced(&port.name, &reference).map(|port| &port.name));
         }
     }
-    declared
-        .domains
-        .values()
-        .flat_map(|entry| entry.catalog.ports())
-        .filter(|port| names.contains(&port.name))
-        .collect()
+    let all = || declared.domains.values().flat_map(|entry| entry.catalog.ports());
+    // Only the engine knows which ports a query reads.
+    let has_query = all().any(|port| port.query().is_some() && names.contains(&port.name));
+    all().filter(|port| has_query || names.contains(&port.name)).collect()
 }

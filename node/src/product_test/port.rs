@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use portolan_catalog::rules::{Rule, RuleKind};
 use portolan_catalog::{MeshSnapshot, Port, PortRef, Reference};
-use portolan_connectors::{CheckLimits, LocalDomain, OpenedPort, SourceOpener, Sources};
+use portolan_connectors::{CheckLimits, LocalDomain, OpenedPort, SourceOpener, Sources, is_open};
 use portolan_engine::{Result, Session};
 
 use super::Progress;
@@ -26,7 +26,7 @@ const MOST_FAULTS: usize = 20;
 pub(super) struct Tester {
     /// The domain as its descriptors declare it.
     pub(super) declared: MeshSnapshot,
-    /// The ports that could be opened.
+    /// The ports, which are open or closed. The engine opens the derived ports.
     pub(super) domain: LocalDomain,
     pub(super) sources: Arc<Sources>,
     pub(super) runtime: Arc<RuntimeEnv>,
@@ -43,22 +43,24 @@ impl Tester {
     /// Tests one port.
     pub(super) async fn test(&self, port: &Port) -> PortReport {
         let mut report = PortReport::new(&port.name);
-        let Some(opened) = self.opened(&port.name) else {
+        let Some(schema) = self.schema(&port.name) else {
             report.error = Some("the port is not open".to_owned());
             return report;
         };
         self.report_progress(port, "values");
-        let limits = CheckLimits { rows: (!self.is_full).then_some(SAMPLE_ROWS as u64), faults: MOST_FAULTS };
-        match self.sources.check_data(opened, &self.runtime, limits).await {
-            Some(Ok(data)) => report.add(data),
-            Some(Err(error)) => report.error = Some(error.owner_chain()),
-            None => {}
+        if let Some(opened) = self.opened(&port.name) {
+            let limits = CheckLimits { rows: (!self.is_full).then_some(SAMPLE_ROWS as u64), faults: MOST_FAULTS };
+            match self.sources.check_data(opened, &self.runtime, limits).await {
+                Some(Ok(data)) => report.add(data),
+                Some(Err(error)) => report.error = Some(error.owner_chain()),
+                None => {}
+            }
         }
         if !report.is_broken() {
-            match self.relation(opened).await {
+            match self.relation(&port.name, &schema).await {
                 Ok(relation) => {
                     (report.rows, report.complete) = (relation.rows, relation.is_complete);
-                    report.rules = self.rules(port, &opened.schema, &relation).await;
+                    report.rules = self.rules(port, &schema, &relation).await;
                     return report;
                 }
                 Err(error) => report.error = Some(error.owner_chain()),
@@ -75,17 +77,27 @@ impl Tester {
         report
     }
 
+    /// Returns a port over data, if it is open.
     fn opened(&self, name: &PortRef) -> Option<&OpenedPort> {
-        self.domain.ports.iter().find(|opened| opened.name == *name)
+        self.domain.ports.iter().find(|opened| opened.name == *name && is_open(opened))
     }
 
-    async fn relation(&self, opened: &OpenedPort) -> Result<Relation> {
+    /// Returns the columns of a port, if it is open.
+    fn schema(&self, name: &PortRef) -> Option<SchemaRef> {
+        if let Some(opened) = self.opened(name) {
+            return Some(opened.schema.clone());
+        }
+        let mesh = self.session.engine().mesh();
+        mesh.port(name).filter(|port| port.is_derived() && port.load_error.is_none())?.schema()
+    }
+
+    async fn relation(&self, port: &PortRef, schema: &Schema) -> Result<Relation> {
         // The queries of a contract may name the ports of its product without the product.
-        self.session.set("catalog", opened.name.domain.as_str())?;
-        self.session.set("schema", opened.name.product.as_str())?;
+        self.session.set("catalog", port.domain.as_str())?;
+        self.session.set("schema", port.product.as_str())?;
         match self.is_full {
-            true => Relation::whole(&self.session, &opened.name, &opened.schema).await,
-            false => Relation::sample(&self.session, &opened.name).await,
+            true => Relation::whole(&self.session, port, schema).await,
+            false => Relation::sample(&self.session, port).await,
         }
     }
 
@@ -196,7 +208,7 @@ impl Tester {
         };
         let name = table.join(".");
         match self.declared.referenced(from, &reference) {
-            Some(port) if self.opened(&port.name).is_some() => Ok(port.name.clone()),
+            Some(port) if self.schema(&port.name).is_some() => Ok(port.name.clone()),
             Some(port) => Err(format!("the port {} is not open", port.name)),
             None => match table {
                 [domain, ..] if table.len() == 3 && *domain != from.domain.as_str() => {

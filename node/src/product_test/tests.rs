@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::*;
 
 /// Writes the product `shop` of the domain `retail`: for each port a contract with this schema object, over
-/// `data/<port>.csv`.
+/// `data/<port>.csv`, unless the object has a query.
 fn shop(ports: &[(&str, Value, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for part in ["products", "data"] {
@@ -29,10 +29,14 @@ fn shop(ports: &[(&str, Value, &str)]) -> TempDir {
         let mut object = object.clone();
         object["name"] = json!(name);
         let path = format!("../data/{name}.csv");
-        let contract = json!({
+        let servers = json!([{ "server": "files", "type": "local", "path": path, "format": "csv" }]);
+        let mut contract = json!({
             "apiVersion": "v3.2.0", "kind": "DataContract", "id": name, "version": "1", "status": "active",
-            "servers": [{ "server": "files", "type": "local", "path": path, "format": "csv" }], "schema": [object],
+            "schema": [object],
         });
+        if object["customProperties"].is_null() {
+            contract["servers"] = servers;
+        }
         write(format!("products/{name}.yaml"), serde_json::to_string_pretty(&contract).unwrap());
         write(format!("data/{name}.csv"), (*data).to_owned());
     }
@@ -187,6 +191,49 @@ async fn references_are_checked_within_the_domain() {
             of(Outcome::NotChecked),
             ["`nation`: references geo.places.nation (id): geo.places.nation is a port of another domain"]
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rows_of_a_query_are_tested() {
+    let orders = json!({ "properties": [
+        { "name": "id", "logicalType": "integer" },
+        { "name": "amount", "logicalType": "integer" },
+    ] });
+    let totals = |query: &str| {
+        json!({
+            "customProperties": [{ "property": "portolan.query", "value": query }],
+            "properties": [
+                { "name": "id", "logicalType": "integer", "unique": true, "relationships": [{ "to": "orders.id" }] },
+                { "name": "total", "logicalType": "integer", "logicalTypeOptions": { "minimum": 0 } },
+            ],
+        })
+    };
+    let data = "id,amount\n1,10\n1,-30\n2,5\n";
+    let sums = totals("SELECT id, sum(amount) AS total FROM shop.orders GROUP BY id");
+    let folder = shop(&[("orders", orders.clone(), data), ("totals", sums.clone(), "")]);
+    for full in [false, true] {
+        let [_, totals] = tested(folder.path(), full).await;
+        assert_eq!((totals.rows, totals.complete, &totals.error), (2, true, &None));
+        assert_eq!(
+            totals.with(Outcome::Broken).map(RuleReport::text).collect::<Vec<_>>(),
+            ["`total`: minimum 0: rows with a value out of range: 1 of 2, such as `-20` (id = 1)"]
+        );
+        assert_eq!(totals.with(Outcome::Holds).count(), 2);
+    }
+    // A query with faults, and a query over a port that is not open.
+    let gone = json!({ "properties": [
+        { "name": "id", "logicalType": "integer" },
+        { "name": "other", "logicalType": "integer" },
+    ] });
+    for (orders, query, expected) in [
+        (orders, totals("SELECT id FROM shop.orders"), "the query returns no column `total`"),
+        (gone, sums, "the query reads port retail.shop.orders, which is not open"),
+    ] {
+        let folder = shop(&[("orders", orders, data), ("totals", query, "")]);
+        let [_, totals] = tested(folder.path(), false).await;
+        let error = totals.error.unwrap();
+        assert!(error.contains("totals.yaml") && error.contains(expected), "{error}");
     }
 }
 

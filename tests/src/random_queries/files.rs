@@ -16,7 +16,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use super::made_up::{DOMAINS, MadeUp, PORTS, Stored};
+use super::made_up::{DOMAINS, MadeUp, PORTS, REPEAT, REPEATED, Stored};
 use crate::duckdb::PortFiles;
 use crate::products::{PortFile, write_domain};
 
@@ -84,12 +84,26 @@ pub(super) fn write(folder: &Path) -> (Vec<(&'static str, PathBuf)>, Vec<PortFil
             let columns = port.table.columns.iter().zip(port.stored);
             let columns: Vec<_> = columns.map(|(column, stored)| (column.0, logical_type(*stored))).collect();
             ports.push(PortFile::local(name, &place, "parquet", &columns));
+            if port.table.name == REPEATED {
+                ports.push(repeat(&columns));
+            }
             all.push(PortFiles { name: port.table.name.into(), files });
         }
         write_domain(domain, &home, &ports);
         homes.push((*domain, home.join("products")));
     }
     (homes, all)
+}
+
+/// Returns the derived port that repeats a port with these columns. Its query is not trivial to read through.
+fn repeat(columns: &[(&'static str, &'static str)]) -> PortFile {
+    let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
+    let names = names.join(", ");
+    let query = format!(
+        "SELECT {names} FROM samples.entry WHERE k > 3 UNION ALL \
+         SELECT {names} FROM {REPEATED} AS e WHERE NOT k > 3 OR k IS NULL"
+    );
+    PortFile::derived(REPEAT.rsplit('.').next().unwrap_or_default(), &query, columns)
 }
 
 fn write_port(place: &Path, port: &MadeUp, random: &mut StdRng) -> Vec<PathBuf> {

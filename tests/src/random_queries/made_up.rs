@@ -111,6 +111,11 @@ pub(super) const DOMAINS: &[&str] = &["north", "south"];
 /// The port without rows.
 pub(super) const EMPTY: &str = "south.samples.nothing";
 
+/// A port that a derived port repeats.
+pub const REPEATED: &str = "north.samples.entry";
+/// The derived port with the rows and the columns of [`REPEATED`].
+pub const REPEAT: &str = "north.samples.again";
+
 /// The generated ports. Each has the name `<domain>.samples.<name>`.
 pub(super) const PORTS: &[MadeUp] = &[
     MadeUp {

@@ -147,6 +147,11 @@ impl Trial {
         outcome
     }
 
+    /// Compares the rows of two queries, each in the process that owns everything.
+    pub async fn same(&self, sql: &str, other: &str, order: &Order) -> Outcome {
+        agree(&self.ways.in_one_process(sql).await, &self.ways.in_one_process(other).await, order)
+    }
+
     /// Returns the strategies of the query's edges if this way is forced. There are none if the query cannot be
     /// planned.
     pub async fn strategies(&self, sql: &str, forced: &Forced) -> Vec<String> {

@@ -108,22 +108,30 @@ impl Columns<'_> {
 /// # Errors
 /// A decimal type that the node does not have, or that does not fit the logical type.
 fn data_type(property: &Property) -> Result<Option<DataType>, String> {
-    let logical_type = property.logical_type.as_deref();
-    let decimal = property.physical_type.as_deref().map_or(Ok(None), decimal_type);
-    match logical_type {
-        None | Some("number" | "integer") => {
-            let decimal = decimal?;
-            let scale = match decimal {
-                Some(DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale)) => scale,
-                _ => 0,
-            };
-            if scale != 0 && logical_type == Some("integer") {
-                return Err(format!("an integer has no fraction, and the type has {scale} digits of one"));
-            }
-            Ok(decimal)
-        }
+    match property.logical_type.as_deref() {
         Some("object" | "array" | "map") => Ok(nested_type(property)),
-        _ => Ok(None),
+        _ => decimal_of(property),
+    }
+}
+
+/// Returns the decimal type of a column, if the contract declares one.
+///
+/// # Errors
+/// A decimal type that the node does not have, or that does not fit the logical type.
+pub(in crate::source) fn decimal_of(property: &Property) -> Result<Option<DataType>, String> {
+    let logical_type = property.logical_type.as_deref();
+    let Some(physical_type) = &property.physical_type else { return Ok(None) };
+    if !matches!(logical_type, None | Some("number" | "integer")) {
+        return Ok(None);
+    }
+    let decimal = decimal_type(physical_type)?;
+    match decimal {
+        Some(DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale))
+            if scale != 0 && logical_type == Some("integer") =>
+        {
+            Err(format!("an integer has no fraction, and the type has {scale} digits of one"))
+        }
+        decimal => Ok(decimal),
     }
 }
 

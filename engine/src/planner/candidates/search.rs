@@ -8,7 +8,7 @@ use portolan_connectors::{Refusal, SiteId};
 use super::Candidate;
 use super::edges::{OperatorEdge, OperatorRows, OperatorTransfer};
 use super::keys::{Side, carried};
-use super::sites::port_of;
+use super::sites::{of_query, port_of};
 use super::tree::{CandidateTree, SearchSpace};
 use crate::encode::admit;
 use crate::plan::{Alternative, Cost, Decision, Exchange, SiteChoice};
@@ -96,9 +96,11 @@ impl CandidateTree {
         let below = self.inputs.iter().chain(&self.subqueries).flat_map(|part| part.refusals.clone());
         let mut refusals: BTreeMap<SiteId, Refusal> = below.collect();
         for site in space.sites {
-            if !refusals.contains_key(site)
-                && let Err(refusal) = space.routes.view.capabilities(site).admits(&self.plan)
-            {
+            if refusals.contains_key(site) {
+                continue;
+            }
+            let refusal = space.routes.view.capabilities(site).admits(&self.plan).err();
+            if let Some(refusal) = refusal.or_else(|| of_query(&self.plan, site)) {
                 refusals.insert(site.clone(), refusal);
             }
         }

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::datasource::source_as_provider;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use portolan_catalog::DomainName;
-use portolan_connectors::{Capabilities, SiteId};
+use portolan_connectors::{Capabilities, Refusal, SiteId};
 
 use crate::encode::admit;
 use crate::mesh::MeshView;
@@ -78,11 +77,23 @@ pub(in crate::planner) fn other_sites(plan: &LogicalPlan) -> DataFusionResult<Ve
 
 /// Returns the domain and the site of a scanned port; `None` for a table of this node.
 pub(super) fn port_of(scan: &TableScan) -> Option<(DomainName, SiteChoice)> {
-    let provider = source_as_provider(&scan.source).ok()?;
-    let port = provider.downcast_ref::<PortTable>()?;
-    let site = match &port.site {
+    PortTable::with_scanned(scan, |port| (port.name.domain.clone(), site_of_port(port)))
+}
+
+fn site_of_port(port: &PortTable) -> SiteChoice {
+    match &port.site {
         PortSite::Here(_) => SiteChoice::Here,
         PortSite::Site { site, .. } => SiteChoice::Site(site.clone()),
+    }
+}
+
+/// Returns why a site does not run an operator, if the operator is a scan for the query of a derived port: such a query
+/// stays with its owner, and the ports that it reads are read where they are.
+pub(super) fn of_query(plan: &LogicalPlan, id: &SiteId) -> Option<Refusal> {
+    let LogicalPlan::TableScan(scan) = plan else { return None };
+    let refusal = |port: &PortTable| {
+        let is_refused = port.is_of_query && site_of_port(port) != SiteChoice::Site(id.clone());
+        is_refused.then(|| Refusal::OfQuery(port.name.to_string()))
     };
-    Some((port.name.domain.clone(), site))
+    PortTable::with_scanned(scan, refusal).flatten()
 }

@@ -149,6 +149,18 @@ async fn parse_and_open(sql: &str, state: &SessionState, session: &SessionNames)
     Ok(statement)
 }
 
+/// Parses the query of a derived port.
+///
+/// # Errors
+/// `InvalidQuery` if the text does not parse, or is not a SELECT.
+pub(crate) fn parse_query(sql: &str) -> Result<SqlStatement> {
+    bounds::check_text(sql)?;
+    match parse(sql)? {
+        Statement::Statement(statement) if matches!(*statement, SqlStatement::Query(_)) => Ok(*statement),
+        _ => Err(Error::new(ErrorKind::InvalidQuery, "expected a SELECT")),
+    }
+}
+
 fn parse(sql: &str) -> Result<Statement> {
     let dialect = Syntax::default();
     let mut statements = DFParserBuilder::new(sql)
@@ -172,7 +184,10 @@ fn parse(sql: &str) -> Result<Statement> {
 }
 
 /// Returns a query's plan, and the names of its columns.
-async fn labelled(
+///
+/// # Errors
+/// As for [`resolve`].
+pub(crate) async fn labelled(
     mut statement: SqlStatement,
     state: &SessionState,
     mesh: &MeshSnapshot,

@@ -1,0 +1,106 @@
+//! The query of a derived port: the custom property of a schema object, or of a contract with one schema object.
+
+use std::collections::BTreeMap;
+
+use arrow_schema::DataType;
+
+use super::files::{self, COLUMN_SETTINGS, decimal_of};
+use super::without_files;
+use crate::model::QuerySource;
+use crate::odcs::{CustomProperty, ReadContract, wrong};
+use crate::yaml::Step;
+use crate::{Diagnostic, Place};
+
+/// The custom property that has the query.
+pub(crate) const QUERY: &str = "portolan.query";
+
+/// The largest size of a query, in bytes. Each statement that reads the port contains the plan of its query.
+const MAX_BYTES: usize = 64 << 10;
+
+/// Returns the query of the port whose rows are `read.contract.schema[object]`, with its place. `None` if the port has
+/// no query.
+///
+/// # Errors
+/// Every fault: a value that is no query, a query for several schema objects, a server of files that no port reads,
+/// properties of columns that describe files, a decimal type without valid digits.
+pub(super) fn query_source(
+    read: &ReadContract,
+    object: usize,
+) -> Option<Result<(QuerySource, Place), Vec<Diagnostic>>> {
+    let contract = &read.contract;
+    let own = own_query(&contract.schema[object].custom_properties);
+    let is_shared = own.is_none();
+    let (i, value) = own.or_else(|| own_query(&contract.custom_properties))?;
+    let at = |key: &str| {
+        let parent: Vec<Step> = if is_shared { vec![] } else { vec!["schema".into(), object.into()] };
+        let property: [Step; 3] = ["customProperties".into(), i.into(), key.into()];
+        read.document.place(&parent.into_iter().chain(property).collect::<Vec<_>>())
+    };
+    let mut errors = without_files(read);
+    if is_shared && contract.schema.len() > 1 {
+        let message = format!("the contract has several schema objects: put `{QUERY}` into one of them");
+        errors.push(wrong(at("property"), message));
+    }
+    // A server may hold the files of other schema objects.
+    let reads_servers = contract.schema.iter().any(|object| own_query(&object.custom_properties).is_none());
+    if let Some(server) = contract.servers.iter().position(files::holds_files)
+        && (is_shared || !reads_servers)
+    {
+        let place = read.document.place(&["servers".into(), server.into()]);
+        errors.push(wrong(place, format!("the port has a query, and reads no files: remove the server, or `{QUERY}`")));
+    }
+    errors.extend(settings_of_files(read, object));
+    let types = decimal_types(read, object, &mut errors);
+    let text = value.as_str().filter(|text| !text.trim().is_empty());
+    match text {
+        None => {
+            errors.push(wrong(at("value"), "expected the text of a query, such as `SELECT id FROM product.port`"));
+        }
+        Some(text) if text.len() > MAX_BYTES => {
+            let message = format!("the query has {} bytes, and the limit is {MAX_BYTES}", text.len());
+            errors.push(wrong(at("value"), message));
+        }
+        Some(text) if errors.is_empty() => {
+            return Some(Ok((QuerySource { text: text.to_owned(), types }, at("value"))));
+        }
+        Some(_) => {}
+    }
+    Some(Err(errors))
+}
+
+/// Returns the errors for the custom properties of columns that describe files.
+fn settings_of_files(read: &ReadContract, object: usize) -> Vec<Diagnostic> {
+    let mut errors = vec![];
+    for (column, property) in read.contract.schema[object].columns() {
+        for (i, own) in property.custom_properties.iter().enumerate() {
+            if COLUMN_SETTINGS.contains(&own.property.as_str()) {
+                let place = place(read, object, column, ["customProperties".into(), i.into(), "property".into()]);
+                errors.push(wrong(place, format!("`{}` describes files, and the port has a query", own.property)));
+            }
+        }
+    }
+    errors
+}
+
+/// Returns the decimal types that the contract declares for columns.
+fn decimal_types(read: &ReadContract, object: usize, errors: &mut Vec<Diagnostic>) -> BTreeMap<String, DataType> {
+    let mut types = BTreeMap::new();
+    for (column, property) in read.contract.schema[object].columns() {
+        match decimal_of(property) {
+            Ok(decimal) => types.extend(decimal.map(|decimal| (property.name.clone(), decimal))),
+            Err(message) => errors.push(wrong(place(read, object, column, ["physicalType".into()]), message)),
+        }
+    }
+    types
+}
+
+/// Returns the place of a part of a column.
+fn place<const N: usize>(read: &ReadContract, object: usize, column: usize, part: [Step; N]) -> Place {
+    let property: [Step; 4] = ["schema".into(), object.into(), "properties".into(), column.into()];
+    read.document.place(&property.into_iter().chain(part).collect::<Vec<_>>())
+}
+
+/// Returns the position and the value of the query among custom properties.
+fn own_query(properties: &[CustomProperty]) -> Option<(usize, &serde_json::Value)> {
+    properties.iter().enumerate().find(|(_, own)| own.property == QUERY).map(|(i, own)| (i, &own.value))
+}
