@@ -41,7 +41,7 @@ pub struct ResultWriter<'a> {
 enum State<'a> {
     /// Nothing is written: the first rows decide about the document of an EXPLAIN.
     Waiting(Out<'a>, View, Option<usize>),
-    Writing(Sink<'a>),
+    Writing(Box<Sink<'a>>),
     /// An error ended the result.
     Failed,
 }
@@ -97,11 +97,11 @@ impl<'a> ResultWriter<'a> {
             if let Some(document) = document {
                 out.write_all(document.as_bytes()).map_err(|e| Error::output(what, e))?;
                 self.rows += first.num_rows();
-                self.state = State::Writing(Sink::Document(out));
+                self.state = State::Writing(Box::new(Sink::Document(out)));
                 return Ok(None);
             }
             let sink = Sink::open(out, &self.schema, &self.encoding, view, width);
-            self.state = State::Writing(sink.map_err(|e| e.of(what))?);
+            self.state = State::Writing(Box::new(sink.map_err(|e| e.of(what))?));
         }
         match &mut self.state {
             State::Writing(sink) => Ok(Some(sink)),

@@ -416,6 +416,6 @@ mod tests {
         let error = from_datafusion(&DataFusionError::SchemaError(Box::new(schema), Box::new(None)));
         assert_eq!(error.context(), "there is no column `n_nam`; did you mean `n_name`? (line 2, column 8)");
         assert_eq!((error.position(), error.suggestion()), (Some(Position { line, column }), Some("n_name")));
-        assert_eq!(super::position(0, 0), None);
+        assert_eq!(position(0, 0), None);
     }
 }

@@ -19,7 +19,8 @@ pub(super) fn decimal_type(physical_type: &str) -> Result<Option<DataType>, Stri
     };
     let name = name.trim();
     let is = |other: &str| name.eq_ignore_ascii_case(other);
-    if !DECIMALS.iter().any(|decimal| is(decimal)) && !(is(NUMBER) && digits.is_some()) {
+    let is_decimal = DECIMALS.iter().any(|decimal| is(decimal)) || (is(NUMBER) && digits.is_some());
+    if !is_decimal {
         return Ok(None);
     }
     let expected = || {
@@ -45,6 +46,8 @@ pub(super) fn decimal_type(physical_type: &str) -> Result<Option<DataType>, Stri
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]

@@ -33,7 +33,8 @@ pub(super) fn time_pattern(logical_type: &str, text: &str) -> Result<TimePattern
                 if letters.contains(letter) {
                     return Err(format!("the pattern `{text}` has `{c}` twice"));
                 }
-                let is_number = !matches!(letter, 'a' | 'X') && !(letter == 'M' && count > 2);
+                let is_text = matches!(letter, 'a' | 'X') || (letter == 'M' && count > 2);
+                let is_number = !is_text;
                 if is_open && is_number {
                     return Err(format!(
                         "`{c}` in the pattern `{text}` follows a number of one or two digits: write each with two letters, \

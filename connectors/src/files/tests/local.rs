@@ -206,7 +206,7 @@ async fn files_outside_of_the_folders_are_refused() {
     let options = LocalFileOptions { base: folder.path().join("in"), ..LocalFileOptions::default() };
     let runtime = Arc::new(RuntimeEnv::default());
     sources.open_local("o.csv", &options, &runtime).await.unwrap();
-    let error = sources.open_local("../out/o.csv", &options, &runtime).await.err().expect("the file opens");
+    let error = sources.open_local("../out/o.csv", &options, &runtime).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.to_string().contains("leads out of the root"), "{error}");
 }

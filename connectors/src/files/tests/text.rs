@@ -388,7 +388,7 @@ async fn a_check_finds_all_faults_of_all_files() {
         .write("a.csv", header.to_owned() + "1;24.08.2017;1;ja;x\nx;2017;1;ja;y\n3;24.08.2017;1\n4;NULL;1,505;yes;z\n");
     fixture.write("b.csv", header.to_owned() + "5;24.08.2017;1;ja;x\n6;bad;1;ja;y\n");
     let report = checked(&fixture, None, 100).await;
-    let found: Vec<(bool, Option<u64>, Option<&str>, Option<&str>)> = report
+    let found: Vec<_> = report
         .faults
         .iter()
         .map(|f| (f.file.ends_with("/a.csv"), f.line, f.column.as_deref(), f.value.as_deref()))

@@ -229,7 +229,7 @@ async fn with_lines_of_file(
 /// Returns the number of lines before a range, or `None` if there is too much text before it. The range starts after the
 /// first line break from the byte before `start` on.
 async fn lines_before(store: &Arc<dyn ObjectStore>, path: &Path, start: u64) -> Result<Option<u64>> {
-    if start < 2 || start > MOST_COUNTED_BYTES {
+    if !(2..=MOST_COUNTED_BYTES).contains(&start) {
         return Ok((start < 2).then_some(start));
     }
     let options = GetOptions { range: Some(GetRange::Bounded(0..start - 1)), ..GetOptions::default() };

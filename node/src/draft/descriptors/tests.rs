@@ -1,6 +1,6 @@
 //! Drafted text: what it says, and that a node reads it.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
 use std::sync::Arc;
