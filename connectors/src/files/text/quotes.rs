@@ -73,6 +73,11 @@ impl Quotes {
         self.fault
     }
 
+    /// True if a quote is open after what was read.
+    pub(super) fn are_open(&self) -> bool {
+        matches!(self.at, At::Quoted | At::Escaped)
+    }
+
     /// Starts the next record.
     pub(super) fn next_record(&mut self) {
         self.fault = None;
