@@ -6,7 +6,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::assemble::NodeBuilder;
 use crate::config::TlsConfig;
 use crate::host::most_files;
-use crate::watch::{watch_closed_ports, watch_data, watch_files};
+use crate::watch::{FileWatch, watch_closed_ports, watch_data};
 use crate::{Error, Node, Result};
 
 /// A node that is bound to its address and does not serve yet.
@@ -14,6 +14,7 @@ use crate::{Error, Node, Result};
 pub struct BoundNode {
     node: Node,
     server: Server,
+    files: FileWatch,
 }
 
 impl NodeBuilder {
@@ -73,7 +74,9 @@ impl Node {
         })?;
         self.own_key.save()?;
         self.status.has_server(&server);
-        Ok(BoundNode { node: self.clone(), server })
+        // A client that learns the address may send a signal at once.
+        let files = FileWatch::start(self).await;
+        Ok(BoundNode { node: self.clone(), server, files })
     }
 
     /// Returns the options of the node's server.
@@ -121,7 +124,7 @@ impl BoundNode {
     /// # Errors
     /// A listener that fails.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
-        let watching = watch_files(self.node.clone(), self.server.access());
+        let watching = self.files.run(self.node.clone(), self.server.access());
         let _files = AbortOnDropHandle::new(tokio::spawn(watching));
         let _data = AbortOnDropHandle::new(tokio::spawn(watch_data(self.node.clone())));
         let _closed_ports = AbortOnDropHandle::new(tokio::spawn(watch_closed_ports(self.node.clone())));

@@ -19,27 +19,43 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 const MAX_FILES: usize = 50_000;
 const MAX_DEPTH: usize = 16;
 
-/// Reloads the node's config and descriptors when they have changed, and on SIGHUP, until the task is dropped. A change
-/// counts once the files have been the same for one interval: an editor may write a file in several steps.
-pub(crate) async fn watch_files(node: Node, access: AccessControl) {
-    let mut hangup = Hangup::new();
-    let (mut config, mut descriptors) = (Watched::new(config_file(&node)), Watched::new(products_folder(&node)));
-    config.look().await;
-    descriptors.look().await;
-    loop {
-        let is_forced = hangup.within(POLL_INTERVAL).await;
-        let (has_new_config, has_new_descriptors) = (config.look().await, descriptors.look().await);
-        if is_forced || has_new_config {
-            config.is_loaded();
-            // New sources have opened the ports of the present descriptors.
-            if node.reload_config(&access, is_forced).await {
-                descriptors.is_loaded();
-                continue;
+/// Reloads the node's config and descriptors when they have changed, and on SIGHUP. A change counts once the files have
+/// been the same for one interval: an editor may write a file in several steps.
+#[derive(Debug)]
+pub(crate) struct FileWatch {
+    hangup: Hangup,
+    config: Watched,
+    descriptors: Watched,
+}
+
+impl FileWatch {
+    /// Starts to watch: changes and signals from now on count.
+    pub(crate) async fn start(node: &Node) -> Self {
+        let hangup = Hangup::new();
+        let (mut config, mut descriptors) = (Watched::new(config_file(node)), Watched::new(products_folder(node)));
+        config.look().await;
+        descriptors.look().await;
+        Self { hangup, config, descriptors }
+    }
+
+    /// Applies changes until the task is dropped.
+    pub(crate) async fn run(self, node: Node, access: AccessControl) {
+        let Self { mut hangup, mut config, mut descriptors } = self;
+        loop {
+            let is_forced = hangup.within(POLL_INTERVAL).await;
+            let (has_new_config, has_new_descriptors) = (config.look().await, descriptors.look().await);
+            if is_forced || has_new_config {
+                config.is_loaded();
+                // New sources have opened the ports of the present descriptors.
+                if node.reload_config(&access, is_forced).await {
+                    descriptors.is_loaded();
+                    continue;
+                }
             }
-        }
-        if is_forced || has_new_descriptors {
-            descriptors.is_loaded();
-            node.reload().await;
+            if is_forced || has_new_descriptors {
+                descriptors.is_loaded();
+                node.reload().await;
+            }
         }
     }
 }
@@ -53,6 +69,7 @@ fn products_folder(node: &Node) -> Option<PathBuf> {
 }
 
 /// A file or a folder whose changes are applied.
+#[derive(Debug)]
 struct Watched {
     path: Option<PathBuf>,
     /// The digest when it was loaded last; `None` before the first look.
@@ -81,6 +98,7 @@ impl Watched {
 }
 
 /// The listener to SIGHUP, on systems that have it.
+#[derive(Debug)]
 struct Hangup {
     #[cfg(unix)]
     signal: Option<tokio::signal::unix::Signal>,

@@ -168,6 +168,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     ),
     ("SELECT id FROM east.samples.a ORDER BY id FETCH FIRST 2 ROWS ONLY", &["1", "2"]),
     ("SELECT current_user", &["anonymous"]),
+    ("SELECT user, t.user FROM (SELECT 'ann' AS user) AS t", &["ann|ann"]),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

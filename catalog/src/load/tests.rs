@@ -132,6 +132,7 @@ servers:
 - server: files
   type: local
   path: data/orders.csv.gz
+  format: csv
   encoding: ISO-8859-1
   customProperties:
   - {property: portolan.delimiter, value: ";"}

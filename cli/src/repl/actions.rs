@@ -21,6 +21,7 @@ use crate::units::{show_count, show_time};
 impl Shell {
     pub(super) async fn run_command(&mut self, line: &str, at: At<'_>) -> Result<Next> {
         let command = PromptCommand::parse(line).map_err(|e| at.command_error(e))?;
+        // Scripts run scripts. The futures of commands have places of their own, so that a level takes little of the stack.
         let done = match command {
             PromptCommand::Quit => return Ok(Next::Leave),
             PromptCommand::History => return Ok(Next::History),
@@ -34,23 +35,23 @@ impl Shell {
                 // The end of the script is not the end of the prompt.
                 return self.run_text_of(&file, &text).await.map(|_| Next::Continue);
             }
-            PromptCommand::Go { expanded, file } => return self.go(expanded, file, at).await,
-            PromptCommand::Watch { interval, times } => return self.watch(interval, times, at).await,
+            PromptCommand::Go { expanded, file } => return Box::pin(self.go(expanded, file, at)).await,
+            PromptCommand::Watch { interval, times } => return Box::pin(self.watch(interval, times, at)).await,
             PromptCommand::Describe(None) => self.list(describe::list_ports(None)).await,
-            PromptCommand::Describe(Some(name)) => self.describe(&name).await,
+            PromptCommand::Describe(Some(name)) => Box::pin(self.describe(&name)).await,
             PromptCommand::Tables(pattern) => self.list(describe::list_ports(pattern.as_deref())).await,
             PromptCommand::Functions(pattern) => self.list(describe::list_functions(pattern.as_deref())).await,
             PromptCommand::Domains => self.list(describe::list_domains()).await,
             PromptCommand::Nodes => self.list(describe::list_nodes()).await,
-            PromptCommand::Plan(sql) => self.show_plan(sql).await,
+            PromptCommand::Plan(sql) => Box::pin(self.show_plan(sql)).await,
             PromptCommand::Set(None) => self.list("SHOW portolan.all".into()).await,
             PromptCommand::Set(Some((name, value))) => {
                 let value = value.trim_matches('\'').replace('\'', "''");
                 self.list(format!("SET {name} = '{value}'")).await
             }
-            PromptCommand::Copy(arguments) => self.copy(&arguments).await,
+            PromptCommand::Copy(arguments) => Box::pin(self.copy(&arguments)).await,
             PromptCommand::Output(file) => self.redirect(file.as_deref()),
-            PromptCommand::Connect(to) => self.connect(to).await,
+            PromptCommand::Connect(to) => Box::pin(self.connect(to)).await,
             PromptCommand::ConnectionInfo => print(&self.connection_info()),
             PromptCommand::Help => print(&commands::help()),
             switch => self.switch(&switch),

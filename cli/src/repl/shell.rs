@@ -19,7 +19,7 @@ use crate::render::Expanded;
 /// The number of rows of a result that the prompt shows by default.
 pub(super) const DEFAULT_ROWS: usize = 1000;
 /// The largest number of scripts that run one another.
-const MAX_DEPTH: usize = 16;
+const MAX_DEPTH: usize = 8;
 
 /// The state of a prompt or of a script.
 pub struct Shell {

@@ -44,7 +44,8 @@ impl Shell {
     pub(super) async fn run_statement(&mut self, statement: &Statement, name: Option<&str>) -> Result<()> {
         let rows = if plan::has_plan(&statement.text) { self.options.rows } else { self.metadata_rows() };
         let view = View { expanded: self.options.expanded, ..View::default() };
-        self.run_job(Job { sql: &statement.text, at: At { name, start: statement.start }, view, rows }).await
+        let job = Job { sql: &statement.text, at: At { name, start: statement.start }, view, rows };
+        Box::pin(self.run_job(job)).await
     }
 
     /// Runs the query of a command.
@@ -52,7 +53,7 @@ impl Shell {
         let Description { sql, title, notes } = description;
         let view = View { expanded: self.options.expanded, title, notes };
         let at = At { name: None, start: Position::START };
-        self.run_job(Job { sql: &sql, at, view, rows: self.metadata_rows() }).await
+        Box::pin(self.run_job(Job { sql: &sql, at, view, rows: self.metadata_rows() })).await
     }
 
     /// Returns the limit of rows for what describes the mesh or the session. A part of it would be of no use, so the

@@ -345,7 +345,7 @@ impl Opening<'_> {
         let text = location.as_str();
         let public = |problem: &Diagnostic| {
             let message = match names_location(text) {
-                true => problem.message.replace(text, location.last_segment()),
+                true => without_location(&problem.message, text, location.last_segment()),
                 false => problem.message.clone(),
             };
             Diagnostic { message: location.without_folders(&message), ..problem.clone() }
@@ -360,4 +360,17 @@ impl Opening<'_> {
         let wrong = self.wrong(message);
         if is_unanswered(cause) { OpenError::Unavailable(wrong) } else { OpenError::Faulty(wrong) }
     }
+}
+
+/// Returns a message with another name for a location. The location of a folder also begins the names of its files, which
+/// stay.
+fn without_location(message: &str, location: &str, name: &str) -> String {
+    let mut parts = message.split(location);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_whole = part.chars().next().is_none_or(|next| next.is_whitespace() || ",;:`)".contains(next));
+        shown.push_str(if is_whole { name } else { location });
+        shown.push_str(part);
+    }
+    shown
 }

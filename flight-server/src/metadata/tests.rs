@@ -207,9 +207,9 @@ fn a_changed_port_is_encoded_again_and_the_others_are_kept() {
     // The encoded columns of the changed port are dropped, and those of the others are kept.
     assert!(cache.kept() < kept && cache.kept() > kept / 2, "{} of {kept}", cache.kept());
     let after = listed(&query, &mesh, &cache, Strings::Plain);
-    assert_eq!(columns(&before, 3).fields().len(), 2);
-    assert_eq!(columns(&after, 3).fields().len(), 1);
-    assert_eq!(columns(&after, 4), columns(&before, 4));
+    assert_eq!(columns(&before, 4).fields().len(), 2);
+    assert_eq!(columns(&after, 4).fields().len(), 1);
+    assert_eq!(columns(&after, 5), columns(&before, 5));
 
     mesh.domains.remove(&DomainName::new("geo"));
     let sales = mesh.domains.get_mut(&DomainName::new("sales")).unwrap();

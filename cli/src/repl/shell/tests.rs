@@ -115,7 +115,7 @@ async fn a_script_runs_other_scripts() {
     let error = fixture.run_file("outer.sql", "\n\\i DIR/nowhere.sql\n").await.unwrap_err().to_string();
     assert!(error.contains("outer.sql:2: cannot read ") && error.contains("nowhere.sql"), "{error}");
     let error = fixture.run_file("loop.sql", "\\i DIR/loop.sql").await.unwrap_err().to_string();
-    assert!(error.contains("more than 16 scripts"), "{error}");
+    assert!(error.contains("more than 8 scripts"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

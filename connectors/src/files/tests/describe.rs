@@ -39,7 +39,7 @@ async fn a_column_is_required_if_no_file_can_hold_a_null_in_it() {
     parquet(folder.path(), "t/a.parquet", true);
     let found = describe(folder.path(), "t", FileFormat::Parquet).await.unwrap();
     let columns: Vec<_> = found.columns.iter().map(|c| (c.name.as_str(), c.data_type.clone(), c.is_required)).collect();
-    assert_eq!(columns, [("id", DataType::Int32, true), ("name", DataType::Utf8, false)]);
+    assert_eq!(columns, [("id", DataType::Int32, true), ("name", DataType::Utf8View, false)]);
     assert_eq!((found.files, found.beginning.len()), (1, 0));
 
     parquet(folder.path(), "t/b.parquet", false);

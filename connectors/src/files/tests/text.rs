@@ -432,3 +432,17 @@ async fn a_check_of_json_goes_on_after_a_line_that_is_no_json() {
     assert_eq!(found, [(Some(2), Some("`id`")), (Some(2), Some("`n`")), (Some(3), None), (Some(4), Some("`id`"))]);
     assert!(report.is_complete);
 }
+
+#[tokio::test]
+async fn a_comment_hides_no_rows_after_a_carriage_return() {
+    let mut fixture = Fixture::new(FileFormat::Csv, ".", &[("name", "string")]);
+    fixture.files().text.comment = Some(b'#');
+    fixture.write("a.csv", "name\r\na\r\n# note\r\nb\r\n");
+    let (_, context) = fixture.open().await.unwrap();
+    assert_eq!(rows(&context, "SELECT name FROM t ORDER BY name").await.unwrap(), "| a    |\n| b    |");
+    for text in ["name\ra\r# note\rb\rc\r", "name\ra\r# note\rb\rc\nd\n"] {
+        fixture.write("a.csv", text);
+        let message = faulty_at(&context, "SELECT name FROM t", "/a.csv").await;
+        assert!(message.contains("expected a line feed after a comment, got a carriage return alone"), "{message}");
+    }
+}

@@ -127,6 +127,9 @@ impl TextReader for CsvReader {
     }
 
     fn finish(&mut self) -> Result<()> {
+        if let Some(fault) = self.records.quote_fault() {
+            return Err(fatal(fault.on(self.records.current_line(&[]))));
+        }
         if self.records.is_within_quotes() {
             let line = Some(self.records.current_line(&[]));
             return Err(fatal(DataFault::of_record(line, "a closing quote", "the end of the file")));
@@ -204,6 +207,9 @@ impl CsvSample {
                     return Ok(sample);
                 }
             }
+        }
+        if let Some(fault) = sample.records.quote_fault() {
+            return Err(fatal(fault.on(sample.records.current_line(&[]))));
         }
         if sample.records.is_within_quotes() {
             let line = Some(sample.records.current_line(&[]));

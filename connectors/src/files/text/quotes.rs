@@ -1,5 +1,6 @@
-//! Checks the quotes of CSV. `csv-core` reads every text as some records: it adds the text after a closing quote to the value,
-//! and drops the character of `portolan.escape` before any other character.
+//! Checks the quotes and the comments of CSV. `csv-core` reads every text as some records: it adds the text after a closing
+//! quote to the value, drops the character of `portolan.escape` before any other character, and ends a comment at a line feed
+//! only, also if the lines of the file end with a carriage return.
 
 use memchr::{memchr, memchr2};
 use portolan_catalog::TextFormat;
@@ -24,6 +25,8 @@ enum At {
     /// Before a record.
     Record,
     Comment,
+    /// After a carriage return within a comment.
+    CommentReturn,
     /// Before a value.
     Value,
     /// Within a value without quotes.
@@ -43,6 +46,8 @@ pub(super) enum QuoteFault {
     Closing,
     /// An escape character does not stand before a quote or another escape character.
     Escape,
+    /// A carriage return alone ends the line of a comment.
+    Comment,
 }
 
 impl QuoteFault {
@@ -57,6 +62,11 @@ impl QuoteFault {
                 "a quote, or the character of `portolan.escape` again, after that character",
                 "leave `portolan.escape` out if the file doubles its quotes",
             ),
+            Self::Comment => {
+                let expected = "a line feed after a comment";
+                let fault = DataFault::of_record(Some(line), expected, "a carriage return alone");
+                return fault.with_hint("a file with comments needs lines that end with LF or CRLF");
+            }
         };
         DataFault::of_record(Some(line), expected, "another character").with_hint(hint)
     }
@@ -73,6 +83,11 @@ impl Quotes {
         self.fault
     }
 
+    /// True if a quote is open after what was read.
+    pub(super) fn are_open(&self) -> bool {
+        matches!(self.at, At::Quoted | At::Escaped)
+    }
+
     /// Starts the next record.
     pub(super) fn next_record(&mut self) {
         self.fault = None;
@@ -80,28 +95,36 @@ impl Quotes {
 
     /// Reads the next piece of a text. Only the last byte of a piece can end a record.
     pub(super) fn read(&mut self, piece: &[u8]) {
-        let Some(quote) = self.quote else { return };
+        let quote = self.quote;
         let mut rest = piece;
         while let Some(first) = rest.first() {
             let (at, length) = match self.at {
                 At::Record if matches!(first, b'\r' | b'\n') => (At::Record, 1),
                 At::Record if self.comment == Some(*first) => (At::Comment, 1),
                 At::Record => (At::Value, 0),
-                At::Comment => memchr(b'\n', rest).map_or((At::Comment, rest.len()), |end| (At::Record, end + 1)),
-                At::Value if *first == quote => (At::Quoted, 1),
+                At::Comment => match memchr2(b'\n', b'\r', rest) {
+                    Some(end) => (if rest[end] == b'\n' { At::Record } else { At::CommentReturn }, end + 1),
+                    None => (At::Comment, rest.len()),
+                },
+                At::CommentReturn if *first == b'\n' => (At::Record, 1),
+                At::CommentReturn => {
+                    self.fault = self.fault.or(Some(QuoteFault::Comment));
+                    (At::Comment, 0)
+                }
+                At::Value if Some(*first) == quote => (At::Quoted, 1),
                 At::Value => (At::Plain, 0),
-                At::Plain => self.plain(rest, quote),
-                At::Quoted => match memchr2(quote, self.escape.unwrap_or(quote), rest) {
-                    Some(end) => (if rest[end] == quote { At::Closing } else { At::Escaped }, end + 1),
+                At::Plain => self.plain(rest),
+                At::Quoted => match quote.and_then(|quote| memchr2(quote, self.escape.unwrap_or(quote), rest)) {
+                    Some(end) => (if Some(rest[end]) == quote { At::Closing } else { At::Escaped }, end + 1),
                     None => (At::Quoted, rest.len()),
                 },
                 At::Escaped => {
-                    if *first != quote && Some(*first) != self.escape {
+                    if Some(*first) != quote && Some(*first) != self.escape {
                         self.fault = self.fault.or(Some(QuoteFault::Escape));
                     }
                     (At::Quoted, 1)
                 }
-                At::Closing if *first == quote => (At::Quoted, 1),
+                At::Closing if Some(*first) == quote => (At::Quoted, 1),
                 At::Closing if *first == self.delimiter => (At::Value, 1),
                 At::Closing if matches!(first, b'\r' | b'\n') => (At::Record, 1),
                 At::Closing => {
@@ -115,8 +138,8 @@ impl Quotes {
     }
 
     /// Finds the next quote that starts a value. Other quotes of a value without quotes stand for themselves.
-    fn plain(&self, rest: &[u8], quote: u8) -> (At, usize) {
-        match (memchr(quote, rest), rest.last()) {
+    fn plain(&self, rest: &[u8]) -> (At, usize) {
+        match (self.quote.and_then(|quote| memchr(quote, rest)), rest.last()) {
             (Some(0), _) => (At::Plain, 1),
             (Some(end), _) if rest[end - 1] == self.delimiter => (At::Quoted, end + 1),
             (Some(end), _) => (At::Plain, end + 1),
@@ -163,6 +186,24 @@ mod tests {
         }
         let format = TextFormat { quote: None, ..TextFormat::default() };
         assert_eq!(fault("\"a\"b,2\n", &format, 100), None);
+    }
+
+    #[test]
+    fn a_comment_ends_with_a_line_feed() {
+        for quote in [Some(b'"'), None] {
+            let format = TextFormat { quote, comment: Some(b'#'), ..TextFormat::default() };
+            for (record, expected) in [
+                ("# a\r\n# b\na\n", None),
+                ("a\r", None),
+                ("# a\r", None),
+                ("# a\rb\r", Some(QuoteFault::Comment)),
+                ("# a\r\rb\n", Some(QuoteFault::Comment)),
+            ] {
+                for size in [1, 2, 3, 100] {
+                    assert_eq!(fault(record, &format, size), expected, "{record:?} {size}");
+                }
+            }
+        }
     }
 
     #[test]

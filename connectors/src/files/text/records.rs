@@ -106,10 +106,7 @@ impl Records {
 
     /// True if the text ended within quotes. Asks before the end of the text is read.
     pub(in crate::files) fn is_within_quotes(&self) -> bool {
-        // A line break within quotes belongs to a value. Elsewhere, it ends a record or stands between records.
-        let (mut value, mut ends) = ([0; 1], [0; 1]);
-        let (_, _, written, _) = self.reader.clone().read_record(b"\n", &mut value, &mut ends);
-        written > 0
+        self.quotes.are_open()
     }
 
     /// Returns the fault of the current record's quotes.

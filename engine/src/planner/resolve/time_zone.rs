@@ -9,7 +9,7 @@ use crate::{Error, ErrorKind, Result};
 /// The names of the setting in other databases.
 const NAMES: [&str; 2] = ["timezone", "time_zone"];
 /// The names of UTC, and of the default.
-const UTC: [&str; 9] = ["UTC", "Etc/UTC", "GMT", "Z", "Zulu", "+00:00", "+00", "0", "DEFAULT"];
+const UTC: [&str; 10] = ["UTC", "Etc/UTC", "GMT", "Z", "Zulu", "+00:00", "+00", "0", "DEFAULT", "LOCAL"];
 
 /// True if a statement sets the time zone.
 pub(super) fn is_set(set: &Set) -> bool {

@@ -115,7 +115,7 @@ def errors(cursor, duck):
         stream = cursor.execute(broken).fetch_record_batch()
         return duck.execute("SELECT sum(x) FROM stream").fetchall()
 
-    fails(read, "ivide by zero")
+    fails(read, "ivision by zero")
     same(cursor.execute("SELECT 1").fetchall(), [(1,)])
 
 

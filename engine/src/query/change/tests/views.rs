@@ -133,7 +133,7 @@ async fn names_in_a_view_keep_their_meaning() {
     let reads_port = session.prepare("SELECT * FROM p").await.unwrap();
     assert_eq!(reads_port.schema().field(0).name(), "r_name");
     let plan = run(&session, "EXPLAIN SELECT * FROM p").await.unwrap();
-    assert!(plan.contains("geo.places.region"), "{plan}");
+    assert!(plan.contains("fragment 1 at geo"), "{plan}");
     // A table of the session means the table also when another catalog is current.
     changed(&session, "CREATE VIEW mine AS SELECT r_name FROM region").await;
     run(&session, "USE sales.orders").await.unwrap();

@@ -181,7 +181,7 @@ final class Reading {
                 }
             }
             // Errors after the first rows were computed.
-            Check.refused("a division by zero", "ivide by zero",
+            Check.refused("a division by zero", "ivision by zero",
                     () -> Check.rows(connection, "SELECT 1 / (n_nationkey - n_nationkey) FROM geo.places.nation"));
             Check.equal("the connection lives on", "1", Check.value(connection, "SELECT 1"));
         }
