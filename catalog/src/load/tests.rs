@@ -289,7 +289,7 @@ kind: DataContract
 id: c
 version: 1.0.0
 servers:
-- {server: files, type: local, path: data/orders.csv}
+- {server: files, type: local, path: data/orders.csv, format: csv}
 schema:
 - name: orders
   properties:
