@@ -149,6 +149,14 @@ async fn collected_rows_are_bounded() {
 }
 
 #[tokio::test]
+async fn rows_can_be_read_after_the_engine_and_the_session_are_dropped() {
+    let sql = "SELECT value FROM range(1000000)";
+    let rows = Engine::builder().cpu_threads(2).build().unwrap().sql(sql).await.unwrap();
+    let rows = rows.collect().await.unwrap_or_else(|e| panic!("{}", e.chain()));
+    assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 1_000_000);
+}
+
+#[tokio::test]
 async fn a_handle_cancels_one_statement_and_a_session_all_of_its_own() {
     const LONG: &str = "SELECT sum(value) FROM range(100000000000)";
     let one = session();

@@ -17,10 +17,13 @@ use crate::execution::run::Batches;
 use crate::execution::stop::Stop;
 use crate::metrics::SentEdge;
 use crate::progress::EdgeProgress;
+use crate::state::EngineState;
 use crate::{Error, ErrorKind, ProgressHandle, Result};
 
 /// The rows of a running statement: a stream of record batches. Dropping the stream stops the work at the local node and
-/// at every other site.
+/// at every other site. The rows can be read after the program has dropped the engine and the session.
+///
+/// The stream must be read on a tokio runtime with time.
 ///
 /// # Examples
 /// ```
@@ -59,6 +62,8 @@ pub struct QueryStream {
     stop: Stop,
     /// The largest memory of the rows that [`QueryStream::collect`] returns, in bytes.
     most_collected: usize,
+    /// The engine of a running query. Its threads drive the plan, and stop when the engine is dropped.
+    engine: Option<Arc<EngineState>>,
 }
 
 /// A handle that cancels a running statement, also while another task reads the rows. Clones cancel the same statement.
@@ -89,13 +94,14 @@ impl QueryStream {
         batches: Batches,
     ) -> Self {
         let (rows, edge) = (RowSource::Running(batches), SentEdge::default());
-        let (stop, most_collected) = (Stop::default(), usize::MAX);
-        Self { schema, query_id, progress, plan, operators, rows, edge, text: None, stop, most_collected }
+        let (stop, most_collected, engine) = (Stop::default(), usize::MAX, None);
+        Self { schema, query_id, progress, plan, operators, rows, edge, text: None, stop, most_collected, engine }
     }
 
-    /// Sets the signal that stops the query, and the largest memory of its rows that a caller may collect, in bytes.
-    pub(super) fn bounded(self, stop: Stop, most_collected: usize) -> Self {
-        Self { stop, most_collected, ..self }
+    /// Sets the engine, and the signal that stops the query. A caller may collect as many bytes of rows as the operators
+    /// of one query may hold.
+    pub(super) fn of_engine(self, engine: Arc<EngineState>, stop: Stop) -> Self {
+        Self { stop, most_collected: engine.limits().query_memory, engine: Some(engine), ..self }
     }
 
     /// Returns the current plan, or the final one if the query keeps it.
@@ -115,6 +121,7 @@ impl QueryStream {
             text: None,
             stop: Stop::default(),
             most_collected: usize::MAX,
+            engine: None,
         }
     }
 
