@@ -6,6 +6,7 @@ mod change;
 #[cfg(feature = "files")]
 mod files;
 mod fragment;
+mod held_rows;
 mod ingest;
 mod parameter_names;
 mod parameters;

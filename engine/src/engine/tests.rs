@@ -204,6 +204,35 @@ async fn registered_rows_are_a_table_of_the_session() {
     assert_eq!(number(&session, "SELECT sum(id) FROM list").await, 7);
 }
 
+#[tokio::test]
+async fn rows_count_as_a_table_before_they_are_one() {
+    // The tables of all sessions hold a quarter of the memory, and those of one principal three quarters of that: 60 kB.
+    let session = session_within(Limits { memory: 320_000, ..Limits::default() });
+    let forty_kb = || batch(vec![("id", numbers(&[7; 5000]))]);
+    let (sender, receiver) = futures::channel::mpsc::unbounded();
+    sender.unbounded_send(Ok(forty_kb())).unwrap();
+    let (first, columns) = (session.clone(), forty_kb().schema());
+    let first = tokio::spawn(async move { first.register_stream("a", columns, receiver).await });
+    let held = || session.engine().metrics().session_tables.held;
+    let counted = async {
+        while held() < 40_000 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), counted).await.unwrap();
+
+    let second = session.register_batches("b", vec![forty_kb()]).await;
+    refused(second, ErrorKind::ResourceExhausted, "`session_tables` of");
+    drop(sender);
+    assert_eq!(first.await.unwrap().unwrap(), 5000);
+    assert!((40_000..50_000).contains(&held()), "{} bytes", held());
+    // Even without room for as many rows, a change is not refused.
+    session.sql("UPDATE a SET id = id + 1").await.unwrap();
+    assert_eq!(number(&session, "SELECT sum(id) FROM a").await, 8 * 5000);
+    session.sql("DROP TABLE a").await.unwrap();
+    assert_eq!(held(), 0);
+}
+
 #[cfg(feature = "files")]
 #[tokio::test]
 async fn registered_files_are_a_table_of_the_session() {
