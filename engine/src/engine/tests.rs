@@ -98,6 +98,22 @@ async fn a_table_in_memory_is_a_port() {
 }
 
 #[tokio::test]
+async fn a_domain_has_the_open_ports_of_its_catalog() {
+    let rows = batch(vec![("id", numbers(&[1]))]);
+    let table = Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap());
+    let built = |described: &[&str], opened: &[&str]| {
+        let name = |port: &&str| PortRef::new("lab", "samples", *port);
+        let catalog = DomainCatalog::new("lab", described.iter().map(|port| Port::new(name(port))));
+        let opened: Vec<_> = opened.iter().map(|port| OpenedPort::new(name(port), table.clone())).collect();
+        Engine::builder().cpu_threads(1).local_domain(LocalDomain::new(catalog, opened)).build()
+    };
+    assert!(built(&["a", "b"], &["b", "a"]).is_ok());
+    refused(built(&["a", "events"], &["a"]), ErrorKind::InvalidQuery, "port `lab.samples.events` was not opened");
+    let expected = "port `lab.samples.event` is not in the catalog of domain `lab`";
+    refused(built(&["a"], &["a", "event"]), ErrorKind::InvalidQuery, expected);
+}
+
+#[tokio::test]
 async fn values_are_bound_by_name() {
     let session = session();
     let sql = "SELECT sum(value) FROM range(10) WHERE value > $z AND value < $a AND value <> $z";
