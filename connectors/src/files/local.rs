@@ -35,7 +35,7 @@ const FORMATS: [(FileFormat, &str); 4] = [
     (FileFormat::Arrow, "`.arrow`"),
 ];
 
-/// The options with which local files are opened.
+/// The options with which local files are opened. Set the fields of the default value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LocalFileOptions {
