@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::task::Poll;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray};
@@ -218,6 +219,16 @@ async fn registered_rows_are_a_table_of_the_session() {
     let outcome = session.register_stream("list", columns, broken).await;
     refused(outcome, ErrorKind::SiteUnavailable, "the source is gone");
     assert_eq!(number(&session, "SELECT sum(id) FROM list").await, 7);
+}
+
+#[tokio::test]
+async fn rows_for_a_table_with_the_name_of_a_view_are_not_read() {
+    let session = session();
+    session.sql("CREATE VIEW v AS SELECT 1 AS n").await.unwrap();
+    let rows = stream::poll_fn(|_| -> Poll<Option<Result<RecordBatch>>> { panic!("a row was read") });
+    let columns = batch(vec![("n", numbers(&[]))]).schema();
+    let outcome = session.register_stream("v", columns, rows).await;
+    refused(outcome, ErrorKind::AlreadyExists, "already has a view `v`");
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use crate::mesh::MeshView;
 use crate::metrics::{Work, WorkKind};
 use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA};
 use crate::planner::resolve::change::distinct_names;
-use crate::state::tables::{Creation, TableContent, unknown};
+use crate::state::tables::{Creation, TableContent, has_view, unknown};
 use crate::state::{RunningQuery, SessionHandle};
 use crate::{Error, ErrorKind, Result};
 
@@ -122,6 +122,9 @@ async fn into_table(
     let (tables, table) = (&session.shared.tables, target.table.as_str());
     let known = tables.snapshot().get(table).cloned();
     // These errors are returned before the client sends the rows.
+    if tables.views().contains_key(table) {
+        return Err(has_view(table));
+    }
     match (mode, &known) {
         (IngestMode::Create, Some(_)) => {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("the session already has a table `{table}`")));
