@@ -206,7 +206,10 @@ pub(super) fn text(faults: &Diagnostics) -> String {
         Some(suggestion) => format!("{}; did you mean `{suggestion}`?", fault.message),
         None => fault.message.clone(),
     };
-    faults.0.iter().map(message).collect::<Vec<_>>().join("; ")
+    let mut messages: Vec<_> = faults.0.iter().map(message).collect();
+    // A name that two columns share is a fault of both.
+    messages.dedup();
+    messages.join("; ")
 }
 
 pub(super) fn not_found(message: String) -> Error {
