@@ -60,8 +60,6 @@ pub struct QueryStream {
     /// The text of the statement, in which the positions of errors are found. `None` for a fragment.
     text: Option<String>,
     stop: Stop,
-    /// The largest memory of the rows that [`QueryStream::collect`] returns, in bytes.
-    most_collected: usize,
     /// The engine of a running query. Its threads drive the plan, and stop when the engine is dropped.
     engine: Option<Arc<EngineState>>,
 }
@@ -94,14 +92,13 @@ impl QueryStream {
         batches: Batches,
     ) -> Self {
         let (rows, edge) = (RowSource::Running(batches), SentEdge::default());
-        let (stop, most_collected, engine) = (Stop::default(), usize::MAX, None);
-        Self { schema, query_id, progress, plan, operators, rows, edge, text: None, stop, most_collected, engine }
+        let stop = Stop::default();
+        Self { schema, query_id, progress, plan, operators, rows, edge, text: None, stop, engine: None }
     }
 
-    /// Sets the engine, and the signal that stops the query. A caller may collect as many bytes of rows as the operators
-    /// of one query may hold.
+    /// Sets the engine, and the signal that stops the query.
     pub(super) fn of_engine(self, engine: Arc<EngineState>, stop: Stop) -> Self {
-        Self { stop, most_collected: engine.limits().query_memory, engine: Some(engine), ..self }
+        Self { stop, engine: Some(engine), ..self }
     }
 
     /// Returns the current plan, or the final one if the query keeps it.
@@ -120,7 +117,6 @@ impl QueryStream {
             edge: SentEdge::default(),
             text: None,
             stop: Stop::default(),
-            most_collected: usize::MAX,
             engine: None,
         }
     }
@@ -176,7 +172,8 @@ impl QueryStream {
     ///
     /// [`Limits::query_memory`]: crate::Limits::query_memory
     pub async fn collect(mut self) -> Result<Vec<RecordBatch>> {
-        let (mut batches, mut memory, limit) = (vec![], RecordBatchMemoryCounter::new(), self.most_collected);
+        let limit = self.engine.as_ref().map_or(usize::MAX, |engine| engine.limits().query_memory);
+        let (mut batches, mut memory) = (vec![], RecordBatchMemoryCounter::new());
         while let Some(batch) = self.try_next().await? {
             memory.count_batch(&batch);
             if memory.memory_usage() > limit {
