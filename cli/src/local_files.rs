@@ -34,8 +34,9 @@ pub struct LocalFiles(Arc<Shared>);
 struct Shared {
     /// The session whose statements read files, once a file was read.
     reader: OnceCell<Session>,
-    /// The state of each uploaded file at its upload, by the name of its table.
-    uploaded: tokio::sync::Mutex<BTreeMap<String, Footprint>>,
+    /// The state of each uploaded file at its upload, by the name of its table. `None` for a file whose upload has
+    /// started: if it is cancelled, nobody knows whether the node has stored the rows.
+    uploaded: tokio::sync::Mutex<BTreeMap<String, Option<Footprint>>>,
     /// The upload that is running.
     running: Mutex<Option<Upload>>,
 }
@@ -72,7 +73,7 @@ impl LocalFiles {
         let mut uploaded = self.0.uploaded.lock().await;
         let found = StatementFiles::default().footprint(file).await?;
         let known = uploaded.get(&file.name);
-        if known == Some(&found) && has_table(client, &file.name).await? {
+        if known.and_then(Option::as_ref) == Some(&found) && has_table(client, &file.name).await? {
             return Ok(());
         }
         // The first upload replaces no table that somebody else has made.
@@ -80,15 +81,22 @@ impl LocalFiles {
         let target = IngestTarget { table: file.name.clone(), ..IngestTarget::default() };
         let rows = self.read(file).await?;
         let (columns, rows) = (rows.schema(), self.reported(&file.location, rows));
-        client.ingest(&target, mode, columns, rows).await.map_err(|error| match error.kind() {
-            ErrorKind::ResourceExhausted => error.within(format!(
+        uploaded.insert(file.name.clone(), None);
+        match client.ingest(&target, mode, columns, rows).await {
+            Ok(_) => {
+                uploaded.insert(file.name.clone(), Some(found));
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                uploaded.remove(&file.name);
+                Err(error)
+            }
+            Err(error) if error.kind() == ErrorKind::ResourceExhausted => Err(error.within(format!(
                 "the file of {} cannot be uploaded into a table of the session",
                 show_bytes(found.bytes)
-            )),
-            _ => error,
-        })?;
-        uploaded.insert(file.name.clone(), found);
-        Ok(())
+            ))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the rows of a file.

@@ -33,7 +33,7 @@ pub struct Limits {
     /// The largest size of the join keys of a received or sent fragment, in bytes. Default: 8 MiB.
     pub key_bytes: usize,
     /// The largest memory of one session's tables, in bytes. In addition, the tables of all sessions together may hold
-    /// a quarter of `memory`. Default: 256 MiB.
+    /// a quarter of `memory`. Rows count from the time at which the engine reads them. Default: 256 MiB.
     pub session_tables: usize,
     /// The shares of principals.
     pub shares: Shares,

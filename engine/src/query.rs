@@ -6,6 +6,7 @@ mod change;
 #[cfg(feature = "files")]
 mod files;
 mod fragment;
+mod held_rows;
 mod ingest;
 mod parameter_names;
 mod parameters;
@@ -259,7 +260,7 @@ impl Query {
             slot,
         };
         let rows = QueryStream::running(schema, query_id, progress, plan, operators, run.start(&engine.cpu));
-        rows.bounded(stop, engine.limits().query_memory)
+        rows.of_engine(engine, stop)
     }
 
     async fn explain(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {

@@ -10,7 +10,10 @@ use crate::query::{ingest, settings};
 use crate::state::SessionHandle;
 use crate::{Engine, IngestMode, IngestTarget, Prepared, Principal, QueryStream, Result, Settings, TraceContext};
 
-/// A session on an engine. Cloning is cheap, and clones share settings and tables.
+/// A session on an engine. Cloning is cheap, and clones share settings and tables. The tables end with the last clone. A
+/// statement that runs goes on after that, unless [`Session::close`] or [`Session::cancel`] has stopped it.
+///
+/// Statements need a tokio runtime with time. The engine plans and drives them on its own threads.
 ///
 /// # Examples
 /// ```

@@ -35,7 +35,10 @@ const MAX_MESSAGE_BYTES: usize = 64 << 20;
 /// A login, and the certificates to trust.
 #[derive(Clone, Default)]
 pub struct ConnectOptions {
-    /// User and password. Default: an anonymous session.
+    /// User and password. They are sent also without TLS: for a URL that [`is_exposed`], others can read them. Default: an
+    /// anonymous session.
+    ///
+    /// [`is_exposed`]: portolan_connectors::node::is_exposed
     pub credentials: Option<(String, String)>,
     /// The certificates to trust for a `grpc+tls://` URL (PEM).
     pub ca: Option<PathBuf>,

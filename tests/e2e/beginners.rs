@@ -51,6 +51,10 @@ const STATEMENTS: &[(&str, &str)] = &[
         "there is no port `geo.places.natoin`; did you mean `geo.places.nation`? (line 1, column 15)",
     ),
     ("SELECT * FROM nation", "there is no port `nation`; did you mean `geo.places.nation`? (line 1, column 15)"),
+    (
+        r#"SELECT * FROM "my list.csv""#,
+        "there is no port `my list.csv`; the name of a file has single quotes: 'my list.csv' (line 1, column 15)",
+    ),
     ("SELECT n_nam FROM geo.places.nation", "there is no column `n_nam`; did you mean `n_name`? (line 1, column 8)"),
     (
         "SELECT City FROM people",

@@ -96,6 +96,26 @@ mod own_domain {
 }
 
 #[rustfmt::skip]
+mod own_descriptors {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use portolan_engine::Engine;
+    use portolan_engine::catalog::{DomainName, load_domain};
+    use portolan_engine::connectors::files::FileSources;
+    use portolan_engine::connectors::open_domain;
+    use portolan_engine::datafusion::execution::runtime_env::RuntimeEnv;
+
+    async fn descriptors() -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = Arc::new(RuntimeEnv::default());
+    let catalog = load_domain(&DomainName::new("sales"), Path::new("products"))?;
+    let domain = open_domain(catalog, &FileSources::default(), &runtime).await?;
+    let engine = Engine::builder().local_domain(domain).runtime_env(runtime).build()?;
+    Ok(())
+    }
+}
+
+#[rustfmt::skip]
 mod whole_node {
     use std::path::Path;
 

@@ -165,6 +165,31 @@ async fn a_file_is_uploaded_again_only_if_it_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_uploaded_again_after_a_cancelled_upload() {
+    within(120, async {
+        let (folder, home) = (folder(), tempfile::tempdir().unwrap());
+        let node = Node::start(home.path(), json!({}));
+        let connection = Connection::open(&Target::url(node.url())).await.unwrap();
+        let path = folder.path().join("orders.csv").display().to_string();
+        let (counted, own) = (format!("SELECT count(*) FROM '{path}'"), format!("portolan.session.\"'{path}'\""));
+        let started = async {
+            while connection.files().progress().is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = started => {}
+            done = connection.query(&counted, 10) => panic!("the upload was not seen: {done:?}"),
+        }
+        // The node may have stored the rows before it noticed that the upload was cancelled.
+        lines(&connection, &format!("CREATE OR REPLACE TABLE {own} AS SELECT 7 AS id")).await;
+        assert_eq!(lines(&connection, &counted).await, ["3"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_too_large_is_refused_with_its_size_and_the_limit() {
     within(120, async {
         let (folder, home) = (folder(), tempfile::tempdir().unwrap());

@@ -35,7 +35,7 @@ const FORMATS: [(FileFormat, &str); 4] = [
     (FileFormat::Arrow, "`.arrow`"),
 ];
 
-/// The options with which local files are opened.
+/// The options with which local files are opened. Set the fields of the default value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LocalFileOptions {
@@ -206,7 +206,10 @@ pub(super) fn text(faults: &Diagnostics) -> String {
         Some(suggestion) => format!("{}; did you mean `{suggestion}`?", fault.message),
         None => fault.message.clone(),
     };
-    faults.0.iter().map(message).collect::<Vec<_>>().join("; ")
+    let mut messages: Vec<_> = faults.0.iter().map(message).collect();
+    // A name that two columns share is a fault of both.
+    messages.dedup();
+    messages.join("; ")
 }
 
 pub(super) fn not_found(message: String) -> Error {

@@ -144,7 +144,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Sets the object stores and caches that ports were opened with. Default: new ones.
+    /// Sets the object stores and caches that ports were opened with. Ports over files in an object store can be read only
+    /// with them. Default: new ones.
     #[must_use]
     pub fn runtime_env(mut self, runtime: Arc<RuntimeEnv>) -> Self {
         self.runtime = Some(runtime);
@@ -178,8 +179,9 @@ impl EngineBuilder {
     /// engine drives plans on its own threads.
     ///
     /// # Errors
-    /// `InvalidQuery` if two local domains have the same name, or the file of owners cannot be read; `Internal` if
-    /// threads or the spill folder are not available.
+    /// `InvalidQuery` if two local domains have the same name, a local domain has other open ports than its catalog, or
+    /// the file of owners cannot be read; `Internal` if there is no tokio runtime, or threads or the spill folder are not
+    /// available.
     pub fn build(self) -> Result<Engine> {
         let spill_folder = self.own_spill_folder()?;
         let runtime = self.disk_bound_runtime(spill_folder.as_ref())?;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::task::Poll;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray};
@@ -98,6 +99,22 @@ async fn a_table_in_memory_is_a_port() {
 }
 
 #[tokio::test]
+async fn a_domain_has_the_open_ports_of_its_catalog() {
+    let rows = batch(vec![("id", numbers(&[1]))]);
+    let table = Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap());
+    let built = |described: &[&str], opened: &[&str]| {
+        let name = |port: &&str| PortRef::new("lab", "samples", *port);
+        let catalog = DomainCatalog::new("lab", described.iter().map(|port| Port::new(name(port))));
+        let opened: Vec<_> = opened.iter().map(|port| OpenedPort::new(name(port), table.clone())).collect();
+        Engine::builder().cpu_threads(1).local_domain(LocalDomain::new(catalog, opened)).build()
+    };
+    assert!(built(&["a", "b"], &["b", "a"]).is_ok());
+    refused(built(&["a", "events"], &["a"]), ErrorKind::InvalidQuery, "port `lab.samples.events` was not opened");
+    let expected = "port `lab.samples.event` is not in the catalog of domain `lab`";
+    refused(built(&["a"], &["a", "event"]), ErrorKind::InvalidQuery, expected);
+}
+
+#[tokio::test]
 async fn values_are_bound_by_name() {
     let session = session();
     let sql = "SELECT sum(value) FROM range(10) WHERE value > $z AND value < $a AND value <> $z";
@@ -149,6 +166,14 @@ async fn collected_rows_are_bounded() {
 }
 
 #[tokio::test]
+async fn rows_can_be_read_after_the_engine_and_the_session_are_dropped() {
+    let sql = "SELECT value FROM range(1000000)";
+    let rows = Engine::builder().cpu_threads(2).build().unwrap().sql(sql).await.unwrap();
+    let rows = rows.collect().await.unwrap_or_else(|e| panic!("{}", e.chain()));
+    assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 1_000_000);
+}
+
+#[tokio::test]
 async fn a_handle_cancels_one_statement_and_a_session_all_of_its_own() {
     const LONG: &str = "SELECT sum(value) FROM range(100000000000)";
     let one = session();
@@ -194,6 +219,45 @@ async fn registered_rows_are_a_table_of_the_session() {
     let outcome = session.register_stream("list", columns, broken).await;
     refused(outcome, ErrorKind::SiteUnavailable, "the source is gone");
     assert_eq!(number(&session, "SELECT sum(id) FROM list").await, 7);
+}
+
+#[tokio::test]
+async fn rows_for_a_table_with_the_name_of_a_view_are_not_read() {
+    let session = session();
+    session.sql("CREATE VIEW v AS SELECT 1 AS n").await.unwrap();
+    let rows = stream::poll_fn(|_| -> Poll<Option<Result<RecordBatch>>> { panic!("a row was read") });
+    let columns = batch(vec![("n", numbers(&[]))]).schema();
+    let outcome = session.register_stream("v", columns, rows).await;
+    refused(outcome, ErrorKind::AlreadyExists, "already has a view `v`");
+}
+
+#[tokio::test]
+async fn rows_count_as_a_table_before_they_are_one() {
+    // The tables of all sessions hold a quarter of the memory, and those of one principal three quarters of that: 60 kB.
+    let session = session_within(Limits { memory: 320_000, ..Limits::default() });
+    let forty_kb = || batch(vec![("id", numbers(&[7; 5000]))]);
+    let (sender, receiver) = futures::channel::mpsc::unbounded();
+    sender.unbounded_send(Ok(forty_kb())).unwrap();
+    let (first, columns) = (session.clone(), forty_kb().schema());
+    let first = tokio::spawn(async move { first.register_stream("a", columns, receiver).await });
+    let held = || session.engine().metrics().session_tables.held;
+    let counted = async {
+        while held() < 40_000 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), counted).await.unwrap();
+
+    let second = session.register_batches("b", vec![forty_kb()]).await;
+    refused(second, ErrorKind::ResourceExhausted, "`session_tables` of");
+    drop(sender);
+    assert_eq!(first.await.unwrap().unwrap(), 5000);
+    assert!((40_000..50_000).contains(&held()), "{} bytes", held());
+    // Even without room for as many rows, a change is not refused.
+    session.sql("UPDATE a SET id = id + 1").await.unwrap();
+    assert_eq!(number(&session, "SELECT sum(id) FROM a").await, 8 * 5000);
+    session.sql("DROP TABLE a").await.unwrap();
+    assert_eq!(held(), 0);
 }
 
 #[cfg(feature = "files")]

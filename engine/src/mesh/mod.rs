@@ -6,6 +6,7 @@ mod claims;
 mod known_peer;
 mod learned;
 mod link;
+mod local_domains;
 mod owners;
 mod owners_file;
 mod reach;
@@ -88,16 +89,7 @@ impl Mesh {
         peers: Vec<(Arc<dyn Peer>, PeerOptions)>,
         owners: Owners,
     ) -> Result<Arc<Self>> {
-        let mut local = BTreeMap::new();
-        for domain in domains {
-            let name = domain.catalog.domain.clone();
-            if local.insert(name.clone(), domain).is_some() {
-                return Err(Error::new(
-                    ErrorKind::InvalidQuery,
-                    format!("two local domains are named `{name}`: a name belongs to one domain"),
-                ));
-            }
-        }
+        let local = local_domains::by_name(domains)?;
         let mut state = MeshState { local, owners, ..MeshState::default() };
         for (peer, options) in peers {
             state.add_peer(KnownPeer::new(peer, options));

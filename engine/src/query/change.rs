@@ -9,15 +9,15 @@ use arrow::compute::{concat_batches, filter_record_batch, interleave};
 use arrow::datatypes::UInt64Type;
 use arrow::error::ArrowError;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, TryStreamExt};
 use portolan_catalog::{Port, PortRef, ServedBy, sql_type};
 use portolan_connectors::PortWriter;
 
-use super::ingest::{OF_A_BATCH, until_stopped};
+use super::Prepared;
+use super::held_rows::HeldRows;
+use super::ingest::until_stopped;
 use super::parameter_names::rows_by_name;
-use super::{Prepared, QueryStream};
 use crate::execution::compact::compact;
 use crate::execution::conform::lossless;
 use crate::execution::errors::{arrow_text, from_datafusion, timed_out};
@@ -96,7 +96,9 @@ impl Prepared {
                     Content::Columns(columns) => TableContent::new(columns.clone(), &[])?,
                     Content::Rows(plan) => {
                         let rows = self.start(self.bind(plan.clone(), parameters)?).await?;
-                        TableContent::new(rows.schema(), &self.held(rows).await?)?
+                        let columns = rows.schema();
+                        let rows = HeldRows::read(&self.session, rows, "the rows").await?;
+                        TableContent::new(columns, &rows.into_batches())?
                     }
                 };
                 let made = content.rows() as u64;
@@ -117,7 +119,7 @@ impl Prepared {
             Change::Insert { into, rows } => self.insert(into, self.bind(rows.clone(), parameters)?).await,
             Change::Delete { table, rows } => {
                 let seen = self.content(table)?;
-                let numbers = numbers(&self.collect(rows, parameters).await?)?;
+                let numbers = numbers(self.collect(rows, parameters).await?.batches())?;
                 let removed: BTreeSet<u64> = numbers.iter().copied().collect();
                 tables.replace(table, &seen, without(&seen, &removed)?)?;
                 Ok(removed.len() as u64)
@@ -125,7 +127,8 @@ impl Prepared {
             Change::Update { table, columns, rows } => {
                 let seen = self.content(table)?;
                 let rows = self.collect(rows, parameters).await?;
-                let (content, changed) = updated(&seen, columns, &rows)?;
+                let (content, changed) = updated(&seen, columns, rows.batches())?;
+                drop(rows);
                 tables.replace(table, &seen, content)?;
                 Ok(changed)
             }
@@ -150,8 +153,8 @@ impl Prepared {
         match into {
             Target::Session(table) => {
                 let seen = self.content(table)?.schema.clone();
-                let batches = self.held(self.start(rows).await?).await?;
-                self.session.shared.tables.append(table, &seen, &batches)
+                let rows = HeldRows::read(&self.session, self.start(rows).await?, "the rows").await?;
+                self.session.shared.tables.append(table, &seen, &rows.into_batches())
             }
             Target::Port(port) => self.append(port, rows).await,
         }
@@ -165,27 +168,10 @@ impl Prepared {
         self.on_cpu(async move { writer.append(until_stopped(rows.boxed(), listed.query.stop.clone())).await }).await
     }
 
-    async fn collect(&self, plan: &LogicalPlan, parameters: &[ScalarValue]) -> Result<Vec<RecordBatch>> {
+    /// Returns the rows of the query of a statement that changes or removes rows.
+    async fn collect(&self, plan: &LogicalPlan, parameters: &[ScalarValue]) -> Result<HeldRows> {
         let rows = self.start(self.bind(plan.clone(), parameters)?).await?;
-        self.held(rows).await
-    }
-
-    /// Returns all rows of a query whose result stays in the session, in memory of their own.
-    async fn held(&self, mut rows: QueryStream) -> Result<Vec<RecordBatch>> {
-        let limit = self.session.engine.limits().session_tables;
-        let (mut batches, mut bytes) = (vec![], 0);
-        while let Some(batch) = rows.try_next().await? {
-            let batch = compact(&batch)?;
-            bytes += OF_A_BATCH + get_record_batch_memory_size(&batch);
-            if bytes > limit {
-                return Err(Error::new(
-                    ErrorKind::ResourceExhausted,
-                    format!("the rows exceed the limit of a session's tables, {limit} bytes (limits.session_tables)"),
-                ));
-            }
-            batches.push(batch);
-        }
-        Ok(batches)
+        HeldRows::read_of_change(&self.session, rows).await
     }
 }
 

@@ -5,14 +5,14 @@ use std::time::{Instant, SystemTime};
 
 use arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{PortRef, sql_type};
 use portolan_connectors::{FragmentHead, TraceContext};
 
-use crate::execution::compact::compact;
+use super::held_rows::HeldRows;
+use super::nullable;
 use crate::execution::conform::{conform, lossless};
 use crate::execution::errors::arrow_text;
 use crate::execution::stop::Stop;
@@ -20,13 +20,9 @@ use crate::mesh::MeshView;
 use crate::metrics::{Work, WorkKind};
 use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA};
 use crate::planner::resolve::change::distinct_names;
-use crate::state::tables::{Creation, TableContent, unknown};
+use crate::state::tables::{Creation, TableContent, has_view, unknown};
 use crate::state::{RunningQuery, SessionHandle};
 use crate::{Error, ErrorKind, Result};
-
-/// The bytes that count for a batch in addition to its rows. Without them, batches whose rows take no memory would have
-/// no limit.
-pub(super) const OF_A_BATCH: usize = 256;
 
 /// The target of uploaded rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,6 +122,9 @@ async fn into_table(
     let (tables, table) = (&session.shared.tables, target.table.as_str());
     let known = tables.snapshot().get(table).cloned();
     // These errors are returned before the client sends the rows.
+    if tables.views().contains_key(table) {
+        return Err(has_view(table));
+    }
     match (mode, &known) {
         (IngestMode::Create, Some(_)) => {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("the session already has a table `{table}`")));
@@ -133,51 +132,26 @@ async fn into_table(
         (IngestMode::Append, None) => return Err(unknown(table, &tables.snapshot())),
         _ => {}
     }
-    let batches = bounded(session, rows).await?;
-    match (mode, known) {
-        (IngestMode::Append | IngestMode::CreateAppend, Some(known)) => {
-            let batches = batches.iter().map(|b| by_name(b, &known.schema, table)).collect::<Result<Vec<_>>>()?;
-            tables.append(table, &known.schema, &batches)
-        }
-        (mode, _) => {
-            let fields = columns.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true));
-            let columns = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-            let batches = batches.iter().map(|b| by_name(b, &columns, table)).collect::<Result<Vec<_>>>()?;
-            let content = TableContent::new(columns, &batches)?;
-            let rows = content.rows() as u64;
-            let how = if mode == IngestMode::Replace { Creation::OrReplace } else { Creation::New };
-            match tables.create(table, content, how) {
-                // Another upload created the table first, or a view has its name.
-                Err(e) if mode == IngestMode::CreateAppend && e.kind() == ErrorKind::AlreadyExists => {
-                    let Some(known) = tables.snapshot().get(table).cloned() else { return Err(e) };
-                    let batches = batches.iter().map(|b| by_name(b, &known.schema, table));
-                    tables.append(table, &known.schema, &batches.collect::<Result<Vec<_>>>()?)
-                }
-                made => made.map(|_| rows),
-            }
-        }
+    let known = known.filter(|_| matches!(mode, IngestMode::Append | IngestMode::CreateAppend));
+    let columns = known.as_ref().map_or_else(|| nullable(&columns), |known| known.schema.clone());
+    let (schema, name) = (columns.clone(), table.to_owned());
+    let rows = rows.map(move |batch| by_name(&batch?, &schema, &name)).boxed();
+    let batches = HeldRows::read(session, rows, "the uploaded rows").await?.into_batches();
+    if known.is_some() {
+        return tables.append(table, &columns, &batches);
     }
-}
-
-/// Returns the rows in memory of their own, if they fit into the memory of a session's tables.
-async fn bounded(
-    session: &SessionHandle,
-    mut rows: BoxStream<'static, Result<RecordBatch>>,
-) -> Result<Vec<RecordBatch>> {
-    let limit = session.engine.limits().session_tables;
-    let (mut batches, mut bytes) = (vec![], 0);
-    while let Some(batch) = rows.try_next().await? {
-        let batch = compact(&batch)?;
-        bytes += OF_A_BATCH + get_record_batch_memory_size(&batch);
-        if bytes > limit {
-            let what = format!(
-                "the uploaded rows exceed the limit of a session's tables, {limit} bytes (limits.session_tables)"
-            );
-            return Err(Error::new(ErrorKind::ResourceExhausted, what));
+    let content = TableContent::new(columns, &batches)?;
+    let rows = content.rows() as u64;
+    let how = if mode == IngestMode::Replace { Creation::OrReplace } else { Creation::New };
+    match tables.create(table, content, how) {
+        // Another upload created the table first, or a view has its name.
+        Err(e) if mode == IngestMode::CreateAppend && e.kind() == ErrorKind::AlreadyExists => {
+            let Some(known) = tables.snapshot().get(table).cloned() else { return Err(e) };
+            let batches = batches.iter().map(|b| by_name(b, &known.schema, table));
+            tables.append(table, &known.schema, &batches.collect::<Result<Vec<_>>>()?)
         }
-        batches.push(batch);
+        made => made.map(|_| rows),
     }
-    Ok(batches)
 }
 
 async fn into_port(

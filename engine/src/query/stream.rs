@@ -17,10 +17,13 @@ use crate::execution::run::Batches;
 use crate::execution::stop::Stop;
 use crate::metrics::SentEdge;
 use crate::progress::EdgeProgress;
+use crate::state::EngineState;
 use crate::{Error, ErrorKind, ProgressHandle, Result};
 
 /// The rows of a running statement: a stream of record batches. Dropping the stream stops the work at the local node and
-/// at every other site.
+/// at every other site. The rows can be read after the program has dropped the engine and the session.
+///
+/// The stream must be read on a tokio runtime with time.
 ///
 /// # Examples
 /// ```
@@ -57,8 +60,8 @@ pub struct QueryStream {
     /// The text of the statement, in which the positions of errors are found. `None` for a fragment.
     text: Option<String>,
     stop: Stop,
-    /// The largest memory of the rows that [`QueryStream::collect`] returns, in bytes.
-    most_collected: usize,
+    /// The engine of a running query. Its threads drive the plan, and stop when the engine is dropped.
+    engine: Option<Arc<EngineState>>,
 }
 
 /// A handle that cancels a running statement, also while another task reads the rows. Clones cancel the same statement.
@@ -89,13 +92,13 @@ impl QueryStream {
         batches: Batches,
     ) -> Self {
         let (rows, edge) = (RowSource::Running(batches), SentEdge::default());
-        let (stop, most_collected) = (Stop::default(), usize::MAX);
-        Self { schema, query_id, progress, plan, operators, rows, edge, text: None, stop, most_collected }
+        let stop = Stop::default();
+        Self { schema, query_id, progress, plan, operators, rows, edge, text: None, stop, engine: None }
     }
 
-    /// Sets the signal that stops the query, and the largest memory of its rows that a caller may collect, in bytes.
-    pub(super) fn bounded(self, stop: Stop, most_collected: usize) -> Self {
-        Self { stop, most_collected, ..self }
+    /// Sets the engine, and the signal that stops the query.
+    pub(super) fn of_engine(self, engine: Arc<EngineState>, stop: Stop) -> Self {
+        Self { stop, engine: Some(engine), ..self }
     }
 
     /// Returns the current plan, or the final one if the query keeps it.
@@ -114,7 +117,7 @@ impl QueryStream {
             edge: SentEdge::default(),
             text: None,
             stop: Stop::default(),
-            most_collected: usize::MAX,
+            engine: None,
         }
     }
 
@@ -169,7 +172,8 @@ impl QueryStream {
     ///
     /// [`Limits::query_memory`]: crate::Limits::query_memory
     pub async fn collect(mut self) -> Result<Vec<RecordBatch>> {
-        let (mut batches, mut memory, limit) = (vec![], RecordBatchMemoryCounter::new(), self.most_collected);
+        let limit = self.engine.as_ref().map_or(usize::MAX, |engine| engine.limits().query_memory);
+        let (mut batches, mut memory) = (vec![], RecordBatchMemoryCounter::new());
         while let Some(batch) = self.try_next().await? {
             memory.count_batch(&batch);
             if memory.memory_usage() > limit {

@@ -10,9 +10,10 @@ use crate::query::rows_of_files;
 use crate::{Error, ErrorKind, IngestMode, IngestTarget, RecordBatch, Result, SchemaRef, Session};
 
 impl Session {
-    /// Makes these rows a table of the session, in the place of a table with this name. Returns the number of rows. The
+    /// Makes these rows a table of the session, in the place of a table with this name. Returns the number of rows. A
+    /// statement writes a name with capital letters or signs in double quotes: `FROM "List"`. So it is with columns. The
     /// rows are copied, and count towards [`Limits::session_tables`](crate::Limits::session_tables). The columns are
-    /// those of the first batch. Those of the others are found by name.
+    /// those of the first batch. Those of the others are found by name: a column that one of them lacks is NULL there.
     ///
     /// # Errors
     /// `InvalidQuery` without a batch, or if the batches do not fit together; `AlreadyExists` if the session has a view

@@ -125,10 +125,7 @@ impl SessionTables {
         let mut tables = self.lock();
         match (tables.views.contains_key(name), how) {
             (true, Creation::IfNotExists) => return Ok(false),
-            (true, _) => {
-                let what = format!("the session already has a view `{name}`: drop it, or choose another name");
-                return Err(Error::new(ErrorKind::AlreadyExists, what));
-            }
+            (true, _) => return Err(has_view(name)),
             (false, _) => {}
         }
         match (tables.by_name.contains_key(name), how) {
@@ -286,6 +283,12 @@ fn check_names(name: &str, schema: &SchemaRef) -> Result<()> {
         return invalid(format!("a table may have at most {MOST_COLUMNS} columns, and a name of {LONGEST_NAME} bytes"));
     }
     Ok(())
+}
+
+/// Returns the error for a table with the name of a view.
+pub(crate) fn has_view(name: &str) -> Error {
+    let what = format!("the session already has a view `{name}`: drop it, or choose another name");
+    Error::new(ErrorKind::AlreadyExists, what)
 }
 
 fn too_many() -> Error {

@@ -24,7 +24,7 @@ use super::Client;
 
 impl Client {
     /// Stores rows in a table of the node, as `Session::ingest` of the engine does, and returns their number. Dropping the
-    /// future cancels the upload.
+    /// future cancels the upload, unless the node has all rows already: then it may store them.
     ///
     /// # Errors
     /// The error that `rows` ends with; the node's error; `Unsupported` for a `mode` that Flight SQL does not have.

@@ -198,6 +198,14 @@ async fn a_key_that_only_later_records_have_is_no_column() {
 }
 
 #[tokio::test]
+async fn a_name_that_two_columns_share_is_reported_once() {
+    let folder = TempDir::new().unwrap();
+    write(folder.path(), "o.csv", "a,b,a\n1,2,3\n");
+    let error = refused(folder.path(), "o.csv").await;
+    assert_eq!(error.context(), "the source has more than one column `a`");
+}
+
+#[tokio::test]
 async fn files_outside_of_the_folders_are_refused() {
     let folder = TempDir::new().unwrap();
     write(folder.path(), "in/o.csv", "id\n1\n");

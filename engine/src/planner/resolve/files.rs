@@ -41,6 +41,9 @@ pub(super) const FUNCTIONS: [(&str, FileFormat); 7] = [
     ("read_arrow", FileFormat::Arrow),
 ];
 
+/// The endings of names that probably mean a file.
+const ENDINGS: [&str; 7] = ["csv", "tsv", "json", "jsonl", "ndjson", "parquet", "arrow"];
+
 /// The options of `read_csv`.
 const CSV_OPTIONS: [&str; 4] = ["delim", "sep", "delimiter", "header"];
 
@@ -75,6 +78,12 @@ pub(super) async fn open(statement: &mut Statement, state: &SessionState, sessio
         session.opened.keep_file(&name, table.map_err(|e| about(e.within(format!("`{name}`"))))?);
     }
     Ok(())
+}
+
+/// Returns the reference to the file that an unknown name probably means, such as `"data.csv"` in double quotes.
+pub(super) fn probable(name: &str) -> Option<String> {
+    let (stem, ending) = name.strip_suffix(".gz").unwrap_or(name).rsplit_once('.')?;
+    (!stem.is_empty() && ENDINGS.contains(&ending)).then(|| literal(name))
 }
 
 fn not_read(name: &str) -> Error {
@@ -332,6 +341,16 @@ mod tests {
             "INSERT INTO t SELECT * FROM 'a.csv'",
         ] {
             assert_eq!(names(sql), ["'a.csv'"], "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_the_ending_of_a_file_probably_means_one() {
+        for (name, file) in [("data.csv", "'data.csv'"), ("it's/a.json.gz", "'it''s/a.json.gz'")] {
+            assert_eq!(probable(name).as_deref(), Some(file));
+        }
+        for name in ["csv", ".csv", "geo.places.nation", "data.csv.x"] {
+            assert_eq!(probable(name), None, "{name}");
         }
     }
 

@@ -352,10 +352,15 @@ fn unknown(reference: &TableReference, span: Option<Span>, mesh: &MeshSnapshot) 
         return at(Error::new(ErrorKind::NotFound, what), span);
     }
     let near = suggestions(reference, mesh);
-    let missing = if near.is_empty() { missing_ports(mesh) } else { String::new() };
-    let hint = if near.is_empty() { String::new() } else { format!("; did you mean `{}`?", near.join("` or `")) };
-    let error = Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{missing}{hint}"));
-    let error = error.with_suggestion(near.into_iter().next());
+    // A name with three parts probably means a port.
+    let file = files::probable(&name).filter(|_| reference.catalog().is_none());
+    let hint = match &file {
+        Some(file) => format!("; the name of a file has single quotes: {file}"),
+        None if near.is_empty() => missing_ports(mesh),
+        None => format!("; did you mean `{}`?", near.join("` or `")),
+    };
+    let error = Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{hint}"));
+    let error = error.with_suggestion(file.or_else(|| near.into_iter().next()));
     at(error.about(Some(Subject::Constant(reference.table().to_owned()))), span)
 }
 
