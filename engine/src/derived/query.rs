@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use datafusion::common::TableReference;
 use datafusion::execution::session_state::SessionState;
@@ -55,6 +56,12 @@ impl PortQuery {
         }
         if faults.is_empty() { Ok(Self { statement, inputs }) } else { Err(OpenError::Faulty(Diagnostics(faults))) }
     }
+}
+
+/// Runs work on the query of a port. A panic is a fault of this port, and the others open.
+pub(super) fn caught<T>(port: &Port, work: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    // The state that the work has changed is dropped with the work.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(fault(port, "planning the query ended abnormally")))
 }
 
 /// Returns a fault of a derived port's query.

@@ -11,6 +11,7 @@ use futures::TryStreamExt;
 use portolan_catalog::{Column, DomainName, Place, Port, PortRef, PortSource, PortStatistics, QuerySource, SourceKind};
 use portolan_connectors::testing::{catalog, columns, local_domain};
 
+use super::depth::MOST_NESTED;
 use super::*;
 use crate::fake_mesh::OwnerPeer;
 use crate::server::update_statistics;
@@ -265,6 +266,18 @@ async fn ports_that_read_themselves_are_closed() {
     let marked = load_error(&engine, "d").unwrap();
     assert!(marked.starts_with("port sales.p.d is not open: c.yaml:7: q: the query reads port sales.p.a"), "{marked}");
     assert_eq!(lines(&engine, "SELECT count(*) FROM sales.p.orders").await, ["5"]);
+}
+
+#[tokio::test]
+async fn ports_that_cannot_be_planned_at_all_are_reported() {
+    let (base, domain) = (owner([]).inner().base.clone(), domain([totals()]));
+    let error = Error::new(ErrorKind::Internal, "there is no thread");
+    let closed = DerivedOpening::new(&base, &domain, None).close_all(&error);
+    assert_eq!(Diagnostics(closed.faults).to_string(), "c.yaml:7: q: there is no thread");
+    assert!(!is_open(closed.domain.ports.iter().find(|port| port.name == name("totals")).unwrap()));
+    // A panic of the planner closes its port, and no other.
+    let panicked = caught(&totals(), || -> Result<(), OpenError> { panic!("a fault of the planner") });
+    assert_eq!(panicked.unwrap_err().to_string(), "c.yaml:7: q: planning the query ended abnormally");
 }
 
 #[tokio::test]
