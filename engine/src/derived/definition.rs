@@ -116,8 +116,10 @@ fn in_order_of_contract<'f>(port: &Port, found: &'f [Field]) -> Result<Vec<(usiz
         let Some((_, field)) = columns.last().filter(|(_, field)| field.name() == name) else { continue };
         if let Some(declared) = other_type(port, column, field.data_type()) {
             let is = sql_type(field.data_type());
-            let message =
-                format!("column `{name}` is {is} in the query, and `{declared}` in the contract: CAST one of them");
+            let message = format!(
+                "column `{name}` is {is} in the query, and `{declared}` in the contract: CAST it in the query, or change \
+                 the contract"
+            );
             faults.push(diagnostic(port, message));
         }
     }

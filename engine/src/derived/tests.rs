@@ -220,13 +220,21 @@ fn each_fault_of_a_query_is_reported_with_its_place() {
         ("SELECT nothing AS id FROM p.orders", "the query cannot be planned: "),
         ("SELECT amount FROM p.orders", "the query returns no column `id`, which the contract has"),
         ("SELECT id, amount FROM p.orders", "the query returns a column `amount`, which the contract does not have"),
-        ("SELECT region AS id FROM p.customers", "in the query, and `integer` in the contract: CAST one of them"),
+        (
+            "SELECT region AS id FROM p.customers",
+            "in the query, and `integer` in the contract: CAST it in the query, or",
+        ),
         ("SELECT id AS \"ID\" FROM p.orders", "the query returns `ID`, and the contract has `id`: write AS \"id\""),
         ("SELECT id, amount AS id FROM p.orders", "the query returns several columns `id`"),
     ] {
         let found = faults([ids(text)]);
         assert!(found.starts_with("c.yaml:7: q: ") && found.contains(expected), "{text}: {found}");
     }
+    let quoted = faults([ids("SELECT id FROM p.old"), derived("Old", "SELECT id FROM p.orders", &[("id", "integer")])]);
+    assert!(
+        quoted.ends_with("the domain has no port `p.old`, which the query reads; did you mean `p.\"Old\"`?"),
+        "{quoted}"
+    );
     // All faults of the columns are reported at once.
     let both = faults([ids("SELECT amount FROM p.orders")]);
     assert_eq!(both.lines().count(), 2, "{both}");
