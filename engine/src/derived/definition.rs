@@ -123,7 +123,12 @@ fn in_order_of_contract<'f>(port: &Port, found: &'f [Field]) -> Result<Vec<(usiz
             faults.push(diagnostic(port, message));
         }
     }
-    let is_declared = |field: &Field| port.columns.iter().any(|column| column.name.eq_ignore_ascii_case(field.name()));
+    let has = |name: &str| found.iter().any(|field| field.name() == name);
+    // A name that differs in case alone is reported once, with the missing column.
+    let is_declared = |field: &Field| {
+        let mut same = port.columns.iter().filter(|column| column.name.eq_ignore_ascii_case(field.name()));
+        same.any(|column| column.name == *field.name() || !has(&column.name))
+    };
     for field in found.iter().filter(|field| !is_declared(field)) {
         let message = format!("the query returns a column `{}`, which the contract does not have", field.name());
         faults.push(diagnostic(port, message));

@@ -226,6 +226,10 @@ fn each_fault_of_a_query_is_reported_with_its_place() {
         ),
         ("SELECT id AS \"ID\" FROM p.orders", "the query returns `ID`, and the contract has `id`: write AS \"id\""),
         ("SELECT id, amount AS id FROM p.orders", "the query returns several columns `id`"),
+        (
+            "SELECT id, amount AS \"Id\" FROM p.orders",
+            "the query returns a column `Id`, which the contract does not have",
+        ),
     ] {
         let found = faults([ids(text)]);
         assert!(found.starts_with("c.yaml:7: q: ") && found.contains(expected), "{text}: {found}");
