@@ -2,8 +2,8 @@
 //! the queries, and compares their columns with the contracts. A statement or a fragment that reads a derived port then
 //! has the plan of the query in the place of the port.
 //!
-//! A port whose input is closed is closed too, and opens again with the input. A port whose newest query has faults
-//! keeps its last good version, as a port over data does.
+//! A port whose newest query has faults, or reads a closed port, keeps its last good version, as a port over data does.
+//! If that version reads a closed port too, the port is closed, and opens again with it.
 
 mod definition;
 mod depth;
@@ -140,8 +140,7 @@ impl<'a> DerivedOpening<'a> {
         let PendingPort { port, query, .. } = &attempt;
         if let Some(closed) = query.inputs.iter().find(|input| !self.ports.get(*input).is_some_and(is_open)) {
             let error = fault(port, format!("the query reads port {closed}, which is not open"));
-            self.faults.extend(error.diagnostics().0.clone());
-            return self.close(&attempt.declared, attempt.fault.as_ref().unwrap_or(&error));
+            return self.fail(attempt.declared, attempt.fault, error);
         }
         let is_classified = query.inputs.iter().any(|input| self.is_classified(input));
         let depth = PortDepth::above(query.inputs.iter().filter_map(|input| self.depths.get(input)), port);

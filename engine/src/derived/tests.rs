@@ -334,10 +334,9 @@ fn a_decimal_type_in_the_contract_is_the_type_in_the_query() {
     }
 }
 
-#[tokio::test]
-async fn a_port_is_closed_with_its_input_and_opens_with_it() {
-    let engine = owner([totals()]);
-    let mut closed = domain([totals()]);
+/// Returns a domain with these ports, whose port `customers` is closed.
+fn without_customers(ports: impl IntoIterator<Item = Port>) -> LocalDomain {
+    let mut closed = domain(ports);
     let error = OpenError::Unavailable(Diagnostics(vec![]));
     let customers = closed.catalog.port(&name("customers").product, &name("customers").port).unwrap();
     let (entry, table) = close_port(customers, &error);
@@ -345,7 +344,13 @@ async fn a_port_is_closed_with_its_input_and_opens_with_it() {
     changed.products.get_mut(&entry.name.product).unwrap().ports.insert(entry.name.port.clone(), entry);
     closed.catalog = Arc::new(changed);
     *closed.ports.iter_mut().find(|port| port.name == name("customers")).unwrap() = table;
-    engine.replace_local_domain(closed);
+    closed
+}
+
+#[tokio::test]
+async fn a_port_is_closed_with_its_input_and_opens_with_it() {
+    let engine = owner([totals()]);
+    engine.replace_local_domain(without_customers([totals()]));
     let marked = load_error(&engine, "totals").unwrap();
     assert!(marked.ends_with("the query reads port sales.p.customers, which is not open"), "{marked}");
     let error = engine.sql("SELECT region FROM sales.p.totals").await.err().map(|e| (e.kind(), e.chain()));
@@ -375,6 +380,12 @@ async fn a_query_with_faults_keeps_the_last_good_version() {
     assert_eq!(load_error(&engine, "d"), Some(marked));
     let estimate = engine.mesh().port(&name("d")).unwrap().statistics.rows.unwrap();
     assert!(estimate > 5, "{estimate}");
+    assert_eq!(lines(&engine, rows).await, ["1", "2"]);
+
+    // The newest query reads a port that is not open.
+    engine.replace_local_domain(without_customers([ids("SELECT id FROM p.customers")]));
+    let marked = load_error(&engine, "d").unwrap();
+    assert!(marked.contains("the last good version is in use") && marked.contains("sales.p.customers"), "{marked}");
     assert_eq!(lines(&engine, rows).await, ["1", "2"]);
 
     engine.replace_local_domain(domain([ids("SELECT id FROM p.orders WHERE id > 3")]));
