@@ -257,8 +257,9 @@ impl<'a> DerivedOpening<'a> {
     fn settle(&mut self, port: Port, opened: OpenedPort, reason: Option<String>) {
         let before = self.before.and_then(|before| before.catalog.port(&port.name.product, &port.name.port));
         let had_error = before.and_then(|before| before.load_error.as_ref());
+        let of_failure: fn(String) -> PortChange = if is_open(&opened) { PortChange::Kept } else { PortChange::Closed };
         let change = match reason {
-            Some(reason) => (had_error != port.load_error.as_ref()).then_some(PortChange::Failed(reason)),
+            Some(reason) => (had_error != port.load_error.as_ref()).then(|| of_failure(reason)),
             None => (had_error.is_some() && port.load_error.is_none()).then_some(PortChange::Opened),
         };
         self.changes.extend(change.map(|change| (port.name.clone(), change)));
