@@ -2,10 +2,11 @@
 //! the queries, and compares their columns with the contracts. A statement or a fragment that reads a derived port then
 //! has the plan of the query in the place of the port.
 //!
-//! A port whose input is closed is closed too, and opens again with the input. A port whose newest query has faults
-//! keeps its last good version, as a port over data does.
+//! A port whose newest query has faults, or reads a closed port, keeps its last good version, as a port over data does.
+//! If that version reads a closed port too, the port is closed, and opens again with it.
 
 mod definition;
+mod depth;
 mod outcome;
 mod query;
 
@@ -17,16 +18,14 @@ use portolan_catalog::{Column, Diagnostic, Diagnostics, DomainCatalog, Port, Por
 use portolan_connectors::{LocalDomain, OpenError, OpenedPort, close_port, is_open, mark_port};
 
 use self::definition::Definition;
+use self::depth::PortDepth;
 use self::outcome::{DerivedDomain, PortChange};
-use self::query::{PortQuery, fault};
+use self::query::{PortQuery, caught, fault};
 use crate::Error;
-use crate::bounds::{check_levels, levels};
 use crate::execution::runtime::on_large_stack;
 use crate::mesh::MeshView;
 use crate::names::DerivedTable;
 
-/// The largest number of derived ports on a path from a derived port to data.
-const MOST_NESTED: usize = 16;
 /// The largest number of ports of a cycle that an error names.
 const MOST_SHOWN: usize = 20;
 
@@ -42,13 +41,7 @@ pub(crate) fn open(base: &SessionState, domain: LocalDomain, before: Option<&Loc
         return DerivedDomain { domain, faults: vec![], changes: vec![] };
     }
     let opened = on_large_stack(|| DerivedOpening::new(base, &domain, before).run());
-    opened.unwrap_or_else(|error| {
-        let mut opening = DerivedOpening::new(base, &domain, before);
-        for port in opening.declared() {
-            opening.close(&port, &fault(&port, error.chain()));
-        }
-        opening.finish()
-    })
+    opened.unwrap_or_else(|error| DerivedOpening::new(base, &domain, before).close_all(&error))
 }
 
 /// The opening of a domain's derived ports.
@@ -67,15 +60,6 @@ struct DerivedOpening<'a> {
     classified: BTreeSet<PortRef>,
     faults: Vec<Diagnostic>,
     changes: Vec<(PortRef, PortChange)>,
-}
-
-/// How deep a derived port is, with those that it reads.
-#[derive(Clone, Copy, Default)]
-struct PortDepth {
-    /// The derived ports on the longest path from the port to data.
-    ports: usize,
-    /// The levels of their queries together. Planning merges their expressions into one.
-    levels: usize,
 }
 
 /// A version of a derived port that is to be opened.
@@ -139,9 +123,13 @@ impl<'a> DerivedOpening<'a> {
         self.finish()
     }
 
+    fn parse(&self, port: &Port) -> Result<PortQuery, OpenError> {
+        caught(port, || PortQuery::parse(port, &self.catalog, self.base))
+    }
+
     /// Prepares to open a version of a port.
     fn attempt(&mut self, declared: Port, port: Port, fault: Option<OpenError>) {
-        match PortQuery::parse(&port, &self.catalog, self.base) {
+        match self.parse(&port) {
             Ok(query) => drop(self.pending.insert(port.name.clone(), PendingPort { declared, port, query, fault })),
             Err(error) => self.fail(declared, fault, error),
         }
@@ -152,14 +140,12 @@ impl<'a> DerivedOpening<'a> {
         let PendingPort { port, query, .. } = &attempt;
         if let Some(closed) = query.inputs.iter().find(|input| !self.ports.get(*input).is_some_and(is_open)) {
             let error = fault(port, format!("the query reads port {closed}, which is not open"));
-            self.faults.extend(error.diagnostics().0.clone());
-            return self.close(&attempt.declared, attempt.fault.as_ref().unwrap_or(&error));
+            return self.fail(attempt.declared, attempt.fault, error);
         }
         let is_classified = query.inputs.iter().any(|input| self.is_classified(input));
-        let depth = self.depth(port, query);
-        let planned =
-            depth.and_then(|depth| Ok((depth, Definition::plan(port, query, self.base, view, is_classified)?)));
-        match planned {
+        let depth = PortDepth::above(query.inputs.iter().filter_map(|input| self.depths.get(input)), port);
+        let plan = || Definition::plan(port, query, self.base, view, is_classified);
+        match depth.and_then(|depth| Ok((depth, caught(port, plan)?))) {
             Ok((depth, definition)) => {
                 self.depths.insert(port.name.clone(), depth);
                 if is_classified {
@@ -169,24 +155,6 @@ impl<'a> DerivedOpening<'a> {
             }
             Err(error) => self.fail(attempt.declared, attempt.fault, error),
         }
-    }
-
-    /// Returns the depth of a port whose inputs are open.
-    fn depth(&self, port: &Port, query: &PortQuery) -> Result<PortDepth, OpenError> {
-        let below = query.inputs.iter().filter_map(|input| self.depths.get(input));
-        let below = below.fold(PortDepth::default(), |most, depth| PortDepth {
-            ports: most.ports.max(depth.ports),
-            levels: most.levels.max(depth.levels),
-        });
-        let text = port.query().map(|query| query.text.as_str()).unwrap_or_default();
-        let depth = PortDepth { ports: below.ports + 1, levels: below.levels + levels(text) };
-        if depth.ports > MOST_NESTED {
-            return Err(fault(port, format!("derived ports are nested more than {MOST_NESTED} levels deep")));
-        }
-        let too_deep =
-            |error: Error| fault(port, error.within("the query with those of the ports that it reads").context());
-        check_levels(depth.levels).map_err(too_deep)?;
-        Ok(depth)
     }
 
     /// True if a port has classified columns, or reads some.
@@ -262,9 +230,24 @@ impl<'a> DerivedOpening<'a> {
 
     /// Closes a port.
     fn close(&mut self, declared: &Port, error: &OpenError) {
+        let inputs = self.parse(declared).map(|query| query.inputs);
+        self.close_over(declared, inputs.unwrap_or_default(), error);
+    }
+
+    /// Closes all derived ports. Reads no query: the thread may have a small stack.
+    fn close_all(mut self, error: &Error) -> DerivedDomain {
+        for port in self.declared() {
+            let error = fault(&port, error.chain());
+            self.faults.extend(error.diagnostics().0.clone());
+            self.close_over(&port, BTreeSet::new(), &error);
+        }
+        self.finish()
+    }
+
+    /// Closes a port whose query reads these ports.
+    fn close_over(&mut self, declared: &Port, inputs: BTreeSet<PortRef>, error: &OpenError) {
         let mut port = declared.clone();
-        let inputs = PortQuery::parse(&port, &self.catalog, self.base).map(|query| query.inputs);
-        port.derived_from = inputs.unwrap_or_default().into_iter().collect();
+        port.derived_from = inputs.into_iter().collect();
         port.statistics = Arc::default();
         let (port, closed) = close_port(&port, error);
         self.settle(port, closed, Some(error.to_string()));
@@ -274,8 +257,9 @@ impl<'a> DerivedOpening<'a> {
     fn settle(&mut self, port: Port, opened: OpenedPort, reason: Option<String>) {
         let before = self.before.and_then(|before| before.catalog.port(&port.name.product, &port.name.port));
         let had_error = before.and_then(|before| before.load_error.as_ref());
+        let of_failure: fn(String) -> PortChange = if is_open(&opened) { PortChange::Kept } else { PortChange::Closed };
         let change = match reason {
-            Some(reason) => (had_error != port.load_error.as_ref()).then_some(PortChange::Failed(reason)),
+            Some(reason) => (had_error != port.load_error.as_ref()).then(|| of_failure(reason)),
             None => (had_error.is_some() && port.load_error.is_none()).then_some(PortChange::Opened),
         };
         self.changes.extend(change.map(|change| (port.name.clone(), change)));

@@ -227,7 +227,7 @@ impl NodeBuilder {
         if let Some(files) = statement_files.clone() {
             builder = builder.local_files(Arc::new(files));
         }
-        let engine = builder.build()?;
+        let engine = apart(move || builder.build()).await??;
         status.has_engine(engine.clone());
         let reads_every_file = config.reads_every_file(reads_local_files);
         let current = Current { config: Arc::new(config), sources, served };
@@ -319,14 +319,23 @@ async fn open(
     }
     let options = OpenOptions { timeout: config.open_timeout(), requires_all };
     let opened = open_domain_with(catalog.clone(), sources, runtime, options).await;
-    let checked = opened.and_then(|domain| match requires_all {
-        true => Engine::check_derived_ports(&domain).map(|()| domain),
-        false => Ok(domain),
-    });
+    let checked = match opened {
+        Ok(domain) if requires_all => apart(move || Engine::check_derived_ports(&domain).map(|()| domain)).await?,
+        opened => opened,
+    };
     match checked.map_err(|Diagnostics(wrong)| faults.extend(wrong)) {
         Ok(domain) if faults.is_empty() => Ok(ServedDomain { declared: Arc::new(catalog), domain }),
         _ => Err(Diagnostics(faults).into()),
     }
+}
+
+/// Runs work that plans queries and may take long. A signal can end the node meanwhile.
+///
+/// # Errors
+/// The work panics.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.map_err(|e| Error::failed("starting the node ended abnormally").with_source(e))
 }
 
 /// Returns the openers of all kinds of sources, with the options in the config.

@@ -5,14 +5,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use portolan_engine::{ErrorKind, Principal};
 use portolan_tests::forced::{FORCED, Forced};
 use portolan_tests::mesh::{Mesh, until, within};
-use portolan_tests::node::run;
+use portolan_tests::node::{program, run, signal};
 use portolan_tests::products::{DOMAIN, PortFile, write_domain};
 use portolan_tests::random_queries::{Outcome, REPEAT, REPEATED, random_query};
 use portolan_tests::rows::{assert_says, count, failure, text};
@@ -242,6 +243,37 @@ async fn a_query_changes_while_the_node_runs() {
         until("the marks are gone", SOON, async || count(&client, LOAD_ERRORS).await == Ok(0)).await;
     })
     .await;
+}
+
+#[test]
+fn a_signal_ends_a_node_that_still_plans_queries() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    fs::write(home.join("orders.csv"), "id\n1\n").unwrap();
+    // Planning pushes the filter of the last port down, and each port multiplies it by six.
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let mut ports = vec![PortFile::local("orders", &home.join("orders.csv"), "csv", &[("id", "integer")])];
+    for (name, below) in names.into_iter().zip(["orders"].into_iter().chain(names)) {
+        let filter = if name == "h" { " WHERE id > 2" } else { "" };
+        let query = format!("SELECT (id * id + id * id + id * id) % 7 AS id FROM samples.{below}{filter}");
+        ports.push(PortFile::derived(name, &query, &[("id", "integer")]));
+    }
+    write_domain(DOMAIN, home, &ports);
+    fs::write(home.join("node.yaml"), format!("domain: {DOMAIN}\nlisten: 127.0.0.1:0\n")).unwrap();
+    let mut serve = Command::new(program());
+    serve.arg("serve").arg("--config").arg(home.join("node.yaml")).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut node = serve.spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    signal(node.id(), "TERM");
+    let end = Instant::now() + Duration::from_secs(30);
+    while node.try_wait().unwrap().is_none() {
+        if Instant::now() > end {
+            signal(node.id(), "KILL");
+            node.wait().unwrap();
+            panic!("the node does not end");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// The seed of the random queries, and the number of those that read the repeated port.

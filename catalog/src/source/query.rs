@@ -21,28 +21,30 @@ const MAX_BYTES: usize = 64 << 10;
 /// no query.
 ///
 /// # Errors
-/// Every fault: a value that is no query, a query for several schema objects, a server of files that no port reads,
-/// properties of columns that describe files, a decimal type without valid digits.
+/// Every fault: a value that is no query, a second query, a query for several schema objects, a server of files that no
+/// port reads, properties of columns that describe files, a decimal type without valid digits.
 pub(super) fn query_source(
     read: &ReadContract,
     object: usize,
 ) -> Option<Result<(QuerySource, Place), Vec<Diagnostic>>> {
     let contract = &read.contract;
-    let own = own_query(&contract.schema[object].custom_properties);
-    let is_shared = own.is_none();
-    let (i, value) = own.or_else(|| own_query(&contract.custom_properties))?;
-    let at = |key: &str| {
-        let parent: Vec<Step> = if is_shared { vec![] } else { vec!["schema".into(), object.into()] };
-        let property: [Step; 3] = ["customProperties".into(), i.into(), key.into()];
-        read.document.place(&parent.into_iter().chain(property).collect::<Vec<_>>())
-    };
+    let own = queries(&contract.schema[object].custom_properties).map(|(i, value)| (Some(object), i, value));
+    let mut found = own.chain(queries(&contract.custom_properties).map(|(i, value)| (None, i, value)));
+    let (of, i, value) = found.next()?;
+    let is_shared = of.is_none();
+    let at = |key: &str| property_place(read, of, i, key);
     let mut errors = without_files(read);
+    for (of, i, _) in found {
+        let used = Place { field: String::new(), ..at("property") };
+        let message = format!("the query of the port is also at {used}: remove one of them");
+        errors.push(wrong(property_place(read, of, i, "property"), message));
+    }
     if is_shared && contract.schema.len() > 1 {
         let message = format!("the contract has several schema objects: put `{QUERY}` into one of them");
         errors.push(wrong(at("property"), message));
     }
     // A server may hold the files of other schema objects.
-    let reads_servers = contract.schema.iter().any(|object| own_query(&object.custom_properties).is_none());
+    let reads_servers = contract.schema.iter().any(|object| queries(&object.custom_properties).next().is_none());
     if let Some(server) = contract.servers.iter().position(files::holds_files)
         && (is_shared || !reads_servers)
     {
@@ -100,7 +102,14 @@ fn place<const N: usize>(read: &ReadContract, object: usize, column: usize, part
     read.document.place(&property.into_iter().chain(part).collect::<Vec<_>>())
 }
 
-/// Returns the position and the value of the query among custom properties.
-fn own_query(properties: &[CustomProperty]) -> Option<(usize, &serde_json::Value)> {
-    properties.iter().enumerate().find(|(_, own)| own.property == QUERY).map(|(i, own)| (i, &own.value))
+/// Returns the queries among custom properties, each with its position.
+fn queries(properties: &[CustomProperty]) -> impl Iterator<Item = (usize, &serde_json::Value)> {
+    properties.iter().enumerate().filter(|(_, own)| own.property == QUERY).map(|(i, own)| (i, &own.value))
+}
+
+/// Returns the place of a part of a custom property of a schema object; of the contract if `of` is `None`.
+fn property_place(read: &ReadContract, of: Option<usize>, i: usize, key: &str) -> Place {
+    let object = of.into_iter().flat_map(|object| [Step::from("schema"), object.into()]);
+    let property: [Step; 3] = ["customProperties".into(), i.into(), key.into()];
+    read.document.place(&object.chain(property).collect::<Vec<_>>())
 }

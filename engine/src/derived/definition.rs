@@ -116,12 +116,19 @@ fn in_order_of_contract<'f>(port: &Port, found: &'f [Field]) -> Result<Vec<(usiz
         let Some((_, field)) = columns.last().filter(|(_, field)| field.name() == name) else { continue };
         if let Some(declared) = other_type(port, column, field.data_type()) {
             let is = sql_type(field.data_type());
-            let message =
-                format!("column `{name}` is {is} in the query, and `{declared}` in the contract: CAST one of them");
+            let message = format!(
+                "column `{name}` is {is} in the query, and `{declared}` in the contract: CAST it in the query, or change \
+                 the contract"
+            );
             faults.push(diagnostic(port, message));
         }
     }
-    let is_declared = |field: &Field| port.columns.iter().any(|column| column.name.eq_ignore_ascii_case(field.name()));
+    let has = |name: &str| found.iter().any(|field| field.name() == name);
+    // A name that differs in case alone is reported once, with the missing column.
+    let is_declared = |field: &Field| {
+        let mut same = port.columns.iter().filter(|column| column.name.eq_ignore_ascii_case(field.name()));
+        same.any(|column| column.name == *field.name() || !has(&column.name))
+    };
     for field in found.iter().filter(|field| !is_declared(field)) {
         let message = format!("the query returns a column `{}`, which the contract does not have", field.name());
         faults.push(diagnostic(port, message));

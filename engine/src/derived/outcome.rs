@@ -17,8 +17,10 @@ pub(crate) struct DerivedDomain {
 #[derive(Debug)]
 pub(super) enum PortChange {
     Opened,
-    /// The port is closed, or in use in its last good version, for this reason.
-    Failed(String),
+    /// The last good version is in use, for this reason.
+    Kept(String),
+    /// The port is closed, for this reason.
+    Closed(String),
 }
 
 impl DerivedDomain {
@@ -27,7 +29,12 @@ impl DerivedDomain {
         for (port, change) in self.changes {
             match change {
                 PortChange::Opened => tracing::info!(%port, "the port is open"),
-                PortChange::Failed(reason) => tracing::error!(%port, "the derived port cannot be opened: {reason}"),
+                PortChange::Kept(reason) => {
+                    tracing::error!(%port, "the last good version of the port stays in use: {reason}");
+                }
+                PortChange::Closed(reason) => {
+                    tracing::error!(%port, "the port is closed until it can be opened: {reason}");
+                }
             }
         }
         self.domain

@@ -1,9 +1,11 @@
 //! The query of a derived port, parsed: the ports that it reads, and what it must not contain.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use datafusion::common::TableReference;
+use datafusion::common::utils::quote_identifier;
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement;
 use portolan_catalog::nearest::nearest;
@@ -57,6 +59,12 @@ impl PortQuery {
     }
 }
 
+/// Runs work on the query of a port. A panic is a fault of this port, and the others open.
+pub(super) fn caught<T>(port: &Port, work: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    // The state that the work has changed is dropped with the work.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(fault(port, "planning the query ended abnormally")))
+}
+
 /// Returns a fault of a derived port's query.
 pub(super) fn fault(port: &Port, message: impl Into<String>) -> OpenError {
     OpenError::Faulty(Diagnostics(vec![diagnostic(port, message)]))
@@ -83,12 +91,15 @@ fn input(
     catalog: &DomainCatalog,
 ) -> Result<PortRef, (String, Option<String>)> {
     let domain = &catalog.domain;
-    let short = |port: &Port| format!("{}.{}", port.name.product, port.name.port);
+    // As a query writes it.
+    let short = |PortRef { product, port, .. }: &PortRef| {
+        format!("{}.{}", quote_identifier(product.as_str()), quote_identifier(port.as_str()))
+    };
     let name = match reference {
         TableReference::Bare { table } => {
             let same = catalog.ports().find(|known| known.name.port.as_str() == &**table && known.name != port.name);
             let message = format!("the query reads `{table}`, and a name in it is `product.port`");
-            return Err((message, same.map(short)));
+            return Err((message, same.map(|port| short(&port.name))));
         }
         TableReference::Partial { schema, table } => PortRef::new(domain.as_str(), &**schema, &**table),
         TableReference::Full { catalog, schema, table } => PortRef::new(&**catalog, &**schema, &**table),
@@ -98,10 +109,12 @@ fn input(
         return Err((message, None));
     }
     if catalog.port(&name.product, &name.port).is_none() {
-        let known: Vec<String> = catalog.ports().map(short).collect();
-        let wanted = format!("{}.{}", name.product, name.port);
-        let near = nearest(&wanted, known.iter().map(String::as_str)).map(str::to_owned);
-        return Err((format!("the domain has no port `{wanted}`, which the query reads"), near));
+        let plain = |PortRef { product, port, .. }: &PortRef| format!("{product}.{port}");
+        let others = catalog.ports().filter(|known| known.name != port.name);
+        let known: BTreeMap<String, &Port> = others.map(|port| (plain(&port.name), port)).collect();
+        let near = nearest(&plain(&name), known.keys().map(String::as_str)).and_then(|near| known.get(near));
+        let message = format!("the domain has no port `{}`, which the query reads", short(&name));
+        return Err((message, near.map(|port| short(&port.name))));
     }
     Ok(name)
 }

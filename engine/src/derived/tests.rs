@@ -11,6 +11,7 @@ use futures::TryStreamExt;
 use portolan_catalog::{Column, DomainName, Place, Port, PortRef, PortSource, PortStatistics, QuerySource, SourceKind};
 use portolan_connectors::testing::{catalog, columns, local_domain};
 
+use super::depth::MOST_NESTED;
 use super::*;
 use crate::fake_mesh::OwnerPeer;
 use crate::server::update_statistics;
@@ -221,13 +222,25 @@ fn each_fault_of_a_query_is_reported_with_its_place() {
         ("SELECT nothing AS id FROM p.orders", "the query cannot be planned: "),
         ("SELECT amount FROM p.orders", "the query returns no column `id`, which the contract has"),
         ("SELECT id, amount FROM p.orders", "the query returns a column `amount`, which the contract does not have"),
-        ("SELECT region AS id FROM p.customers", "in the query, and `integer` in the contract: CAST one of them"),
+        (
+            "SELECT region AS id FROM p.customers",
+            "in the query, and `integer` in the contract: CAST it in the query, or",
+        ),
         ("SELECT id AS \"ID\" FROM p.orders", "the query returns `ID`, and the contract has `id`: write AS \"id\""),
         ("SELECT id, amount AS id FROM p.orders", "the query returns several columns `id`"),
+        (
+            "SELECT id, amount AS \"Id\" FROM p.orders",
+            "the query returns a column `Id`, which the contract does not have",
+        ),
     ] {
         let found = faults([ids(text)]);
         assert!(found.starts_with("c.yaml:7: q: ") && found.contains(expected), "{text}: {found}");
     }
+    let quoted = faults([ids("SELECT id FROM p.old"), derived("Old", "SELECT id FROM p.orders", &[("id", "integer")])]);
+    assert!(
+        quoted.ends_with("the domain has no port `p.old`, which the query reads; did you mean `p.\"Old\"`?"),
+        "{quoted}"
+    );
     // All faults of the columns are reported at once.
     let both = faults([ids("SELECT amount FROM p.orders")]);
     assert_eq!(both.lines().count(), 2, "{both}");
@@ -267,6 +280,18 @@ async fn ports_that_read_themselves_are_closed() {
     let marked = load_error(&engine, "d").unwrap();
     assert!(marked.starts_with("port sales.p.d is not open: c.yaml:7: q: the query reads port sales.p.a"), "{marked}");
     assert_eq!(lines(&engine, "SELECT count(*) FROM sales.p.orders").await, ["5"]);
+}
+
+#[tokio::test]
+async fn ports_that_cannot_be_planned_at_all_are_reported() {
+    let (base, domain) = (owner([]).inner().base.clone(), domain([totals()]));
+    let error = Error::new(ErrorKind::Internal, "there is no thread");
+    let closed = DerivedOpening::new(&base, &domain, None).close_all(&error);
+    assert_eq!(Diagnostics(closed.faults).to_string(), "c.yaml:7: q: there is no thread");
+    assert!(!is_open(closed.domain.ports.iter().find(|port| port.name == name("totals")).unwrap()));
+    // A panic of the planner closes its port, and no other.
+    let panicked = caught(&totals(), || -> Result<(), OpenError> { panic!("a fault of the planner") });
+    assert_eq!(panicked.unwrap_err().to_string(), "c.yaml:7: q: planning the query ended abnormally");
 }
 
 #[tokio::test]
@@ -311,10 +336,9 @@ fn a_decimal_type_in_the_contract_is_the_type_in_the_query() {
     }
 }
 
-#[tokio::test]
-async fn a_port_is_closed_with_its_input_and_opens_with_it() {
-    let engine = owner([totals()]);
-    let mut closed = domain([totals()]);
+/// Returns a domain with these ports, whose port `customers` is closed.
+fn without_customers(ports: impl IntoIterator<Item = Port>) -> LocalDomain {
+    let mut closed = domain(ports);
     let error = OpenError::Unavailable(Diagnostics(vec![]));
     let customers = closed.catalog.port(&name("customers").product, &name("customers").port).unwrap();
     let (entry, table) = close_port(customers, &error);
@@ -322,7 +346,13 @@ async fn a_port_is_closed_with_its_input_and_opens_with_it() {
     changed.products.get_mut(&entry.name.product).unwrap().ports.insert(entry.name.port.clone(), entry);
     closed.catalog = Arc::new(changed);
     *closed.ports.iter_mut().find(|port| port.name == name("customers")).unwrap() = table;
-    engine.replace_local_domain(closed);
+    closed
+}
+
+#[tokio::test]
+async fn a_port_is_closed_with_its_input_and_opens_with_it() {
+    let engine = owner([totals()]);
+    engine.replace_local_domain(without_customers([totals()]));
     let marked = load_error(&engine, "totals").unwrap();
     assert!(marked.ends_with("the query reads port sales.p.customers, which is not open"), "{marked}");
     let error = engine.sql("SELECT region FROM sales.p.totals").await.err().map(|e| (e.kind(), e.chain()));
@@ -352,6 +382,12 @@ async fn a_query_with_faults_keeps_the_last_good_version() {
     assert_eq!(load_error(&engine, "d"), Some(marked));
     let estimate = engine.mesh().port(&name("d")).unwrap().statistics.rows.unwrap();
     assert!(estimate > 5, "{estimate}");
+    assert_eq!(lines(&engine, rows).await, ["1", "2"]);
+
+    // The newest query reads a port that is not open.
+    engine.replace_local_domain(without_customers([ids("SELECT id FROM p.customers")]));
+    let marked = load_error(&engine, "d").unwrap();
+    assert!(marked.contains("the last good version is in use") && marked.contains("sales.p.customers"), "{marked}");
     assert_eq!(lines(&engine, rows).await, ["1", "2"]);
 
     engine.replace_local_domain(domain([ids("SELECT id FROM p.orders WHERE id > 3")]));

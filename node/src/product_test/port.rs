@@ -63,7 +63,7 @@ impl Tester {
                     report.rules = self.rules(port, &schema, &relation).await;
                     return report;
                 }
-                Err(error) => report.error = Some(error.owner_chain()),
+                Err(error) => report.error = Some(of_query(port, error.owner_chain())),
             }
         }
         let not_checked = |rule: &Rule| {
@@ -238,6 +238,15 @@ impl Tester {
         if let Some(progress) = &self.progress {
             progress(&format!("{}: {what}", port.name));
         }
+    }
+}
+
+/// Returns an error about the rows of a port, with the place of the query that computes them.
+fn of_query(port: &Port, error: String) -> String {
+    let place = port.source.as_ref().filter(|source| source.query().is_some()).map(|source| &source.place);
+    match place {
+        Some(place) => format!("{place}: {error}"),
+        None => error,
     }
 }
 

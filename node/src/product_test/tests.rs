@@ -221,14 +221,16 @@ async fn the_rows_of_a_query_are_tested() {
         );
         assert_eq!(totals.with(Outcome::Holds).count(), 2);
     }
-    // A query with faults, and a query over a port that is not open.
+    // A query with faults, a query over a port that is not open, and a query that fails.
     let gone = json!({ "properties": [
         { "name": "id", "logicalType": "integer" },
         { "name": "other", "logicalType": "integer" },
     ] });
+    let fails = totals("SELECT id, amount / (id - id) AS total FROM shop.orders");
     for (orders, query, expected) in [
-        (orders, totals("SELECT id FROM shop.orders"), "the query returns no column `total`"),
+        (orders.clone(), totals("SELECT id FROM shop.orders"), "the query returns no column `total`"),
         (gone, sums, "the query reads port retail.shop.orders, which is not open"),
+        (orders, fails, "division by zero"),
     ] {
         let folder = shop(&[("orders", orders, data), ("totals", query, "")]);
         let [_, totals] = tested(folder.path(), false).await;
