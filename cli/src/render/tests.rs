@@ -76,6 +76,21 @@ fn text_is_cut_to_fit_the_terminal_and_marked() {
 }
 
 #[test]
+fn later_rows_widen_columns_of_numbers_and_no_others() {
+    let batch = |number: i64, text: &str| {
+        let (numbers, texts) = (Int64Array::from(vec![number]), StringArray::from(vec![text]));
+        let columns: [(&str, ArrayRef); 2] = [("n", Arc::new(numbers)), ("t", Arc::new(texts))];
+        RecordBatch::try_from_iter(columns).unwrap()
+    };
+    let table = drawn(&[batch(7, "abc"), batch(1_234_567, "abcdef")], Expanded::Off, Some(80));
+    let lines: Vec<_> = table.lines().collect();
+    assert_eq!(lines[2..4], [" 7 │ abc", " 1234567 │ ab…"], "{table}");
+    // A number that is wider than the terminal is cut in any case.
+    let table = drawn(&[batch(7, "abc"), batch(1_234_567_890_123, "abc")], Expanded::Off, Some(16));
+    assert!(table.contains("\n 123456789… │ abc\n"), "{table}");
+}
+
+#[test]
 fn a_file_gets_every_value_in_full() {
     let rows = ["short", "a value in a later batch that is longer than the column"].map(|text| {
         let text: ArrayRef = Arc::new(StringArray::from(vec![text]));
