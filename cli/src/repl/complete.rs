@@ -10,7 +10,7 @@ use sqlparser::keywords::{ALL_KEYWORDS, ALL_KEYWORDS_INDEX, RESERVED_FOR_COLUMN_
 
 use super::commands::COMMANDS;
 use super::names::{Columns, Names};
-use crate::lexer::{Kind, Token, tokens};
+use crate::lexer::{Kind, Token, tokens, unquoted};
 
 /// The largest number of suggestions.
 const MAX_SUGGESTIONS: usize = 200;
@@ -39,7 +39,7 @@ impl<F: Fn() -> Arc<Names>> Completer for SqlCompleter<F> {
 fn plain(token: &Token, text: &str) -> String {
     let text = &text[token.range.clone()];
     match token.kind {
-        Kind::QuotedName => text.trim_matches('"').replace("\"\"", "\""),
+        Kind::QuotedName => unquoted(text),
         _ => text.to_string(),
     }
 }
