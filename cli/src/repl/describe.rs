@@ -146,13 +146,17 @@ async fn own_columns(connection: &Connection, condition: &str) -> Result<Descrip
     let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let row = |row: Vec<String>| {
         let [name, data_type, nullable] = row.as_slice() else { return String::new() };
-        let data_type = data_type.parse::<DataType>().map_or_else(|_| data_type.clone(), |parsed| sql_type(&parsed));
-        format!("({}, {}, {})", literal(name), literal(&data_type), nullable == "YES")
+        format!("({}, {}, {})", literal(name), literal(&type_name(data_type)), nullable == "YES")
     };
     let rows: Vec<_> = strings_of(&batches)?.into_iter().map(row).collect();
     let columns = "\"column\", \"type\", \"nullable\"";
     let sql = format!("SELECT {columns} FROM (VALUES {}) AS described ({columns})", rows.join(", "));
     Ok(Description { sql, ..Description::default() })
+}
+
+/// Returns the SQL name of a type of `information_schema`.
+pub(super) fn type_name(data_type: &str) -> String {
+    data_type.parse::<DataType>().map_or_else(|_| data_type.to_owned(), |parsed| sql_type(&parsed))
 }
 
 /// Describes the ports whose columns fulfil a condition. If there is only one, the description has its keys, its size and
