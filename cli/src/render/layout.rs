@@ -245,6 +245,8 @@ pub(crate) fn fit(text: &str, width: usize, right: bool) -> String {
         kept.push(c);
     }
     kept.push('…');
-    kept.push_str(&" ".repeat(left));
+    // Several characters can be one on the screen, with another width.
+    let space = width.saturating_sub(kept.width());
+    kept.push_str(&" ".repeat(space));
     kept
 }

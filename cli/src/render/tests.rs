@@ -65,6 +65,19 @@ fn text_that_misleads_is_escaped() {
 }
 
 #[test]
+fn what_is_cut_fills_its_column() {
+    for text in [
+        "a longer text",
+        "表表表表表",
+        "👨\u{200d}👩\u{200d}👧 is a family",
+        "e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}",
+    ] {
+        assert_eq!(fit(text, 6, false).width(), 6, "{text}");
+        assert!(fit(text, 6, false).contains('…'), "{text}");
+    }
+}
+
+#[test]
 fn text_is_cut_to_fit_the_terminal_and_marked() {
     let text: ArrayRef = Arc::new(StringArray::from(vec!["a text that is much too long for the terminal"]));
     let number: ArrayRef = Arc::new(Int64Array::from(vec![1_234_567_890]));
