@@ -30,7 +30,7 @@ pub fn print(text: &str) -> Result<()> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Error::output("standard output", e))
 }
 
-/// Writes text for people to standard error. Nobody can be told if that fails.
+/// Writes text for people to standard error. Ignores a failure: there is no other place to report it.
 pub fn print_error(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

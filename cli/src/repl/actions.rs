@@ -139,7 +139,7 @@ impl Shell {
         // The command may have made a table.
         self.changed = true;
         let time = if self.options.timing { format!(" ({})", show_time(started.elapsed())) } else { String::new() };
-        self.report(&format!("{copied}{time}\n"))
+        self.report(&format!("{}{time}\n", printable(&copied)))
     }
 
     async fn show_plan(&mut self, sql: Option<String>) -> Result<()> {
