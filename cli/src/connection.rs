@@ -7,7 +7,7 @@ use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use portolan_engine::server::files_of;
-use portolan_engine::{IngestMode, IngestTarget, Principal, Progress, ProgressHandle, QueryStream, Session};
+use portolan_engine::{ErrorKind, IngestMode, IngestTarget, Principal, Progress, ProgressHandle, QueryStream, Session};
 use portolan_node::client::{Client, ConnectOptions, Statement};
 use portolan_node::{Error, Node, NodeConfig, Result};
 
@@ -133,8 +133,11 @@ impl Connection {
     pub async fn start(&self, sql: &str) -> portolan_engine::Result<Running> {
         match self {
             Self::Remote { client, files } => {
-                files.upload_files_of(client, sql).await?;
-                let statement = client.prepare(sql).await?;
+                let sent = async {
+                    files.upload_files_of(client, sql).await?;
+                    client.prepare(sql).await
+                };
+                let statement = sent.await.map_err(with_advice)?;
                 let rows = client.rows(&statement);
                 let schema = statement.schema().clone();
                 let changed = statement.changed().filter(|rows| *rows > 0);
@@ -211,6 +214,14 @@ impl Control {
             Self::Embedded(_) | Self::Upload(_) => {}
         }
     }
+}
+
+/// Adds what helps if the node has closed the session, which was idle for too long.
+fn with_advice(error: portolan_engine::Error) -> portolan_engine::Error {
+    if error.kind() != ErrorKind::Unauthenticated {
+        return error;
+    }
+    portolan_engine::Error::new(error.kind(), format!("{}; `\\c` opens a new session", error.chain()))
 }
 
 /// Returns the URL of the node to connect to if no argument names one.

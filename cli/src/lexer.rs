@@ -91,6 +91,12 @@ fn token(sql: &str, start: usize) -> Token {
     Token { kind, range: start..start + length, closed }
 }
 
+/// Returns the name that `"text"` stands for. The closing quote may be missing.
+pub fn unquoted(text: &str) -> String {
+    let inner = text.strip_prefix('"').unwrap_or(text);
+    inner.strip_suffix('"').unwrap_or(inner).replace("\"\"", "\"")
+}
+
 /// Returns the length of the quoted string or name at the start of `text`, and true if it is closed. Two quotes in a
 /// row stand for one.
 fn quoted(text: &str, quote: char) -> (usize, bool) {
@@ -344,6 +350,14 @@ mod tests {
             ["SELECT 1", "SELECT ';", "SELECT 1; SELECT", "SELECT 1; /* ", "SELECT \";", "$$;", "'\\d", "E'\\';"]
         {
             assert!(!is_complete(open), "{open}");
+        }
+    }
+
+    #[test]
+    fn names_are_what_their_quotes_enclose() {
+        for (text, name) in [("\"a b\"", "a b"), ("\"a\"\"b\"", "a\"b"), ("\"\"\"x\"\"\"", "\"x\""), ("\"open", "open")]
+        {
+            assert_eq!(unquoted(text), name, "{text}");
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::{self, Debug};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::panic::PanicHookInfo;
 
 use nu_ansi_term::Style;
@@ -19,6 +19,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use crate::escaping::EscapingWriter;
+use crate::terminal::has_colours;
 
 /// Starts the log of this process, and makes panics lines of it. The variable `PORTOLAN_LOG` has the filter, or else
 /// `default`. Must be called once.
@@ -36,7 +37,7 @@ pub fn start_log(default: &str, format: LogFormat) -> Result<()> {
         }
     };
     // Programs that read the log from a file or a pipe expect plain text.
-    let colours = io::stderr().is_terminal() && format == LogFormat::Text;
+    let colours = has_colours(&io::stderr()) && format == LogFormat::Text;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
     match format {
         LogFormat::Text => log.fmt_fields(PrintableFields).with_writer(io::stderr).init(),

@@ -1,5 +1,6 @@
 //! The `portolan` binary: it turns arguments into library calls, and errors into exit codes.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use portolan_cli::exit::exit_code;
 use portolan_cli::init::{InitArgs, init};
 use portolan_cli::log::{report_panics, start_log};
 use portolan_cli::node_key::{NodeKeyArgs, node_key};
+use portolan_cli::output::print_error;
 use portolan_cli::password::hash_from_stdin;
 use portolan_cli::product::{ProductArgs, product};
 use portolan_cli::serve::{ServeArgs, serve};
@@ -67,7 +69,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if error.kind() != ErrorKind::BrokenPipe {
-                eprintln!("error: {}", printable_lines(&error.owner_chain()));
+                // An interruption is shown over the `^C` of the terminal.
+                let is_after_key = error.kind() == ErrorKind::Interrupted && std::io::stderr().is_terminal();
+                let start = if is_after_key { "\r" } else { "" };
+                print_error(&format!("{start}error: {}\n", printable_lines(&error.owner_chain())));
             }
             ExitCode::from(exit_code(&error))
         }

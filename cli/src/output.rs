@@ -1,19 +1,20 @@
 //! Writes results in the formats of `portolan sql`, batch by batch. An output file appears only when it is complete.
 
 mod csv;
+mod destination;
 mod format;
 mod json;
 mod result;
 
-use std::fs::{File, OpenOptions};
+use std::collections::BTreeSet;
 use std::io::{BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use arrow::datatypes::SchemaRef;
-use portolan_catalog::{printable_json, printable_lines};
+use arrow::datatypes::{Schema, SchemaRef};
+use portolan_catalog::{printable, printable_json, printable_lines};
 use portolan_node::{Error, Result};
-use tempfile::NamedTempFile;
 
+use self::destination::Destination;
 pub use self::format::Format;
 pub use self::result::ResultWriter;
 use crate::escaping::EscapingWriter;
@@ -29,6 +30,11 @@ pub fn print(text: &str) -> Result<()> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Error::output("standard output", e))
 }
 
+/// Writes text for people to standard error. Ignores a failure: there is no other place to report it.
+pub fn print_error(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Returns the number of rows that a statement changed, as text for people.
 pub fn rows_changed(rows: u64) -> String {
     if rows == 1 { "1 row changed".into() } else { format!("{rows} rows changed") }
@@ -39,21 +45,10 @@ pub struct Output {
     format: Format,
     /// True if the ending of the file chose the format. The document of an EXPLAIN is then written without a frame.
     is_inferred: bool,
-    to: To,
+    to: Destination,
     results: usize,
-}
-
-enum To {
-    Stdout,
-    File {
-        path: PathBuf,
-        unfinished: NamedTempFile,
-    },
-    /// A pipe or a device, which no rename may replace.
-    Device {
-        path: PathBuf,
-        file: File,
-    },
+    /// The start of the last result in a file.
+    start: Option<u64>,
 }
 
 impl Output {
@@ -67,31 +62,17 @@ impl Output {
                 "arrow and parquet are not for a terminal; write to a file with `--output`, or to a pipe",
             ));
         }
-        Ok(Self { format, is_inferred: false, to: To::Stdout, results: 0 })
+        Ok(Self { format, is_inferred: false, to: Destination::Stdout, results: 0, start: None })
     }
 
     /// Returns an output to a file. The format is `chosen`, or else that of the file's ending, or else `default`.
     ///
     /// # Errors
-    /// A folder that cannot be written to, or an ending that does not fit the format.
+    /// A file or a folder that cannot be written to, or an ending that does not fit the format.
     pub fn file(path: &Path, chosen: Option<Format>, default: Format) -> Result<Self> {
         let format = Format::of(path, chosen, default)?;
-        let failed = |e| Error::output(path.display(), e);
-        let to = match std::fs::metadata(path) {
-            Ok(metadata) if metadata.is_dir() => {
-                return Err(Error::config(format!("cannot write {}: it is a folder", path.display())));
-            }
-            Ok(metadata) if !metadata.is_file() => {
-                To::Device { path: path.into(), file: OpenOptions::new().write(true).open(path).map_err(failed)? }
-            }
-            _ => {
-                // In the same folder, so that one rename gives the file its name.
-                let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                let unfinished = tempfile::Builder::new().prefix(".portolan-").tempfile_in(folder).map_err(failed)?;
-                To::File { path: path.into(), unfinished }
-            }
-        };
-        Ok(Self { format, is_inferred: chosen.is_none(), to, results: 0 })
+        let to = Destination::open(path)?;
+        Ok(Self { format, is_inferred: chosen.is_none(), to, results: 0, start: None })
     }
 
     /// Returns the format.
@@ -99,17 +80,26 @@ impl Output {
         self.format
     }
 
-    /// True if the output has a result.
-    pub fn has_result(&self) -> bool {
-        self.results > 0
+    /// Returns the number of results.
+    pub fn results(&self) -> usize {
+        self.results
+    }
+
+    /// Takes back a result that is not complete, so that the output has `results` results. Returns false if rows have left
+    /// this process.
+    pub fn take_back(&mut self, results: usize) -> bool {
+        if self.results > results {
+            if !self.start.is_some_and(|start| self.to.cut(start)) {
+                return false;
+            }
+            self.results = results;
+        }
+        true
     }
 
     /// Returns the path of the file, if the output is a file.
     pub fn path(&self) -> Option<&Path> {
-        match &self.to {
-            To::Stdout => None,
-            To::File { path, .. } | To::Device { path, .. } => Some(path),
-        }
+        self.to.path()
     }
 
     /// Checks that the output can hold another result.
@@ -130,36 +120,47 @@ impl Output {
     /// Starts another result.
     ///
     /// # Errors
-    /// A second result in a format that holds only one.
+    /// A second result in a format that holds only one, or columns of one name in a format that finds columns by name.
     pub fn begin(&mut self, schema: &SchemaRef, view: View) -> Result<ResultWriter<'_>> {
         self.check_room()?;
+        if let Some(name) = repeated(schema).filter(|_| self.format.needs_names()) {
+            return Err(Error::failed(format!(
+                "two columns are called `{}`, and {} needs different names: name one of the columns with AS",
+                printable(name),
+                self.format.name()
+            )));
+        }
         self.results += 1;
-        let is_file = self.path().is_some();
-        let width = if is_file { None } else { terminal::width() };
+        self.start = self.to.position();
+        let what = self.path().map_or_else(|| "standard output".into(), |path| path.display().to_string());
+        let width = if self.path().is_some() { None } else { terminal::width() };
         let is_arrow_file = self.path().is_some_and(format::is_arrow_file);
-        let (what, out): (_, Box<dyn Write + Send + '_>) = match &mut self.to {
-            To::Stdout => ("standard output".into(), standard_output(self.format)),
-            To::File { path, unfinished } => {
-                (path.display().to_string(), Box::new(BufWriter::new(unfinished.as_file_mut())))
-            }
-            To::Device { path, file } => (path.display().to_string(), Box::new(BufWriter::new(file))),
+        let out: Box<dyn Write + Send + '_> = match self.to.writer() {
+            None => standard_output(self.format),
+            Some(file) => Box::new(BufWriter::new(file)),
         };
         let encoding = result::Encoding { format: self.format, is_arrow_file, bare_plans: self.is_inferred };
         Ok(ResultWriter::new(what, out, schema.clone(), encoding, view, width))
     }
 
-    /// Completes the output. A file gets its name now.
+    /// Completes the output. A file gets its name now. Returns false if there was no result: a file of this name then stays
+    /// as it was.
     ///
     /// # Errors
     /// The error of the file system.
-    pub fn finish(self) -> Result<()> {
-        let To::File { path, unfinished } = self.to else { return Ok(()) };
-        unfinished.as_file().sync_all().map_err(|e| Error::output(path.display(), e))?;
-        #[cfg(unix)]
-        readable_as_any_other(&unfinished, &path);
-        unfinished.persist(&path).map_err(|e| Error::output(path.display(), e.error))?;
-        Ok(())
+    pub fn finish(self) -> Result<bool> {
+        let has_result = self.results > 0;
+        if has_result {
+            self.to.finish()?;
+        }
+        Ok(has_result)
     }
+}
+
+/// Returns a name that several columns have.
+fn repeated(schema: &Schema) -> Option<&str> {
+    let mut seen = BTreeSet::new();
+    schema.fields().iter().map(|field| field.name().as_str()).find(|name| !seen.insert(*name))
 }
 
 /// Returns a writer to standard output. A terminal gets only text that is safe to show.
@@ -169,18 +170,6 @@ fn standard_output(format: Format) -> Box<dyn Write + Send> {
         true if format == Format::Json => Box::new(EscapingWriter::new(out, printable_json)),
         true => Box::new(EscapingWriter::new(out, printable_lines)),
         false => Box::new(out),
-    }
-}
-
-/// Gives the file the permissions of the file that it replaces, or those of any new file. As a temporary file, only its
-/// owner could read it.
-#[cfg(unix)]
-fn readable_as_any_other(unfinished: &NamedTempFile, path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let before = std::fs::metadata(path).map(|metadata| metadata.permissions());
-    let permissions = before.unwrap_or_else(|_| std::fs::Permissions::from_mode(0o644));
-    if let Err(e) = unfinished.as_file().set_permissions(permissions) {
-        tracing::debug!("cannot set permissions: {e}");
     }
 }
 

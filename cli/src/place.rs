@@ -1,19 +1,29 @@
 //! Draws the place in a statement that an error message refers to.
 
 use portolan_catalog::{printable, printable_lines};
-use unicode_width::UnicodeWidthChar;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::lexer::Position;
+use crate::terminal;
 
-/// Returns the line and the column, from 1, that `message` refers to, as in `line 2, column 7` or `Line: 2, Column: 7`.
+/// The columns of a line of text that is not for a terminal.
+const MOST_COLUMNS: usize = 200;
+/// The fewest columns of a line in which a place is marked.
+const LEAST_COLUMNS: usize = 20;
+
+/// Returns the line and the column, from 1, that `message` refers to, as in `(line 2, column 7)` or `Line: 2, Column: 7`. A
+/// place in brackets comes first: a value in the message may look like one.
 pub fn find_place(message: &str) -> Option<(usize, usize)> {
     let message = message.to_lowercase();
-    message.match_indices("line").find_map(|(at, word)| {
-        let (line, rest) = number(&message[at + word.len()..])?;
-        let rest = rest.strip_prefix(',')?.trim_start().strip_prefix("column")?;
-        let (column, _) = number(rest)?;
-        Some((line, column))
-    })
+    let find = |start: &str| {
+        message.match_indices(start).find_map(|(at, word)| {
+            let (line, rest) = number(&message[at + word.len()..])?;
+            let rest = rest.strip_prefix(',')?.trim_start().strip_prefix("column")?;
+            let (column, _) = number(rest)?;
+            Some((line, column))
+        })
+    };
+    find("(line").or_else(|| find("line"))
 }
 
 /// Returns `message` in one line, followed by the line of `sql` that it refers to, with a mark under the place. Both are
@@ -23,17 +33,43 @@ pub fn draw(message: &str, sql: &str, start: Position) -> String {
     let drawn = find_place(&message).and_then(|(line, column)| {
         let text = sql.lines().nth(line.checked_sub(1)?)?;
         let number = in_script(line, column, start).line.to_string();
+        let room = terminal::width().unwrap_or(MOST_COLUMNS).saturating_sub(number.len() + 5);
+        let (before, text) = excerpt(text, column.checked_sub(1)?, room.max(LEAST_COLUMNS));
         let gutter = " ".repeat(number.len());
-        let before: String = text.chars().take(column.checked_sub(1)?).collect();
         // Keeps tabs, so that the mark is below the character on the terminal.
         let lead: String = printable_lines(&before)
             .chars()
             .map(|c| if c == '\t' { "\t".into() } else { " ".repeat(c.width().unwrap_or(0)) })
             .collect();
         let message = moved(&message, start);
-        Some(format!("{message}\n  {number} │ {}\n  {gutter} │ {lead}^", printable_lines(text)))
+        Some(format!("{message}\n  {number} │ {}\n  {gutter} │ {lead}^", printable_lines(&text)))
     });
     drawn.unwrap_or_else(|| message.into_owned())
+}
+
+/// Returns the part of a line around a place that fits into `room` columns, with marks where the line is cut, and what is
+/// before the place.
+fn excerpt(line: &str, place: usize, room: usize) -> (String, String) {
+    let at = line.char_indices().nth(place).map_or(line.len(), |(at, _)| at);
+    let (before, after) = line.split_at(at);
+    if line.width() <= room {
+        return (before.to_owned(), line.to_owned());
+    }
+    let half = room.saturating_sub(2) / 2;
+    let kept = &before[before.len() - fitting(before.chars().rev(), half)..];
+    let next = &after[..fitting(after.chars(), half)];
+    let (start, end) = (if kept == before { "" } else { "…" }, if next == after { "" } else { "…" });
+    (format!("{start}{kept}"), format!("{start}{kept}{next}{end}"))
+}
+
+/// Returns the number of bytes of the first characters that fit into `room` columns.
+fn fitting(characters: impl Iterator<Item = char>, room: usize) -> usize {
+    let mut used = 0;
+    let fits = |c: &char| {
+        used += c.width().unwrap_or(0);
+        used <= room
+    };
+    characters.take_while(fits).map(char::len_utf8).sum()
 }
 
 /// Returns the line of the script that `message` refers to: the line of its place, or the first line of the statement,
@@ -86,6 +122,7 @@ mod tests {
         assert_eq!(find_place("Expected: x, found: y at Line: 12, Column: 3"), Some((12, 3)));
         assert_eq!(find_place("the outline 4 is wrong"), None);
         assert_eq!(find_place("lines, line, line 3"), None);
+        assert_eq!(find_place("cannot convert 'line 1, column 3' to INTEGER (line 4, column 8)"), Some((4, 8)));
     }
 
     #[test]
@@ -97,6 +134,20 @@ mod tests {
             "no such port (line 9, column 1)"
         );
         assert_eq!(draw("it broke", "SELECT 1", Position::START), "it broke");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_place() {
+        let line = "SELECT a, b, c FROM somewhere";
+        let parts = |line: &str, place, room| {
+            let (before, text) = excerpt(line, place, room);
+            format!("{before}|{text}")
+        };
+        assert_eq!(parts(line, 10, 29), "SELECT a, |SELECT a, b, c FROM somewhere");
+        assert_eq!(parts(line, 7, 20), "SELECT |SELECT a, b, c F…");
+        assert_eq!(parts(line, 16, 12), "…, c F|…, c FROM s…");
+        assert_eq!(parts(line, 99, 12), "…where|…where");
+        assert_eq!(parts("表表表表表表", 3, 8), "…表|…表表…");
     }
 
     #[test]

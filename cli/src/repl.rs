@@ -26,7 +26,7 @@ use self::editor::SqlPrompt;
 use self::names::NameCache;
 use self::shell::{Next, Shell};
 use crate::lexer::is_complete;
-use crate::output::print;
+use crate::output::{print, print_error};
 use crate::terminal::{RED, has_colours};
 
 /// The prompt.
@@ -37,14 +37,11 @@ pub struct Repl {
 }
 
 impl Repl {
-    /// Returns a prompt.
-    ///
-    /// # Errors
-    /// A history file that cannot be used.
-    pub fn new(shell: Shell) -> Result<Self> {
+    /// Returns a prompt. Reports a history file that cannot be used on standard error.
+    pub fn new(shell: Shell) -> Self {
         let names = NameCache::default();
-        let editor = editor::editor(Box::new(SqlCompleter::new(names.reader())))?;
-        Ok(Self { shell, editor, names })
+        let editor = editor::editor(Box::new(SqlCompleter::new(names.reader())));
+        Self { shell, editor, names }
     }
 
     /// Runs the prompt until Ctrl-D or `\q`. First runs the user's file with statements and commands, if `runs_rc_file` is
@@ -53,6 +50,7 @@ impl Repl {
     /// # Errors
     /// A terminal that cannot be used, or an output file that cannot be completed.
     pub async fn run(mut self, runs_rc_file: bool) -> Result<()> {
+        survive_interrupts().await;
         if let Some(file) = script::rc_file().filter(|_| runs_rc_file)
             && let Err(error) = self.shell.run_quietly(&file).await
         {
@@ -63,9 +61,13 @@ impl Repl {
         loop {
             self.names.refresh(self.shell.connection());
             let line = tokio::task::block_in_place(|| self.editor.read_line(&SqlPrompt));
+            // Not at the end: a terminal that is closed ends the process at once.
+            if let Err(e) = self.editor.sync_history() {
+                tracing::debug!("cannot write the history: {e}");
+            }
             let outcome = match line {
                 Ok(Signal::Success(line)) => self.run_text(&line).await,
-                Ok(Signal::CtrlD) => return self.shell.finish(),
+                Ok(Signal::CtrlD) => return self.leave(),
                 Ok(_) => Ok(Next::Continue),
                 Err(e) => return Err(Error::failed("cannot read from the terminal").with_source(e)),
             };
@@ -75,9 +77,8 @@ impl Repl {
             };
             match outcome {
                 Ok(true) => {}
-                Ok(false) => return self.shell.finish(),
+                Ok(false) => return self.leave(),
                 Err(e) if e.kind() == ErrorKind::BrokenPipe => return Err(e),
-                Err(e) if e.kind() == ErrorKind::Interrupted => print("cancelled\n")?,
                 Err(e) => show_error(&e),
             }
             if self.shell.names_changed() {
@@ -87,6 +88,11 @@ impl Repl {
                 self.type_in(open + "\n");
             }
         }
+    }
+
+    /// Completes the file that results go to.
+    fn leave(&mut self) -> Result<()> {
+        self.shell.finish()?.map_or(Ok(()), |unwritten| print(&format!("{unwritten}\n")))
     }
 
     /// Runs a text that the user has entered.
@@ -143,11 +149,25 @@ fn as_command(word: &str) -> String {
     format!("\\{word}")
 }
 
+/// Keeps Ctrl-C from ending the process from now on, also while a pager or an editor runs.
+async fn survive_interrupts() {
+    tokio::select! {
+        biased;
+        // The first poll installs the handler.
+        _ = tokio::signal::ctrl_c() => {}
+        () = std::future::ready(()) => {}
+    }
+}
+
 fn show_error(error: &Error) {
+    if error.kind() == ErrorKind::Interrupted {
+        // Over the `^C` that the terminal shows.
+        return print_error("\rcancelled\n");
+    }
     let text = printable_lines(&error.owner_chain()).into_owned();
     if has_colours(&std::io::stderr()) {
-        eprintln!("{} {text}", RED.bold().paint("error:"));
+        print_error(&format!("{} {text}\n", RED.bold().paint("error:")));
     } else {
-        eprintln!("error: {text}");
+        print_error(&format!("error: {text}\n"));
     }
 }

@@ -27,16 +27,16 @@ pub struct SqlArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "user", "ca"])]
     pub config: Option<PathBuf>,
     /// Run these statements and commands, and exit. Several `-c` run one after the other
-    #[arg(short, long, value_name = "SQL", conflicts_with = "file")]
+    #[arg(short, long, value_name = "SQL", conflicts_with = "file", allow_hyphen_values = true)]
     pub command: Vec<String>,
-    /// Run the statements and commands in this file, and exit
+    /// Run the statements and commands in this file, and exit. `-` stands for standard input
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// The format of the results [default: that of the ending of `--output`, or else table]. Parquet and Arrow need a
     /// file or a pipe
     #[arg(long, value_enum)]
     pub format: Option<Format>,
-    /// Write the results to this file. The file appears when it is complete
+    /// Write the results to this file. The file appears when it is complete. `-` stands for standard output
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Do not run the file with statements and commands that the prompt runs first
@@ -69,13 +69,13 @@ impl SqlArgs {
             check_statements(statements)?;
             return Ok(Some(vec![script(statements.clone(), None)]));
         }
-        if let Some(file) = &self.file {
+        if let Some(file) = self.file.as_ref().filter(|file| file.as_os_str() != "-") {
             return Ok(Some(vec![script(read_file(file)?, Some(file.display().to_string().as_str()))]));
         }
         if !self.command.is_empty() {
             return Ok(Some(self.command.iter().map(|command| script(command.clone(), None)).collect()));
         }
-        if std::io::stdin().is_terminal() {
+        if self.file.is_none() && std::io::stdin().is_terminal() {
             return Ok(None);
         }
         let name = "standard input";
@@ -83,7 +83,7 @@ impl SqlArgs {
     }
 
     fn output(&self) -> Result<Output> {
-        match &self.output {
+        match self.output.as_ref().filter(|file| file.as_os_str() != "-") {
             Some(file) => Output::file(file, self.format, Format::Table),
             None => Output::stdout(self.format.unwrap_or(Format::Table)),
         }
@@ -123,7 +123,7 @@ pub async fn sql(args: SqlArgs) -> Result<()> {
         outcome = run_scripts(&mut shell, &scripts) => outcome?,
         _ = tokio::signal::ctrl_c() => return Err(Error::interrupted()),
     }
-    shell.finish()
+    shell.finish()?.map_or(Ok(()), |unwritten| Err(Error::failed(unwritten)))
 }
 
 /// Runs statements from a prompt until the user quits.
@@ -144,7 +144,7 @@ async fn open_prompt(
     let connection = Connection::open(&target).await?;
     let shell = Shell::prompt(connection, target, login, format)?;
     print(introduction.0)?;
-    Repl::new(shell)?.run(runs_rc_file).await
+    Repl::new(shell).run(runs_rc_file).await
 }
 
 async fn run_scripts(shell: &mut Shell, scripts: &[Script]) -> Result<()> {

@@ -33,8 +33,12 @@ pub fn width() -> Option<usize> {
         return None;
     }
     let given = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
-    let reported = || crossterm::terminal::size().ok().map(|(columns, _)| columns.into());
-    given.filter(|columns| *columns > 0).or_else(reported).filter(|columns| *columns > 0)
+    given.filter(|columns| *columns > 0).or_else(columns)
+}
+
+/// Returns the number of columns of the terminal, if it reports them.
+pub fn columns() -> Option<usize> {
+    crossterm::terminal::size().ok().map(|(columns, _)| columns.into()).filter(|columns| *columns > 0)
 }
 
 /// Returns the number of lines of the terminal, if it reports them.

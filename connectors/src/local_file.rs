@@ -20,7 +20,7 @@ pub struct FileReference {
     pub location: String,
     /// The format. `None` stands for the format that belongs to the extension in the location.
     pub format: Option<FileFormat>,
-    /// CSV: the delimiter. `None` stands for the usual one.
+    /// CSV: the delimiter. `None` stands for the one that the file shows.
     pub delimiter: Option<u8>,
     /// CSV: true if the first line has the names of the columns. `None` stands for true.
     pub has_header: Option<bool>,

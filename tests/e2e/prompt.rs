@@ -211,3 +211,80 @@ fn the_prompt_runs_commands_within_a_statement() {
     let (code, shown) = prompt.end();
     assert_eq!(code, Some(0), "{shown}");
 }
+
+#[test]
+fn arguments_stand_for_standard_streams_and_begin_with_comments() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path());
+    let sql = format!("\"$0\" sql --url {} --format csv", node.url());
+    let (code, out, err) = shell(&format!("printf 'SELECT 7 AS x' | {sql} -f - --output -"));
+    assert_eq!((code, out.as_str()), (Some(0), "x\n7\n"), "{err}");
+    let (code, out, err) = shell(&format!("{sql} -c '-- a comment\nSELECT 8 AS x'"));
+    assert_eq!((code, out.as_str()), (Some(0), "x\n8\n"), "{err}");
+}
+
+#[test]
+fn a_new_file_is_as_private_as_the_user_wants() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path());
+    let file = folder.path().join("a.csv");
+    let line = format!("umask 077; \"$0\" sql --url {} -c 'SELECT 1 AS x' --output {}", node.url(), file.display());
+    let (code, _, err) = shell(&line);
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn an_output_without_a_result_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path());
+    let file = folder.path().join("a.parquet");
+    let statement = "SET portolan.strategy = 'auto'";
+    let arguments = ["sql", "--url", node.url(), "-c", statement, "--output", file.to_str().unwrap()];
+    let (code, out, err) = run(&arguments, &[]);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    assert!(err.contains("no statement had a result") && err.contains("a.parquet is not written"), "{err}");
+    assert!(!file.exists());
+}
+
+/// Sends a signal to the process of a prompt.
+fn signal(prompt: &Prompt, name: &str) {
+    assert!(Command::new("kill").args([name, &prompt.pid().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn ctrl_c_ends_the_first_file_and_not_the_prompt() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(&folder.path().join("node"));
+    let rc = folder.path().join("rc");
+    std::fs::write(&rc, "SELECT count(*) FROM generate_series(1, 100000000000);\n\\timing off\n").unwrap();
+    let mut prompt = Prompt::start(&["sql", "--url", node.url()], folder.path(), &[("PORTOLAN_RC", rc.as_path())]);
+    // The progress of the statement.
+    prompt.wait_for("s", 1);
+    signal(&prompt, "-INT");
+    prompt.wait_for("cancelled", 1);
+    prompt.wait_for("> ", 1);
+    prompt.type_in("SELECT 6 * 7 AS answer;\r");
+    // The rest of the file has not run.
+    prompt.wait_for("(1 row, ", 1);
+    prompt.type_in("\\q\r");
+    let (code, shown) = prompt.end();
+    assert!(code == Some(0) && shown.contains("42"), "{shown}");
+}
+
+#[test]
+fn the_history_survives_a_terminal_that_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(&folder.path().join("node"));
+    let mut prompt = Prompt::start(&["sql", "--url", node.url(), "--no-rc"], folder.path(), &[]);
+    prompt.wait_for("> ", 1);
+    prompt.type_in("SELECT 1 AS kept;\r");
+    prompt.wait_for("(1 row", 1);
+    signal(&prompt, "-HUP");
+    let (code, shown) = prompt.end();
+    assert_eq!(code, None, "{shown}");
+    let history = std::fs::read_to_string(folder.path().join("portolan/history")).unwrap();
+    assert_eq!(history, "SELECT 1 AS kept;\n");
+}

@@ -72,7 +72,13 @@ impl Format {
         self == other || (self == Self::Table && other.is_text())
     }
 
-    fn name(self) -> &'static str {
+    /// True if readers of the format find columns by name, so that they lose one of two columns of one name.
+    pub(super) fn needs_names(self) -> bool {
+        matches!(self, Self::Json | Self::Parquet)
+    }
+
+    /// Returns the name, as in `--format`.
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Table => "table",
             Self::Csv => "csv",

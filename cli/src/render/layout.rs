@@ -36,6 +36,8 @@ pub struct Layout {
 struct Column {
     name: String,
     width: usize,
+    /// The largest width: values of later rows that must not be cut widen the column.
+    most: usize,
     right: bool,
 }
 
@@ -78,8 +80,13 @@ impl Layout {
         }
         let cuts = widths.iter().zip(&wanted).any(|(width, wanted)| width < wanted);
         let columns = names.into_iter().zip(widths).zip(schema.fields());
-        let columns = columns.map(|((name, width), f)| Column { name, width, right: is_number(f.data_type()) });
-        Ok(Self { columns: columns.collect(), shown, is_bound: width.is_some(), cuts, pages })
+        let terminal = width;
+        let columns = columns.map(|((name, width), field)| {
+            let room =
+                terminal.filter(|_| is_rigid(field.data_type())).map_or(0, |room| room.saturating_sub(2 * FRAME));
+            Column { name, width, most: width.max(room), right: is_number(field.data_type()) }
+        });
+        Ok(Self { columns: columns.collect(), shown, is_bound: terminal.is_some(), cuts, pages })
     }
 
     /// Returns the names of the columns and the line below them.
@@ -102,6 +109,9 @@ impl Layout {
         }
         let mut text = String::new();
         for row in cells(batch)? {
+            for (column, cell) in self.columns.iter_mut().zip(&row) {
+                column.width = column.width.max(cell.width().min(column.most));
+            }
             self.cuts |= self.is_bound && self.columns.iter().zip(&row).any(|(c, cell)| cell.width() > c.width);
             let mut cells = row.iter();
             let line =
@@ -129,6 +139,7 @@ impl Layout {
         }
         let hidden = match self.hidden() {
             0 => None,
+            1 => Some(format!("1 of {} columns does not fit", self.columns.len())),
             hidden => Some(format!("{hidden} of {} columns do not fit", self.columns.len())),
         };
         let cut = self.cuts.then(|| "… marks what is cut".to_owned());
@@ -234,6 +245,8 @@ pub(crate) fn fit(text: &str, width: usize, right: bool) -> String {
         kept.push(c);
     }
     kept.push('…');
-    kept.push_str(&" ".repeat(left));
+    // Several characters can be one on the screen, with another width.
+    let space = width.saturating_sub(kept.width());
+    kept.push_str(&" ".repeat(space));
     kept
 }

@@ -65,6 +65,19 @@ fn text_that_misleads_is_escaped() {
 }
 
 #[test]
+fn what_is_cut_fills_its_column() {
+    for text in [
+        "a longer text",
+        "表表表表表",
+        "👨\u{200d}👩\u{200d}👧 is a family",
+        "e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}",
+    ] {
+        assert_eq!(fit(text, 6, false).width(), 6, "{text}");
+        assert!(fit(text, 6, false).contains('…'), "{text}");
+    }
+}
+
+#[test]
 fn text_is_cut_to_fit_the_terminal_and_marked() {
     let text: ArrayRef = Arc::new(StringArray::from(vec!["a text that is much too long for the terminal"]));
     let number: ArrayRef = Arc::new(Int64Array::from(vec![1_234_567_890]));
@@ -73,6 +86,21 @@ fn text_is_cut_to_fit_the_terminal_and_marked() {
     assert!(table.lines().take(3).all(|line| line.width() <= 40), "{table}");
     assert!(table.contains(" a text that is much too… │ 1234567890\n"), "{table}");
     assert!(table.ends_with("(1 row; … marks what is cut: `\\x` shows everything)\n"), "{table}");
+}
+
+#[test]
+fn later_rows_widen_columns_of_numbers_and_no_others() {
+    let batch = |number: i64, text: &str| {
+        let (numbers, texts) = (Int64Array::from(vec![number]), StringArray::from(vec![text]));
+        let columns: [(&str, ArrayRef); 2] = [("n", Arc::new(numbers)), ("t", Arc::new(texts))];
+        RecordBatch::try_from_iter(columns).unwrap()
+    };
+    let table = drawn(&[batch(7, "abc"), batch(1_234_567, "abcdef")], Expanded::Off, Some(80));
+    let lines: Vec<_> = table.lines().collect();
+    assert_eq!(lines[2..4], [" 7 │ abc", " 1234567 │ ab…"], "{table}");
+    // A number that is wider than the terminal is cut in any case.
+    let table = drawn(&[batch(7, "abc"), batch(1_234_567_890_123, "abc")], Expanded::Off, Some(16));
+    assert!(table.contains("\n 123456789… │ abc\n"), "{table}");
 }
 
 #[test]

@@ -80,10 +80,13 @@ impl Shell {
         let written = std::mem::replace(&mut self.results, before);
         outcome?;
         let written = match written {
-            Results::Output(output) if output.has_result() => output.finish(),
-            _ => self.say("the statement has no result, and the file is not written\n"),
+            Results::Output(output) => output.finish().map_err(|e| at.command_error(e))?,
+            Results::Screen => false,
         };
-        written.map(|()| Next::Continue).map_err(|e| at.command_error(e))
+        if !written {
+            self.report("the statement has no result, so the file is not written\n")?;
+        }
+        Ok(Next::Continue)
     }
 
     /// Runs the open statement, or else the last one, again and again.
@@ -136,7 +139,7 @@ impl Shell {
         // The command may have made a table.
         self.changed = true;
         let time = if self.options.timing { format!(" ({})", show_time(started.elapsed())) } else { String::new() };
-        self.say(&format!("{copied}{time}\n"))
+        self.report(&format!("{}{time}\n", printable(&copied)))
     }
 
     async fn show_plan(&mut self, sql: Option<String>) -> Result<()> {
@@ -146,7 +149,7 @@ impl Shell {
         let plan = self.wait(None, Instant::now(), plan::ask(&self.connection, &sql)).await??;
         self.planned = Some(sql);
         let colours = terminal::has_colours(&std::io::stdout());
-        pager::show(&plan.show(colours, terminal::width()), self.options.pager && self.options.is_interactive)
+        pager::show(&plan.show(colours, terminal::width()), self.options.pager && self.options.confirms)
     }
 
     /// Sends results to a file, or to where they went at first.
@@ -156,7 +159,9 @@ impl Shell {
             Some(file) => Some(Output::file(file, None, self.format.unwrap_or(Format::Table))?),
             None => None,
         };
-        self.finish()?;
+        if let Some(unwritten) = self.finish()? {
+            self.report(&format!("{unwritten}\n"))?;
+        }
         match output {
             Some(output) => self.results = Results::Output(output),
             None => self.reset_output()?,
@@ -198,6 +203,9 @@ impl Shell {
 
     /// Changes an option.
     fn switch(&mut self, command: &PromptCommand) -> Result<()> {
+        if matches!(command, PromptCommand::Rows(Some(_))) && !self.options.is_interactive {
+            return self.report("`\\rows` limits what the prompt shows: a script writes all rows\n");
+        }
         let options = &mut self.options;
         let done = match *command {
             PromptCommand::Timing(wanted) => {

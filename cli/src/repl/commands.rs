@@ -13,7 +13,7 @@ use crate::render::Expanded;
 /// Every command and its description.
 pub const COMMANDS: &[(&str, &str)] = &[
     ("\\d", "[NAME]  list ports and the session's tables and views, or show a domain, a product, a port or a table"),
-    ("\\dt", "[PATTERN]  list the ports and tables whose name fits a pattern, such as `line*`"),
+    ("\\dt", "[PATTERN]  list the ports and tables whose name fits a pattern, such as `line*` or `sales.*`"),
     ("\\df", "[PATTERN]  list the functions, or those whose name fits a pattern, such as `date*`"),
     ("\\dn", "list the domains and the nodes that serve them"),
     ("\\l", "list the domains and the nodes that serve them"),
@@ -43,6 +43,8 @@ pub const COMMANDS: &[(&str, &str)] = &[
 
 /// Other names of commands, which people know from other programs.
 const ALIASES: &[(&str, &str)] = &[
+    ("\\d+", "\\d"),
+    ("\\dt+", "\\dt"),
     ("\\connect", "\\c"),
     ("\\edit", "\\e"),
     ("\\help", "\\?"),
@@ -268,8 +270,8 @@ fn unknown(name: &str) -> Error {
     let plain = name.trim_start_matches('\\');
     let commands = COMMANDS.iter().chain(ALIASES).map(|(command, _)| command.trim_start_matches('\\'));
     let near = nearest(plain, commands).filter(|_| plain.chars().count() >= SHORTEST_GUESS);
-    let hint = near.map(|near| format!(", did you mean `\\{near}`?")).unwrap_or_default();
-    Error::failed(format!("there is no command `{name}`{hint}; `\\?` lists the commands"))
+    let hint = near.map(|near| format!(" did you mean `\\{near}`?")).unwrap_or_default();
+    Error::failed(format!("there is no command `{name}`;{hint} `\\?` lists the commands"))
 }
 
 /// Returns the text of `\?`.
@@ -296,6 +298,7 @@ mod tests {
         assert_eq!(parsed("\\d sales.orders;"), PromptCommand::Describe(Some("sales.orders".into())));
         assert_eq!(parsed("\\d \"my table\""), PromptCommand::Describe(Some("\"my table\"".into())));
         assert_eq!(parsed("\\dt line*"), PromptCommand::Tables(Some("line*".into())));
+        assert_eq!(parsed("\\d+ orders"), PromptCommand::Describe(Some("orders".into())));
         assert_eq!(parsed("\\df"), PromptCommand::Functions(None));
         assert_eq!(parsed(" \\timing on"), PromptCommand::Timing(Some(true)));
         assert_eq!(parsed("\\x"), PromptCommand::Expanded(None));
@@ -351,7 +354,8 @@ mod tests {
     #[test]
     fn an_unknown_command_gets_the_nearest_only_if_it_is_near() {
         let error = |line| PromptCommand::parse(line).unwrap_err().to_string();
-        assert!(error("\\timin").contains("did you mean `\\timing`?"), "{}", error("\\timin"));
+        let expected = "there is no command `\\timin`; did you mean `\\timing`? `\\?` lists the commands";
+        assert_eq!(error("\\timin"), expected);
         assert!(error("\\wacth 5").contains("did you mean `\\watch`?"), "{}", error("\\wacth"));
         for line in ["\\h", "\\ef", "\\password", "\\encoding", "\\lo_import"] {
             assert!(!error(line).contains("did you mean"), "{}", error(line));

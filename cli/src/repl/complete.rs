@@ -1,6 +1,6 @@
 //! Completes keywords, functions, and the names of domains, products, ports and columns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use portolan_catalog::is_printable;
@@ -10,10 +10,18 @@ use sqlparser::keywords::{ALL_KEYWORDS, ALL_KEYWORDS_INDEX, RESERVED_FOR_COLUMN_
 
 use super::commands::COMMANDS;
 use super::names::{Columns, Names};
-use crate::lexer::{Kind, Token, tokens};
+use crate::lexer::{Kind, Token, tokens, unquoted};
 
 /// The largest number of suggestions.
 const MAX_SUGGESTIONS: usize = 200;
+/// The words before the name of a table.
+const BEFORE_TABLES: [&str; 6] = ["FROM", "JOIN", "INTO", "UPDATE", "TABLE", "DESCRIBE"];
+/// The functions that return tables.
+const TABLE_FUNCTIONS: [&str; 7] =
+    ["generate_series", "range", "read_arrow", "read_csv", "read_json", "read_parquet", "unnest"];
+
+/// A name as it is written in SQL, and what it is.
+type Found = (String, Option<String>);
 
 /// A completer for the text before the cursor.
 pub struct SqlCompleter<F> {
@@ -39,7 +47,7 @@ impl<F: Fn() -> Arc<Names>> Completer for SqlCompleter<F> {
 fn plain(token: &Token, text: &str) -> String {
     let text = &text[token.range.clone()];
     match token.kind {
-        Kind::QuotedName => text.trim_matches('"').replace("\"\"", "\""),
+        Kind::QuotedName => unquoted(text),
         _ => text.to_string(),
     }
 }
@@ -77,45 +85,85 @@ fn suggest(names: &Names, text: &str, pos: usize) -> Vec<Suggestion> {
     }
     let (path, prefix, start) = path_before(&before_tokens, before, pos);
     let span = Span::new(start, pos);
-    let mut found: Vec<(String, Option<String>)> = vec![];
-    let relations = relations(names, text);
-    match path.as_slice() {
-        [] => {
-            let columns = relations.values().flatten();
-            found.extend(columns.map(|(column, kind)| (written(column), Some(kind.clone()))));
-            found.extend(relations.keys().map(|name| (written(name), None)));
-            let tables = names.tables(&[]).into_iter().flat_map(BTreeMap::keys);
-            found.extend(tables.map(|table| (written(table), Some("table".into()))));
-            found.extend(names.domains().map(|domain| (written(domain), Some("domain".into()))));
-            found.extend(names.schemas().map(|schema| (written(schema), Some("schema".into()))));
-            found.extend(names.functions.iter().map(|function| (format!("{function}("), Some("function".into()))));
-            let upper = prefix.to_uppercase();
-            let keywords = ALL_KEYWORDS.iter().filter(|word| !upper.is_empty() && word.starts_with(&upper));
-            let lower = prefix.chars().all(char::is_lowercase);
-            found.extend(keywords.map(|word| (if lower { word.to_lowercase() } else { (*word).into() }, None)));
-        }
-        [one] => {
-            if let Some(columns) = relations.get(one) {
-                found.extend(columns.iter().map(|(column, kind)| (written(column), Some(kind.clone()))));
-            }
-            found.extend(names.schemas_of(one).map(|schema| (written(schema), Some("schema".into()))));
-        }
-        _ => {}
+    let is_table = path.is_empty() && is_before_table(&before_tokens, before, start);
+    let found = match path.as_slice() {
+        [] if is_in_setting(&before_tokens, before) => places(names),
+        [] if is_table => tables(names),
+        [] => words(names, &relations(names, text), &prefix),
+        path => below(names, &relations(names, text), path),
+    };
+    let mut full = vec![];
+    if is_table && !prefix.is_empty() {
+        let ports = names.ports_called(&prefix.to_lowercase()).into_iter();
+        full.extend(ports.map(|port| (port.map(written).join("."), Some("port".to_owned()))));
     }
-    if !path.is_empty() {
-        let path: Vec<_> = path.iter().map(String::as_str).collect();
-        let tables = names.tables(&path).into_iter().flat_map(BTreeMap::keys);
-        found.extend(tables.map(|table| (written(table), Some("table".into()))));
-        let columns = (path.len() > 1).then(|| names.columns(&path)).flatten().into_iter().flatten();
+    suggestions(found, full, &prefix, span)
+}
+
+/// Returns the domains, and the products and schemas that need no domain.
+fn places(names: &Names) -> Vec<Found> {
+    let domains = names.domains().map(|domain| (written(domain), Some("domain".to_owned())));
+    domains.chain(names.schemas().map(|schema| (written(schema), Some("schema".to_owned())))).collect()
+}
+
+/// Returns what can stand after `FROM`.
+fn tables(names: &Names) -> Vec<Found> {
+    let tables = names.tables(&[]).into_iter().flat_map(BTreeMap::keys);
+    let tables = tables.map(|table| (written(table), Some("table".to_owned())));
+    let functions = TABLE_FUNCTIONS.iter().map(|function| (format!("{function}("), Some("function".to_owned())));
+    tables.chain(places(names)).chain(functions).collect()
+}
+
+/// Returns what can stand elsewhere: columns, aliases, tables, functions and keywords.
+fn words(names: &Names, relations: &BTreeMap<String, Columns>, prefix: &str) -> Vec<Found> {
+    let mut found: Vec<Found> = vec![];
+    let columns = relations.values().flatten();
+    found.extend(columns.map(|(column, kind)| (written(column), Some(kind.clone()))));
+    found.extend(relations.keys().map(|name| (written(name), None)));
+    let tables = names.tables(&[]).into_iter().flat_map(BTreeMap::keys);
+    found.extend(tables.map(|table| (written(table), Some("table".into()))));
+    found.extend(places(names));
+    found.extend(names.functions.iter().map(|function| (format!("{function}("), Some("function".into()))));
+    let upper = prefix.to_uppercase();
+    let keywords = ALL_KEYWORDS.iter().filter(|word| !upper.is_empty() && word.starts_with(&upper));
+    let lower = prefix.chars().all(char::is_lowercase);
+    found.extend(keywords.map(|word| (if lower { word.to_lowercase() } else { (*word).into() }, None)));
+    found
+}
+
+/// Returns what can stand after a dotted name: the columns of a table, the products of a domain, the tables of a product.
+fn below(names: &Names, relations: &BTreeMap<String, Columns>, path: &[String]) -> Vec<Found> {
+    let mut found: Vec<Found> = vec![];
+    if let [one] = path {
+        let columns = relations.get(one).into_iter().flatten();
         found.extend(columns.map(|(column, kind)| (written(column), Some(kind.clone()))));
+        found.extend(names.schemas_of(one).map(|schema| (written(schema), Some("schema".into()))));
     }
-    // Names that cannot be typed are not suggested, and what cannot be seen must not reach the terminal.
-    found.retain(|(name, about)| is_printable(name) && about.as_deref().is_none_or(is_printable));
+    let path: Vec<_> = path.iter().map(String::as_str).collect();
+    let tables = names.tables(&path).into_iter().flat_map(BTreeMap::keys);
+    found.extend(tables.map(|table| (written(table), Some("table".into()))));
+    let columns = (path.len() > 1).then(|| names.columns(&path)).flatten().into_iter().flatten();
+    found.extend(columns.map(|(column, kind)| (written(column), Some(kind.clone()))));
+    found
+}
+
+/// Returns the suggestions that begin with `prefix`, without those that are there twice, after the ones of `full`.
+fn suggestions(mut found: Vec<Found>, full: Vec<Found>, prefix: &str, span: Span) -> Vec<Suggestion> {
     let wanted = prefix.to_lowercase();
     found.retain(|(name, _)| name.trim_start_matches('"').to_lowercase().starts_with(&wanted));
-    let mut seen = std::collections::BTreeSet::new();
-    found.retain(|(name, _)| seen.insert(name.clone()));
-    found.into_iter().map(|(name, about)| suggestion(name, about.as_deref(), span)).collect()
+    let mut all: Vec<_> = full.into_iter().chain(found).collect();
+    // Names that cannot be typed are not suggested, and what cannot be seen must not reach the terminal.
+    all.retain(|(name, about)| is_printable(name) && about.as_deref().is_none_or(is_printable));
+    let mut seen = BTreeSet::new();
+    all.retain(|(name, _)| seen.insert(name.clone()));
+    all.into_iter().map(|(name, about)| suggestion(name, about.as_deref(), span)).collect()
+}
+
+/// True if the name that starts at `start` belongs to a table.
+fn is_before_table(before: &[Token], text: &str, start: usize) -> bool {
+    let is_word = |token: &&Token| token.range.end <= start && !matches!(token.kind, Kind::Space | Kind::Comment);
+    let last = before.iter().rev().find(is_word).map(|token| text[token.range.clone()].to_uppercase());
+    last.is_some_and(|word| BEFORE_TABLES.contains(&word.as_str()))
 }
 
 /// Returns the suggestions in a command, of which `command` is the part before `pos`, and `after` the rest.
@@ -129,8 +177,8 @@ fn suggest_in_command(names: &Names, command: &str, after: &str, pos: usize) -> 
         "\\plan" => suggest(names, &format!("{rest}{after}"), rest.len()),
         "\\set" => suggest(names, &format!("SET {rest}"), "SET ".len() + rest.len()),
         "\\d" | "\\dt" => {
-            let mut found = suggest(names, rest, rest.len());
-            found.retain(|s| matches!(s.description.as_deref(), Some("table" | "domain" | "schema")));
+            let mut found = suggest(names, &format!("TABLE {rest}"), "TABLE ".len() + rest.len());
+            found.retain(|s| matches!(s.description.as_deref(), Some("port" | "table" | "domain" | "schema")));
             found
         }
         _ => vec![],
@@ -149,14 +197,23 @@ fn suggestion(value: String, description: Option<&str>, span: Span) -> Suggestio
 
 /// Returns the typed part of a setting's name, if the cursor is where the name of a setting belongs.
 fn setting_before<'a>(before: &[Token], text: &'a str) -> Option<&'a str> {
-    let start = before.iter().rposition(|t| &text[t.range.clone()] == ";").map_or(0, |semicolon| semicolon + 1);
-    let first = before.get(start..)?.iter().find(|t| !text[t.range.clone()].trim().is_empty())?;
-    let names_setting =
-        ["SET", "RESET", "SHOW"].iter().any(|word| text[first.range.clone()].eq_ignore_ascii_case(word));
-    let rest = text.get(first.range.end..)?;
+    let rest = after_first(&["SET", "RESET", "SHOW"], before, text)?;
     let typed = rest.trim_start();
     let is_name = typed.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_'));
-    (names_setting && is_name && rest.len() > typed.len()).then_some(typed)
+    (is_name && rest.len() > typed.len()).then_some(typed)
+}
+
+/// True if the cursor is behind the name of a setting that gets a value.
+fn is_in_setting(before: &[Token], text: &str) -> bool {
+    after_first(&["SET"], before, text).is_some_and(|rest| rest.trim_start().contains([' ', '=']))
+}
+
+/// Returns the text behind the first word of the last statement, if it is one of `words`.
+fn after_first<'a>(words: &[&str], before: &[Token], text: &'a str) -> Option<&'a str> {
+    let start = before.iter().rposition(|t| &text[t.range.clone()] == ";").map_or(0, |semicolon| semicolon + 1);
+    let first = before.get(start..)?.iter().find(|t| !text[t.range.clone()].trim().is_empty())?;
+    let is_one = words.iter().any(|word| text[first.range.clone()].eq_ignore_ascii_case(word));
+    text.get(first.range.end..).filter(|_| is_one)
 }
 
 /// Returns the dotted name before the cursor: its complete parts, the typed part of the last one, and where that
@@ -218,124 +275,4 @@ fn relations(names: &Names, text: &str) -> BTreeMap<String, Columns> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names() -> Names {
-        let columns = |names: &[&str]| names.iter().map(|n| ((*n).to_string(), "Int64".to_string())).collect();
-        let orders = BTreeMap::from([
-            ("lineitem".to_string(), columns(&["l_orderkey", "l_tax"])),
-            ("orders".to_string(), columns(&["o_orderkey", "Odd name"])),
-        ]);
-        let sales = BTreeMap::from([("orders".to_string(), orders)]);
-        let own = BTreeMap::from([
-            ("mesh".to_string(), BTreeMap::from([("nodes".to_string(), columns(&["url"]))])),
-            ("session".to_string(), BTreeMap::from([("mine".to_string(), columns(&["note"]))])),
-        ]);
-        Names {
-            catalogs: BTreeMap::from([("sales".to_string(), sales), ("portolan".to_string(), own)]),
-            functions: ["sum".to_string()].into(),
-            current: [None, None],
-        }
-    }
-
-    fn check(text: &str, expected: &[&str]) {
-        check_in(&names(), text, expected);
-    }
-
-    fn check_in(names: &Names, text: &str, expected: &[&str]) {
-        let pos = text.find('|').unwrap_or(text.len());
-        let found = suggest(names, &text.replace('|', ""), pos);
-        let values: Vec<_> = found.iter().map(|s| s.value.as_str()).collect();
-        for one in expected {
-            assert!(values.contains(one), "{text}: {values:?}");
-        }
-        assert_eq!(values.is_empty(), expected.is_empty(), "{text}: {values:?}");
-    }
-
-    #[test]
-    fn names_complete_part_by_part() {
-        check("SELECT * FROM sal", &["sales"]);
-        check("SELECT * FROM sales.", &["orders"]);
-        check("SELECT * FROM sales.orders.", &["lineitem", "orders"]);
-        check("SELECT * FROM sales.orders.li", &["lineitem"]);
-        check("SELECT * FROM supply.", &[]);
-    }
-
-    #[test]
-    fn names_complete_without_the_parts_that_may_be_missing() {
-        check("SELECT * FROM mes", &["mesh"]);
-        check("SELECT * FROM mesh.", &["nodes"]);
-        check("SELECT * FROM portolan.", &["mesh", "session"]);
-        check("SELECT * FROM mi", &["mine"]);
-        check("SELECT * FROM session.", &["mine"]);
-        check("SELECT no| FROM mine", &["note"]);
-        check("SELECT ur| FROM mesh.nodes", &["url"]);
-        check("SELECT * FROM orders.", &[]);
-        let here = Names { current: [Some("sales".into()), None], ..names() };
-        check_in(&here, "SELECT * FROM ord", &["orders"]);
-        check_in(&here, "SELECT * FROM orders.", &["lineitem", "orders"]);
-        check_in(&here, "SELECT l_| FROM orders.lineitem", &["l_tax"]);
-        check_in(&here, "SELECT * FROM nod", &["nodes"]);
-        check_in(&here, "SELECT * FROM mesh.", &["nodes"]);
-        check_in(&here, "SELECT * FROM session.", &[]);
-        let there = Names { current: [Some("sales".into()), Some("orders".into())], ..names() };
-        check_in(&there, "SELECT * FROM li", &["lineitem"]);
-    }
-
-    #[test]
-    fn columns_complete_from_the_ports_that_are_named() {
-        check("SELECT l_| FROM sales.orders.lineitem", &["l_orderkey", "l_tax"]);
-        check("SELECT x.| FROM sales.orders.lineitem AS x", &["l_orderkey", "l_tax"]);
-        check("SELECT lineitem.l_t| FROM sales.orders.lineitem WHERE 1 = 1", &["l_tax"]);
-        check("SELECT y.| FROM sales.orders.orders y", &["o_orderkey", "\"Odd name\""]);
-    }
-
-    #[test]
-    fn names_that_control_a_terminal_are_left_out() {
-        let mut names = names();
-        let tables = names.catalogs.entry("sales".into()).or_default().entry("orders".into()).or_default();
-        tables.insert("line\u{1b}[31m".into(), vec![]);
-        tables.insert("lines".into(), vec![("l\u{202e}x".into(), "Int64".into()), ("l_y".into(), "Int64".into())]);
-        let found = suggest(&names, "SELECT * FROM sales.orders.line", 31);
-        let values: Vec<_> = found.iter().map(|s| s.value.as_str()).collect();
-        assert_eq!(values, ["lineitem", "lines"]);
-        let found = suggest(&names, "SELECT l FROM sales.orders.lines", 8);
-        assert!(found.iter().any(|s| s.value == "l_y") && found.iter().all(|s| is_printable(&s.value)));
-    }
-
-    #[test]
-    fn keywords_functions_and_commands_complete() {
-        check("SEL", &["SELECT"]);
-        check("sel", &["select"]);
-        check("SELECT su", &["sum("]);
-        check("\\ti", &["\\timing"]);
-        check("SELECT 1 \\g", &["\\g", "\\gx"]);
-    }
-
-    #[test]
-    fn the_arguments_of_commands_complete() {
-        let found = suggest(&names(), "\\d sal", 6);
-        let values: Vec<_> = found.iter().map(|s| (s.value.as_str(), s.span.start, s.span.end)).collect();
-        assert_eq!(values, [("sales", 3, 6)]);
-        check("\\d sales.orders.li", &["lineitem"]);
-        check("\\d sum", &[]);
-        check("SELECT 1\n\\plan SELECT l_| FROM sales.orders.lineitem", &["l_tax"]);
-        check("\\set portolan.qu", &["portolan.query_timeout"]);
-        check("\\o sal", &[]);
-    }
-
-    #[test]
-    fn settings_complete_where_they_are_named() {
-        check("SET portolan.qu", &["portolan.query_timeout"]);
-        check("SELECT 1; show ", &["catalog", "portolan.endpoints"]);
-        check("RESET portolan.x", &[]);
-        check("SET catalog = sal", &["sales"]);
-    }
-
-    #[test]
-    fn text_and_comments_are_left_alone() {
-        check("SELECT 'sal", &[]);
-        check("/* sal", &[]);
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use portolan_engine::{IngestMode, IngestTarget};
 use portolan_node::{Error, Result};
 
 use crate::connection::Connection;
-use crate::lexer::{Kind, Position, Token, tokens};
+use crate::lexer::{self, Kind, Position, Token, tokens};
 use crate::output::{Format, Output};
 use crate::place::draw;
 use crate::render::View;
@@ -123,13 +123,23 @@ fn counted(rows: u64) -> String {
 
 /// Returns the table or the port with this name, and how rows are stored in it.
 fn target(name: &str) -> Result<(IngestTarget, IngestMode)> {
-    let names = tokens(name).into_iter().filter(|token| matches!(token.kind, Kind::Word | Kind::QuotedName));
-    let parts: Vec<String> = names
-        .map(|token| match token.kind {
-            Kind::QuotedName => name[token.range].trim_matches('"').replace("\"\"", "\""),
-            _ => name[token.range].to_ascii_lowercase(),
-        })
-        .collect();
+    let wrong = || {
+        Error::failed(format!(
+            "expected a table of the session, or a port as `domain.product.port`, got `{name}`: the columns of the file \
+             are matched by name"
+        ))
+    };
+    let all: Vec<Token> = tokens(name).into_iter().filter(|t| !matches!(t.kind, Kind::Space | Kind::Comment)).collect();
+    let (mut parts, count): (Vec<String>, _) = (vec![], all.len());
+    for (place, token) in all.into_iter().enumerate() {
+        let text = &name[token.range];
+        match token.kind {
+            Kind::QuotedName if place % 2 == 0 => parts.push(lexer::unquoted(text)),
+            Kind::Word if place % 2 == 0 => parts.push(text.to_ascii_lowercase()),
+            _ if place % 2 == 1 && text == "." && place + 1 < count => {}
+            _ => return Err(wrong()),
+        }
+    }
     match parts.as_slice() {
         [table] => Ok((IngestTarget { table: table.clone(), ..IngestTarget::default() }, IngestMode::CreateAppend)),
         [catalog, schema, table] => {
@@ -138,9 +148,7 @@ fn target(name: &str) -> Result<(IngestTarget, IngestMode)> {
             let mode = if target.is_of_session() { IngestMode::CreateAppend } else { IngestMode::Append };
             Ok((target, mode))
         }
-        _ => Err(Error::failed(format!(
-            "expected a table of the session, or a port as `domain.product.port`, got `{name}`"
-        ))),
+        _ => Err(wrong()),
     }
 }
 
@@ -343,6 +351,11 @@ mod tests {
         assert_eq!((port.catalog.as_deref(), port.table.as_str(), mode), (Some("sales"), "Events", IngestMode::Append));
         let (own, mode) = target("portolan.session.t").unwrap();
         assert_eq!((own.is_of_session(), mode), (true, IngestMode::CreateAppend));
-        assert!(target("orders.events").is_err());
+        for wrong in
+            ["orders.events", "t(a, b)", "sales orders events", "sales.orders.events e", "a..b", ".t", "t.", "1"]
+        {
+            let error = target(wrong).unwrap_err().to_string();
+            assert!(error.contains(&format!("got `{wrong}`")), "{error}");
+        }
     }
 }

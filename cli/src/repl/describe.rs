@@ -8,7 +8,7 @@ use portolan_catalog::{printable, sql_type};
 use portolan_node::{Error, Result};
 
 use crate::connection::Connection;
-use crate::lexer::{Kind, tokens};
+use crate::lexer::{Kind, Token, tokens, unquoted};
 use crate::units::show_count;
 
 /// The similarity at which a name is suggested.
@@ -38,15 +38,24 @@ pub fn list_nodes() -> String {
 }
 
 /// Returns the query for every port, and for every table and view of the session, or for those whose name fits a pattern.
+/// A pattern with a point stands for the name with its product, or with its domain and product.
 pub fn list_ports(pattern: Option<&str>) -> String {
-    let fits = |name: &str| pattern.map_or_else(|| "true".into(), |pattern| like(name, pattern));
+    let fits = |[domain, product, port]: [&str; 3]| match pattern {
+        None => "true".to_owned(),
+        Some(pattern) if pattern.contains('.') => {
+            let of_product = format!("concat_ws('.', {product}, {port})");
+            let of_domain = format!("concat_ws('.', {domain}, {product}, {port})");
+            format!("({} OR {})", like(&of_product, pattern), like(&of_domain, pattern))
+        }
+        Some(pattern) => like(port, pattern),
+    };
     format!(
         "SELECT domain, product, port, description FROM mesh.ports WHERE {} UNION ALL \
          SELECT table_catalog, table_schema, table_name, \
          CASE table_type WHEN 'VIEW' THEN 'a view of this session' ELSE 'a table of this session' END \
          FROM information_schema.tables WHERE table_catalog = 'portolan' AND table_schema = 'session' AND {} ORDER BY domain, product, port",
-        fits("port"),
-        fits("table_name")
+        fits(["domain", "product", "port"]),
+        fits(["table_catalog", "table_schema", "table_name"])
     )
 }
 
@@ -56,9 +65,9 @@ pub fn list_functions(pattern: Option<&str>) -> String {
     format!("SHOW FUNCTIONS{filter}")
 }
 
-/// Returns the condition that a column has a value that fits a pattern.
-fn like(column: &str, pattern: &str) -> String {
-    format!("{column} ILIKE '{}'", escaped(pattern))
+/// Returns the condition that a value fits a pattern.
+fn like(value: &str, pattern: &str) -> String {
+    format!("{value} ILIKE '{}'", escaped(pattern))
 }
 
 /// Returns a pattern for `ILIKE`, without the quotes around it: `*` stands for any text, `?` for a character.
@@ -76,14 +85,19 @@ fn escaped(pattern: &str) -> String {
     escaped
 }
 
-/// Describes the object called `name` (`a`, `a.b` or `a.b.c`, quoted or not). `lists` is the command that lists the names,
+/// Describes the object called `name` (`a`, `a.b` or `a.b.c`, quoted or not). If no object has the name as it is written,
+/// the parts without quotes are in lower case, as in SQL. `lists` is the command that lists the names,
 /// for the error.
 ///
 /// # Errors
 /// A name that does not exist, or a node that does not answer.
 pub async fn describe(connection: &Connection, name: &str, lists: &str) -> Result<Description> {
-    let parts: Vec<_> = parts(name);
-    for (table, condition) in candidates(&parts) {
+    let (parts, folded) = (parts(name, false), parts(name, true));
+    let mut all = candidates(&parts);
+    if folded != parts {
+        all.extend(candidates(&folded));
+    }
+    for (table, condition) in all {
         let (_, batches) = connection.query(&format!("SELECT count(*) FROM {table} WHERE {condition}"), 1).await?;
         let first = batches.iter().find(|batch| batch.num_rows() > 0);
         let count = first.and_then(|b| b.column(0).as_primitive_opt::<Int64Type>()).map_or(0, |c| c.value(0));
@@ -132,13 +146,17 @@ async fn own_columns(connection: &Connection, condition: &str) -> Result<Descrip
     let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let row = |row: Vec<String>| {
         let [name, data_type, nullable] = row.as_slice() else { return String::new() };
-        let data_type = data_type.parse::<DataType>().map_or_else(|_| data_type.clone(), |parsed| sql_type(&parsed));
-        format!("({}, {}, {})", literal(name), literal(&data_type), nullable == "YES")
+        format!("({}, {}, {})", literal(name), literal(&type_name(data_type)), nullable == "YES")
     };
     let rows: Vec<_> = strings_of(&batches)?.into_iter().map(row).collect();
     let columns = "\"column\", \"type\", \"nullable\"";
     let sql = format!("SELECT {columns} FROM (VALUES {}) AS described ({columns})", rows.join(", "));
     Ok(Description { sql, ..Description::default() })
+}
+
+/// Returns the SQL name of a type of `information_schema`.
+pub(super) fn type_name(data_type: &str) -> String {
+    data_type.parse::<DataType>().map_or_else(|_| data_type.to_owned(), |parsed| sql_type(&parsed))
 }
 
 /// Describes the ports whose columns fulfil a condition. If there is only one, the description has its keys, its size and
@@ -285,10 +303,15 @@ fn nearest_name(parts: &[String], names: &[Vec<String>]) -> Option<String> {
     best.map(|(_, name)| name.join("."))
 }
 
-/// Returns the parts of a dotted name, without quotes.
-fn parts(name: &str) -> Vec<String> {
-    let names = tokens(name).into_iter().filter(|t| matches!(t.kind, Kind::Word | Kind::QuotedName));
-    names.map(|t| name[t.range].trim_matches('"').replace("\"\"", "\"")).collect()
+/// Returns the parts of a dotted name, without quotes. `folds`: parts that have no quotes become lower case.
+fn parts(name: &str, folds: bool) -> Vec<String> {
+    let part = |token: Token| match token.kind {
+        Kind::Word if folds => Some(name[token.range].to_lowercase()),
+        Kind::Word => Some(name[token.range].to_owned()),
+        Kind::QuotedName => Some(unquoted(&name[token.range])),
+        _ => None,
+    };
+    tokens(name).into_iter().filter_map(part).collect()
 }
 
 #[cfg(test)]
@@ -303,7 +326,8 @@ mod tests {
 
     #[test]
     fn names_cannot_break_out_of_the_question() {
-        assert_eq!(parts("sales.\"my.product\".\"a\"\"b\""), ["sales", "my.product", "a\"b"]);
+        assert_eq!(parts("sales.\"my.product\".\"a\"\"b\"", false), ["sales", "my.product", "a\"b"]);
+        assert_eq!(parts("Sales.\"My\".Ä", true), ["sales", "My", "ä"]);
         let (_, condition) = candidates(&["x' OR '1'='1".into()]).remove(1);
         assert_eq!(condition, "domain = 'x'' OR ''1''=''1'");
         assert_eq!(like("port", "o'*_?"), "port ILIKE 'o''%\\__'");
@@ -314,7 +338,7 @@ mod tests {
         let names: Vec<Vec<String>> = ["sales.orders.lineitem", "sales.customers.customer", "geo.places.nation"]
             .map(|name| name.split('.').map(str::to_owned).collect())
             .into();
-        let near = |name: &str| nearest_name(&parts(name), &names);
+        let near = |name: &str| nearest_name(&parts(name, false), &names);
         assert_eq!(near("sales.orders.lineitm").as_deref(), Some("sales.orders.lineitem"));
         assert_eq!(near("lineitm").as_deref(), Some("sales.orders.lineitem"));
         assert_eq!(near("orders.lineitm").as_deref(), Some("sales.orders.lineitem"));

@@ -1,10 +1,12 @@
 //! The line editor: colours, the end of a statement, history, completion, and the look of the prompt.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::error::Error;
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
 
 use nu_ansi_term::{Color, Style};
-use portolan_node::{Error, Result};
+use portolan_catalog::printable;
 use reedline::{
     ColumnarMenu, Completer, DefaultHinter, Emacs, FileBackedHistory, Highlighter, KeyCode, KeyModifiers, MenuBuilder,
     Prompt, PromptEditMode, PromptHistorySearch, PromptHistorySearchStatus, Reedline, ReedlineEvent, ReedlineMenu,
@@ -14,20 +16,18 @@ use sqlparser::keywords::ALL_KEYWORDS;
 
 use super::commands::{is_command, last_word};
 use crate::lexer::{Kind, is_complete, tokens};
+use crate::output::print_error;
 use crate::terminal::{BLUE, GREEN, GREY, PURPLE, TEAL, has_colours};
 
 const HISTORY_LINES: usize = 10_000;
 const MENU: &str = "completion";
 
-/// Returns a line editor for SQL.
-///
-/// # Errors
-/// A history file that cannot be read.
-pub fn editor(completer: Box<dyn Completer + Send>) -> Result<Reedline> {
+/// Returns a line editor for SQL. If the history file cannot be used, reports that, and the history ends with the editor.
+pub fn editor(completer: Box<dyn Completer + Send>) -> Reedline {
     let mut keys = default_emacs_keybindings();
     let complete = vec![ReedlineEvent::Menu(MENU.into()), ReedlineEvent::MenuNext];
     keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, ReedlineEvent::UntilFound(complete));
-    let mut editor = Reedline::create()
+    let editor = Reedline::create()
         .with_edit_mode(Box::new(Emacs::new(keys)))
         .with_completer(completer)
         .with_quick_completions(true)
@@ -37,12 +37,29 @@ pub fn editor(completer: Box<dyn Completer + Send>) -> Result<Reedline> {
         .with_highlighter(Box::new(Colours))
         .with_hinter(Box::new(DefaultHinter::default().with_style(Style::new().fg(GREY))))
         .with_validator(Box::new(Wholeness));
-    if let Some(file) = history_file() {
-        let history = FileBackedHistory::with_file(HISTORY_LINES, file.clone())
-            .map_err(|e| Error::failed(format!("cannot use the history in {}", file.display())).with_source(e))?;
-        editor = editor.with_history(Box::new(history));
+    let Some(file) = history_file() else { return editor };
+    match history(&file) {
+        Ok(history) => editor.with_history(Box::new(history)),
+        Err(error) => {
+            let what = printable(&format!("cannot use the history in {}: {error}", file.display())).into_owned();
+            print_error(&format!("warning: {what}\n"));
+            editor
+        }
     }
-    Ok(editor)
+}
+
+/// Returns the history in a file. A new file can be read by its user alone: statements can contain what others must not
+/// see.
+fn history(file: &Path) -> Result<FileBackedHistory, Box<dyn Error>> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file)?;
+    Ok(FileBackedHistory::with_file(HISTORY_LINES, file.to_path_buf())?)
 }
 
 /// Returns the menu of completions, in the terminal's own colours.
@@ -146,7 +163,25 @@ impl Prompt for SqlPrompt {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn a_new_history_belongs_to_its_user_alone() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("portolan/history");
+        drop(history(&file).unwrap());
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        // A history that another program has made keeps its permissions.
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        drop(history(&file).unwrap());
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+        assert!(history(&file.join("below/a/file")).is_err());
+    }
 
     #[test]
     fn a_line_is_whole_when_it_can_be_run() {

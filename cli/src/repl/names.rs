@@ -11,6 +11,7 @@ use arrow::record_batch::RecordBatch;
 use portolan_connectors::lock;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::describe::type_name;
 use crate::connection::Connection;
 
 /// The age at which names are fetched again.
@@ -54,6 +55,18 @@ impl Names {
     /// Returns the products of a domain, or the schemas of another catalog.
     pub fn schemas_of(&self, catalog: &str) -> impl Iterator<Item = &str> {
         self.catalogs.get(catalog).into_iter().flat_map(BTreeMap::keys).map(String::as_str)
+    }
+
+    /// Returns the full names of the ports whose own name begins with `prefix`, which is in lower case.
+    pub fn ports_called(&self, prefix: &str) -> Vec<[&str; 3]> {
+        let mut found = vec![];
+        for (domain, products) in self.catalogs.iter().filter(|(catalog, _)| *catalog != OWN_CATALOG) {
+            for (product, ports) in products {
+                let called = ports.keys().filter(|port| port.to_lowercase().starts_with(prefix));
+                found.extend(called.map(|port| [domain.as_str(), product.as_str(), port.as_str()]));
+            }
+        }
+        found
     }
 
     /// Returns the tables of all schemas that `path` may refer to. Without a path, the tables that can be named without
@@ -122,7 +135,7 @@ async fn fetch(connection: &Connection) -> Names {
     for row in rows(connection, sql).await {
         let [catalog, schema, table, column, data_type] = row.as_slice() else { continue };
         let tables = names.catalogs.entry(catalog.clone()).or_default().entry(schema.clone()).or_default();
-        tables.entry(table.clone()).or_default().push((column.clone(), data_type.clone()));
+        tables.entry(table.clone()).or_default().push((column.clone(), type_name(data_type)));
     }
     for (setting, current) in ["catalog", "schema"].into_iter().zip(&mut names.current) {
         let shown = rows(connection, &format!("SHOW {setting}")).await;

@@ -6,13 +6,21 @@ use indicatif::{ProgressBar, ProgressStyle};
 use portolan_catalog::printable;
 use portolan_engine::Progress;
 use tokio_util::task::AbortOnDropHandle;
+use unicode_width::UnicodeWidthStr;
 
 use crate::connection::Control;
+use crate::render::fit;
+use crate::terminal;
 use crate::units::{show_bytes, show_count, show_time};
 
 /// The time that a query runs before the line appears.
 const PATIENCE: Duration = Duration::from_millis(500);
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// The columns beside the message: the spinner, a space, and the `^C` that the terminal shows after the line. On the next
+/// line, `^C` would keep this line on the screen.
+const BESIDE: usize = 5;
+/// The columns of a terminal that does not report them.
+const USUAL_COLUMNS: usize = 80;
 
 /// The progress line. Dropping it removes the line from the screen.
 #[derive(Debug)]
@@ -25,7 +33,7 @@ impl ProgressLine {
     /// Starts to show the progress of a query. `control` is `None` while the query is planned.
     pub fn start(control: Option<Control>, started: Instant) -> Self {
         let bar = ProgressBar::hidden();
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
             bar.set_style(style);
         }
         let shown = bar.clone();
@@ -41,7 +49,7 @@ impl ProgressLine {
                 if let Some(upload) = control.as_ref().and_then(Control::upload) {
                     text.push_str(&format!(" · {}", printable(&upload)));
                 }
-                shown.set_message(text);
+                shown.set_message(cut(&text, terminal::columns().unwrap_or(USUAL_COLUMNS)));
                 shown.tick();
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
@@ -56,6 +64,12 @@ impl Drop for ProgressLine {
         // The task may still run until its next await. Its output is hidden from now on.
         self.bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
     }
+}
+
+/// Returns the message in a terminal of so many columns.
+fn cut(message: &str, columns: usize) -> String {
+    let room = columns.saturating_sub(BESIDE);
+    if message.width() > room { fit(message, room, false) } else { message.to_owned() }
 }
 
 fn message(progress: Option<&Progress>, elapsed: Duration) -> String {
@@ -95,5 +109,12 @@ mod tests {
             "1.5 s · sales 1,200 rows, 34.0 kB ✓ · geo 1,200 rows, 34.0 kB · supply no rows yet"
         );
         assert_eq!(message(None, Duration::from_millis(600)), "600 ms");
+    }
+
+    #[test]
+    fn a_message_leaves_room_on_its_line() {
+        assert_eq!(cut("12 s · sales 1,200 rows", 28), "12 s · sales 1,200 rows");
+        assert_eq!(cut("12 s · sales 1,200 rows", 20), "12 s · sales 1…");
+        assert_eq!(cut("12 s · 表表", 15), "12 s · 表…");
     }
 }

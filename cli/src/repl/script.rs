@@ -11,6 +11,9 @@ use crate::lexer::Position;
 /// The size of the longest script that is read, in bytes.
 pub const MAX_SCRIPT_BYTES: u64 = 64 << 20;
 
+/// The byte order mark, with which some editors begin text in UTF-8.
+const MARK: char = '\u{feff}';
+
 /// A place in a script, or in the text of the prompt.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct At<'a> {
@@ -46,17 +49,25 @@ pub fn read_file(path: &Path) -> Result<String> {
     read(&mut file, &name)
 }
 
-/// Reads a script from `source`.
+/// Reads a script from `source`. A byte order mark is no part of the script.
 ///
 /// # Errors
 /// A script that cannot be read, is not UTF-8, or is too long.
 pub fn read(source: &mut dyn Read, name: &str) -> Result<String> {
-    let mut text = String::new();
-    let taken = source.take(MAX_SCRIPT_BYTES + 1).read_to_string(&mut text);
-    match taken.map_err(|e| Error::failed(format!("cannot read {name}")).with_source(e))? as u64 {
-        n if n > MAX_SCRIPT_BYTES => Err(Error::failed(format!("{name} is longer than 64 MiB"))),
-        _ => Ok(text),
+    let mut bytes = vec![];
+    let taken = source.take(MAX_SCRIPT_BYTES + 1).read_to_end(&mut bytes);
+    if taken.map_err(|e| Error::failed(format!("cannot read {name}")).with_source(e))? as u64 > MAX_SCRIPT_BYTES {
+        return Err(Error::failed(format!("{name} is longer than 64 MiB")));
     }
+    let mut text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        Error::failed(format!("{name}:{line}: expected text in UTF-8, got other bytes: save the script as UTF-8"))
+    })?;
+    if text.starts_with(MARK) {
+        text.drain(..MARK.len_utf8());
+    }
+    Ok(text)
 }
 
 /// Returns the file that the prompt runs first, if there is one: the one that the variable `PORTOLAN_RC` names,
@@ -118,8 +129,12 @@ mod tests {
     }
 
     #[test]
-    fn a_script_that_is_no_text_is_named() {
-        let error = read(&mut [0xff, 0xfe].as_slice(), "standard input").unwrap_err().owner_chain();
-        assert!(error.contains("cannot read standard input"), "{error}");
+    fn a_script_is_text_in_utf8() {
+        let error = |bytes: &[u8]| read(&mut &bytes[..], "standard input").unwrap_err().owner_chain();
+        let expected = "expected text in UTF-8, got other bytes: save the script as UTF-8";
+        assert_eq!(error(b"\xff\xfes\0"), format!("standard input:1: {expected}"));
+        assert_eq!(error(b"SELECT 1;\n\nSELECT '\xfc';\n"), format!("standard input:3: {expected}"));
+        let text = read(&mut "\u{feff}SELECT '\u{feff}';".as_bytes(), "a.sql").unwrap();
+        assert_eq!(text, "SELECT '\u{feff}';");
     }
 }

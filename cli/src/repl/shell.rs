@@ -13,7 +13,7 @@ use super::script::{At, read_file};
 use crate::connection::{Connection, Control, Target};
 use crate::lexer::{PieceKind, Position, has_content, pieces};
 use crate::login::LoginArgs;
-use crate::output::{Format, Output, print};
+use crate::output::{Format, Output, print, print_error};
 use crate::render::Expanded;
 
 /// The number of rows of a result that the prompt shows by default.
@@ -42,8 +42,10 @@ pub struct Shell {
 /// What a user switches on and off.
 #[derive(Clone, Debug)]
 pub(super) struct Options {
-    /// True at the prompt, where commands confirm what they do, and Ctrl-C cancels a statement and nothing else.
+    /// True at the prompt, where Ctrl-C cancels a statement and nothing else.
     pub is_interactive: bool,
+    /// True if commands confirm what they do. The file that the prompt runs first is silent.
+    pub confirms: bool,
     pub timing: bool,
     pub expanded: Expanded,
     pub rows: RowLimit,
@@ -114,6 +116,7 @@ impl Shell {
     ) -> Self {
         let options = Options {
             is_interactive,
+            confirms: is_interactive,
             timing: is_interactive,
             expanded: Expanded::Off,
             rows: RowLimit::Most(DEFAULT_ROWS),
@@ -201,24 +204,25 @@ impl Shell {
     /// # Errors
     /// The same as for [`Shell::run_file`].
     pub async fn run_quietly(&mut self, file: &Path) -> Result<()> {
-        let is_interactive = std::mem::replace(&mut self.options.is_interactive, false);
+        let confirms = std::mem::replace(&mut self.options.confirms, false);
         let outcome = self.run_file(file).await;
-        self.options.is_interactive = is_interactive;
+        self.options.confirms = confirms;
         outcome.map(|_| ())
     }
 
-    /// Completes the file that results go to, if they go to one.
+    /// Completes the file that results go to, if they go to one. Returns what there is to report about a file that is not
+    /// written, because no statement had a result.
     ///
     /// # Errors
     /// The error of the file system.
-    pub fn finish(&mut self) -> Result<()> {
-        let Results::Output(output) = std::mem::replace(&mut self.results, Results::Screen) else { return Ok(()) };
-        let path = output.path().map(Path::to_path_buf);
-        output.finish()?;
-        match path {
-            Some(path) => self.say(&format!("{} is written\n", printable(&path.display().to_string()))),
-            None => Ok(()),
+    pub fn finish(&mut self) -> Result<Option<String>> {
+        let Results::Output(output) = std::mem::replace(&mut self.results, Results::Screen) else { return Ok(None) };
+        let Some(path) = output.path().map(|path| path.display().to_string()) else { return Ok(None) };
+        let path = printable(&path).into_owned();
+        if !output.finish()? {
+            return Ok(Some(format!("no statement had a result, so {path} is not written")));
         }
+        self.say(&format!("{path} is written\n")).map(|()| None)
     }
 
     async fn run_open(&mut self, name: Option<&str>) -> Result<()> {
@@ -236,7 +240,17 @@ impl Shell {
 
     /// Confirms what a command did, at the prompt.
     pub(super) fn say(&self, text: &str) -> Result<()> {
-        if self.options.is_interactive { print(text) } else { Ok(()) }
+        if self.options.confirms { print(text) } else { Ok(()) }
+    }
+
+    /// Reports what a person should know: at the prompt on the screen, otherwise on standard error. A program may read the
+    /// rows of statements from standard output.
+    pub(super) fn report(&self, text: &str) -> Result<()> {
+        if self.options.confirms {
+            return print(text);
+        }
+        print_error(text);
+        Ok(())
     }
 
     /// Waits for a step of a statement. At the prompt, the progress line shows how far it is, and Ctrl-C interrupts it. A

@@ -14,7 +14,7 @@ use super::shell::{DEFAULT_ROWS, Results, Shell, Statement};
 use super::{pager, plan};
 use crate::connection::Running;
 use crate::lexer::Position;
-use crate::output::{Format, Output, print, rows_changed};
+use crate::output::{Format, Output, print, print_error, rows_changed};
 use crate::place::{draw, line};
 use crate::render::{Drawing, View, counted};
 use crate::terminal;
@@ -79,19 +79,23 @@ impl Shell {
         match std::mem::replace(&mut self.results, Results::Screen) {
             Results::Screen => self.show(&job, running, started).await,
             Results::Output(mut output) => {
-                let room = output.check_room();
-                if room.is_err() {
+                if let Err(error) = output.check_room() {
                     self.results = Results::Output(output);
-                    return room;
+                    return Err(job.at.command_error(error));
                 }
+                let results = output.results();
                 let written = self.write(&job, running, started, &mut output).await;
-                match output.path() {
-                    // The file has a part of the rows. It does not appear.
-                    Some(path) if written.is_err() => {
-                        self.say(&format!("{} is not written\n", printable(&path.display().to_string())))?;
-                        self.reset_output()?;
+                let path = output.path().map(|path| printable(&path.display().to_string()).into_owned());
+                match path.filter(|_| written.is_err()) {
+                    None => self.results = Results::Output(output),
+                    Some(path) if output.take_back(results) => {
+                        self.results = Results::Output(output);
+                        self.say(&format!("{path} has no rows of this statement\n"))?;
                     }
-                    _ => self.results = Results::Output(output),
+                    Some(path) => {
+                        self.reset_output()?;
+                        self.say(&format!("{path} has a part of the rows\n"))?;
+                    }
                 }
                 written
             }
@@ -114,19 +118,12 @@ impl Shell {
                 return Err(interrupted);
             }
         }
-        let done = running.changed.map(rows_changed);
-        match (self.options.is_interactive, done) {
-            (true, done) => {
-                let done = done.unwrap_or_else(|| "done".into());
-                print(&self.timed(started.elapsed()).map_or(format!("{done}\n"), |time| format!("{done} ({time})\n")))
-            }
-            // Not on standard output, where a program may read the rows of other statements.
-            (false, Some(done)) => {
-                eprintln!("{done}");
-                Ok(())
-            }
-            (false, None) => Ok(()),
+        let changed = running.changed.map(rows_changed);
+        if !self.options.confirms {
+            return changed.map_or(Ok(()), |changed| self.report(&format!("{changed}\n")));
         }
+        let done = changed.unwrap_or_else(|| "done".into());
+        print(&self.timed(started.elapsed()).map_or(format!("{done}\n"), |time| format!("{done} ({time})\n")))
     }
 
     /// Shows a part of the rows on the screen.
@@ -152,7 +149,7 @@ impl Shell {
         };
         let time = self.options.timing.then_some(elapsed);
         text.push_str(&drawing.end(time, shown.more.then_some(more)).map_err(failed)?);
-        pager::show(&text, self.options.pager && self.options.is_interactive)
+        pager::show(&text, self.options.pager && self.options.confirms)
     }
 
     /// Writes all rows to an output.
@@ -160,7 +157,8 @@ impl Shell {
         let control = running.control.clone();
         let timing = self.options.timing;
         let written = async {
-            let mut writer = output.begin(&running.schema, job.view.clone())?;
+            let writer = output.begin(&running.schema, job.view.clone());
+            let mut writer = writer.map_err(|e| job.at.command_error(e))?;
             while let Some(batch) = running.rows.next().await {
                 writer.write(&batch.map_err(|e| job.failed(&e))?)?;
             }
@@ -179,7 +177,7 @@ impl Shell {
             Some(path) => self.say(&format!("({rows} to {}{time})\n", printable(&path.display().to_string()))),
             // A table shows its time. A program may read the other formats from standard output.
             None if timing && output.format() != Format::Table => {
-                eprintln!("({rows}{time})");
+                print_error(&format!("({rows}{time})\n"));
                 Ok(())
             }
             None => Ok(()),

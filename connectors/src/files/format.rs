@@ -93,6 +93,11 @@ impl Encoding {
         matches!(self.format, FileFormat::Csv | FileFormat::Json)
     }
 
+    /// True if a contract describes the files.
+    pub(super) fn has_contract(&self) -> bool {
+        !self.infers_all
+    }
+
     /// Returns DataFusion's reader, with the session's options.
     pub(super) fn reader(&self, session: &dyn Session) -> Arc<dyn Reader> {
         let compression = FileCompressionType::from(self.compression);
@@ -165,6 +170,14 @@ impl Encoding {
         let Some(keys) = keys(&records) else { return Ok(None) };
         let fields: Vec<Field> = keys.into_iter().map(|key| Field::new(key, DataType::Null, true)).collect();
         Ok(Some(FoundColumns { schema: Arc::new(Schema::new(fields)), is_whole, is_splittable }))
+    }
+
+    /// True if this delimiter separates equally many values of the first records of a CSV file, and at least two of each.
+    pub(super) async fn is_split_by(&self, delimiter: u8, store: &Arc<dyn ObjectStore>, file: &ObjectMeta) -> bool {
+        let other = Self { delimiter, ..self.clone() };
+        let Ok(text) = other.text(store, &file.location).await else { return false };
+        let sample = CsvSample::read(&other, text, SAMPLE_RECORDS, SAMPLE_BYTES).await;
+        sample.is_ok_and(|sample| sample.is_even && sample.names.len() > 1)
     }
 
     /// Returns the text of a file.

@@ -35,6 +35,9 @@ const FORMATS: [(FileFormat, &str); 4] = [
     (FileFormat::Arrow, "`.arrow`"),
 ];
 
+/// The delimiters that CSV may have in the place of a comma.
+const OTHER_DELIMITERS: [u8; 3] = [b';', b'\t', b'|'];
+
 /// The options with which local files are opened. Set the fields of the default value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -43,7 +46,8 @@ pub struct LocalFileOptions {
     pub base: PathBuf,
     /// The format. Default: the one that belongs to the extension in the location.
     pub format: Option<FileFormat>,
-    /// CSV: the delimiter. Default: a tab for `.tsv`, otherwise a comma.
+    /// CSV: the delimiter. Default: a tab for `.tsv`. Otherwise a comma, or if the first line has none, the one of `;`, tab
+    /// and `|` that separates equally many values of each of the first records.
     pub delimiter: Option<u8>,
     /// CSV: true if the first line has the names of the columns. Default: true. Without it, the columns are `column_1`,
     /// `column_2` and so on.
@@ -144,7 +148,10 @@ impl Opening<'_> {
     /// Opens files whose columns no contract declares.
     async fn infer(self, url: ObjectStoreUrl) -> Result<FileTable> {
         let listed = self.list().await.map_err(|error| not_found(text(error.diagnostics())))?;
-        let encoding = self.encoding(&listed).map_err(|faults| invalid(text(&faults)))?;
+        let mut encoding = self.encoding(&listed).map_err(|faults| invalid(text(&faults)))?;
+        if let Some(delimiter) = self.other_delimiter(&encoding, &listed).await {
+            encoding.delimiter = delimiter;
+        }
         let found = self.columns(&encoding, &listed).await.map_err(refused)?;
         let folders = folder_columns(&encoding, &self.origin.location, &listed);
         let of_files = found.merged.fields().iter().map(|field| field.name());
@@ -158,6 +165,31 @@ impl Opening<'_> {
         let inferred = Opening { port: &port, ..self };
         let partitions = inferred.partitions(&listed).map_err(|faults| invalid(text(&faults)))?;
         inferred.table(url, encoding, &partitions, found).map_err(|faults| invalid(text(&faults)))
+    }
+
+    /// Returns the delimiter of CSV whose reference names none, if it is no comma: a comma separates nothing in the first
+    /// line, and exactly one other delimiter separates equally many values of each of the first records. Other files
+    /// have one column.
+    async fn other_delimiter(&self, encoding: &Encoding, listed: &[ObjectMeta]) -> Option<u8> {
+        if self.file_source.format != FileFormat::Csv || self.file_source.delimiter.is_some() {
+            return None;
+        }
+        let file = listed.iter().find(|file| file.size > 0)?;
+        // What cannot be read is reported later.
+        let found = encoding.names_in(&self.store, file).await.ok()??;
+        if found.schema.fields().len() != 1 {
+            return None;
+        }
+        let mut fitting = vec![];
+        for delimiter in OTHER_DELIMITERS {
+            if encoding.is_split_by(delimiter, &self.store, file).await {
+                fitting.push(delimiter);
+            }
+        }
+        match fitting.as_slice() {
+            [delimiter] => Some(*delimiter),
+            _ => None,
+        }
     }
 }
 

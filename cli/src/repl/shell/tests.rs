@@ -131,6 +131,43 @@ async fn a_result_that_fails_leaves_no_file() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_that_fails_leaves_the_results_before_it() {
+    let mut fixture = Fixture::new();
+    let failing = "SELECT CAST(CASE WHEN value > 20000 THEN 'x' ELSE '1' END AS INT) AS n \
+        FROM generate_series(1, 30000) AS t (value)";
+    assert!(fixture.run(&format!("\\o DIR/a.json\nSELECT 1 AS n;\n{failing};")).await.is_err());
+    assert!(fixture.run("SELECT 2 AS n, 3 AS n;").await.is_err());
+    fixture.run("SELECT 4 AS n;\n\\o").await.unwrap();
+    assert_eq!(fixture.read("a.json"), "{\"n\":1}\n{\"n\":4}\n");
+    // A file for one result has room again.
+    assert!(fixture.run(&format!("\\o DIR/b.csv\n{failing};")).await.is_err());
+    fixture.run("SELECT 5 AS n;\n\\o").await.unwrap();
+    assert_eq!(fixture.read("b.csv"), "n\n5\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_without_a_result_is_not_written() {
+    let mut fixture = Fixture::new();
+    std::fs::write(fixture.path("a.csv"), "before").unwrap();
+    fixture.run("SET portolan.strategy = 'auto' \\g DIR/a.csv\n\\o DIR/a.csv\n\\o\n\\o DIR/a.csv").await.unwrap();
+    let unwritten = fixture.shell.finish().unwrap();
+    assert_eq!(
+        unwritten,
+        Some(format!("no statement had a result, so {} is not written", fixture.path("a.csv").display()))
+    );
+    assert_eq!(fixture.read("a.csv"), "before");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_that_an_output_cannot_hold_has_the_line_of_the_file() {
+    let mut fixture = Fixture::new();
+    let error = fixture.run_file("q.sql", "\\o DIR/a.csv\nSELECT 1 AS x;\nSELECT 2 AS x;").await.unwrap_err();
+    assert!(error.to_string().contains("q.sql:3: a file in csv"), "{error}");
+    let error = fixture.run_file("q.sql", "\n\nSELECT 1 AS x, 2 AS x \\g DIR/a.json").await.unwrap_err();
+    assert!(error.to_string().contains("q.sql:3: two columns are called `x`"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_whose_ending_is_no_format_changes_nothing() {
     let mut fixture = Fixture::new();
     fixture.run("\\o DIR/a.json\nSELECT 1 AS x;").await.unwrap();
@@ -164,6 +201,15 @@ async fn the_mesh_is_described_in_the_format_of_the_output() {
     );
     let functions = fixture.read("d.csv");
     assert!(functions.contains("\narray_has,") && !functions.contains("\nabs,"), "{functions}");
+    let script = "\\o DIR/e.csv\n\\dt session.m*\n\\o\n\\o DIR/f.csv\n\\dt PORTOLAN.*.mi?e\n\\o\n\\o DIR/g.csv\n\\dt other.*\n\\o";
+    fixture.run(script).await.unwrap();
+    let listed = "domain,product,port,description\n";
+    let found = format!("{listed}portolan,session,mine,a table of this session\n");
+    assert_eq!(["e.csv", "f.csv", "g.csv"].map(|name| fixture.read(name)), [&*found, &*found, listed]);
+    // As in SQL, names without quotes have no capitals.
+    fixture.run("\\o DIR/h.csv\n\\d Portolan.SESSION.Mine\n\\o").await.unwrap();
+    assert_eq!(fixture.read("h.csv"), described);
+    assert!(fixture.run("\\d \"Mine\"").await.is_err());
     let error = fixture.run("\\d mone").await.unwrap_err().to_string();
     assert!(error.contains("did you mean `portolan.session.mine`?") && error.contains("`\\d` lists"), "{error}");
 }

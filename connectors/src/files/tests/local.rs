@@ -88,6 +88,50 @@ async fn csv_of_other_forms_is_read() {
 }
 
 #[tokio::test]
+async fn another_delimiter_is_found_if_no_comma_separates_anything() {
+    let folder = TempDir::new().unwrap();
+    for (text, expected) in [
+        ("id;price\n1;1,50\n2;7,25\n", "| 1  | 1,50  |\n| 2  | 7,25  |"),
+        ("id\tname\n1\ta;b\n", "| 1  | a;b  |"),
+        ("\"id\"|\"a;b\"\r\n1|\"x|y\"\r\n", "| 1  | x|y |"),
+        // A comma in the first line decides.
+        ("id,a;b\n1,2;3\n", "| 1  | 2;3 |"),
+    ] {
+        write(folder.path(), "o.csv", text);
+        assert_eq!(rows(&opened(folder.path(), "o.csv").await, "SELECT * FROM t").await.unwrap(), expected, "{text}");
+    }
+    // Two delimiters, or records of different lengths: nothing shows that there is more than one column.
+    for (text, name) in
+        [("a;b|c\n1;2|3\n", "a;b|c"), ("a;b\n1;2\n3\n", "a;b"), ("note\nx; y\n", "note"), ("a;b\n1;\"2\"3\n", "a;b")]
+    {
+        write(folder.path(), "o.csv", text);
+        let found = types(&opened(folder.path(), "o.csv").await).await;
+        assert_eq!(found, [(name.to_owned(), DataType::Utf8)], "{text}");
+    }
+    write(folder.path(), "o.csv", "1;x\n2;y\n");
+    let options = LocalFileOptions { has_header: false, ..LocalFileOptions::default() };
+    let context = open(folder.path(), "o.csv", options).await.unwrap();
+    assert_eq!(rows(&context, "SELECT * FROM t WHERE column_1 = 2").await.unwrap(), "| 2        | y        |");
+    let options = LocalFileOptions { delimiter: Some(b','), ..LocalFileOptions::default() };
+    let context = open(folder.path(), "o.csv", options).await.unwrap();
+    assert_eq!(types(&context).await, [("1;x".to_owned(), DataType::Utf8)]);
+}
+
+#[tokio::test]
+async fn records_of_another_length_get_the_options_of_read_csv() {
+    let folder = TempDir::new().unwrap();
+    for (record, expected) in
+        [("1,2,3", "is a quote missing, or is there another delimiter?"), ("1", "another delimiter?")]
+    {
+        write(folder.path(), "o.csv", &format!("id,name\n1,a\n{record}\n"));
+        let error = rows(&opened(folder.path(), "o.csv").await, "SELECT * FROM t").await.unwrap_err();
+        let said = ours(&error).owner_chain();
+        assert!(said.contains("line 3: expected 2 values") && said.contains(expected), "{said}");
+        assert!(said.contains("delim = ';'") && !said.contains("portolan."), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn json_lines_and_parquet_are_read() {
     let folder = TempDir::new().unwrap();
     write(folder.path(), "o.jsonl", "{\"id\":1,\"tags\":[\"a\"]}\n{\"id\":2,\"who\":{\"os\":\"x\"}}\n");

@@ -66,9 +66,13 @@ impl CsvReader {
         let count = |values: usize| if values == 1 { "1 value".to_owned() } else { format!("{values} values") };
         let line = Some(self.records.current_line(piece));
         let fault = DataFault::of_record(line, count(width), count(values));
-        self.faults.add(fault.with_hint(match values > width {
-            true => "is a quote missing? `portolan.allowLongRows` ignores values without a column",
-            false => "`portolan.allowShortRows` reads missing values as NULL",
+        self.faults.add(fault.with_hint(match (self.scan.encoding.has_contract(), values > width) {
+            (true, true) => "is a quote missing? `portolan.allowLongRows` ignores values without a column",
+            (true, false) => "`portolan.allowShortRows` reads missing values as NULL",
+            (false, true) => {
+                "is a quote missing, or is there another delimiter? `read_csv('FILE', delim = ';')` names it"
+            }
+            (false, false) => "is there another delimiter? `read_csv('FILE', delim = ';')` names it",
         }));
         self.records.skip();
         Ok(())
@@ -170,6 +174,8 @@ pub(in crate::files) struct CsvSample {
     pub(in crate::files) names: Vec<String>,
     /// The records after the header.
     pub(in crate::files) records: Records,
+    /// True if all records have as many values as the first one, and no quote is misplaced.
+    pub(in crate::files) is_even: bool,
 }
 
 impl CsvSample {
@@ -183,7 +189,7 @@ impl CsvSample {
         count: usize,
         most_bytes: usize,
     ) -> Result<Self> {
-        let mut sample = Self { names: Vec::new(), records: records(encoding, most_bytes) };
+        let mut sample = Self { names: Vec::new(), records: records(encoding, most_bytes), is_even: true };
         let mut chunks = text.chunks;
         while let Some(chunk) = chunks.try_next().await? {
             let mut rest = &chunk[..];
@@ -222,7 +228,9 @@ impl CsvSample {
     }
 
     fn accept(&mut self, has_header: bool, piece: &[u8]) -> Result<()> {
+        self.is_even &= self.records.quote_fault().is_none();
         if !self.names.is_empty() {
+            self.is_even &= self.records.values() == self.names.len();
             self.records.keep(piece);
             return Ok(());
         }
