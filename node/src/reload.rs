@@ -15,41 +15,52 @@ impl Node {
     /// Reads the descriptors again. Good descriptors replace the present ones. Bad ones are reported in `mesh.products`,
     /// and the present ones stay. A port that cannot be opened keeps its last good version, or is closed if it has none.
     pub async fn reload(&self) {
-        self.reload_domain(|_| true).await;
-    }
-
-    /// Reads the descriptors again, with the sources in effect. Only ports for which `may_stay` is true may keep their
-    /// last good version.
-    pub(crate) async fn reload_domain(&self, may_stay: impl Fn(&Port) -> bool + Send + Sync) {
         let config = self.config();
         let Some(domain) = &config.domain else { return };
         match load(&config).await {
             Ok(Some(descriptors)) => {
                 config.unused_sources(&descriptors.servers).iter().for_each(|fault| tracing::warn!("{fault}"));
-                self.reopen(descriptors.catalog, may_stay).await;
+                if let Some(opened) = self.reopen(Arc::new(descriptors.catalog)).await {
+                    tracing::info!(%domain, version = %opened.catalog.version, "descriptors were reloaded");
+                }
             }
             Ok(None) => {}
-            Err(e) => self.keep_descriptors(domain, &e),
+            Err(e) => {
+                self.reopen_under_new_config().await;
+                self.keep_descriptors(domain, &e);
+            }
         }
     }
 
-    /// Opens the ports of newly loaded descriptors, and serves them.
-    async fn reopen(&self, declared: DomainCatalog, may_stay: impl Fn(&Port) -> bool + Send + Sync) {
+    /// Opens the ports of the present descriptors again if the config has other sources by now: what the owner no longer
+    /// permits ends, whatever the newest descriptors are.
+    async fn reopen_under_new_config(&self) {
+        let Current { config, served, .. } = self.current();
+        if let Some(served) = served.filter(|served| !config.opens_ports_as(&served.config)) {
+            self.reopen(served.declared).await;
+        }
+    }
+
+    /// Opens the ports of descriptors with the sources in effect, and serves them. Returns the domain, or `None` for a
+    /// gateway. A port keeps its last good version only if the config opens the port as it did before.
+    async fn reopen(&self, declared: Arc<DomainCatalog>) -> Option<LocalDomain> {
         let Current { config, sources, served } = self.current();
-        let Some(before) = served else { return };
-        let (timeout, catalog) = (config.open_timeout(), declared.clone());
-        let opened = reopen_domain(catalog, &before.domain, may_stay, &*sources, &self.runtime, timeout).await;
-        tracing::info!(domain = %declared.domain, version = %opened.catalog.version, "descriptors were reloaded");
+        let ServedDomain { domain: before, config: opened_under, .. } = served?;
+        let (timeout, catalog) = (config.open_timeout(), DomainCatalog::clone(&declared));
+        let may_stay = |port: &Port| config.opens_as(&opened_under, port);
+        let opened = reopen_domain(catalog, &before, may_stay, &*sources, &self.runtime, timeout).await;
         self.with_current(|current| {
             self.engine.replace_local_domain(opened.clone());
-            current.served = Some(ServedDomain { declared: Arc::new(declared), domain: opened });
+            current.served = Some(ServedDomain { declared, domain: opened.clone(), config: config.clone() });
         });
+        Some(opened)
     }
 
     /// Keeps the present descriptors, and reports why the newest ones are not in use.
     fn keep_descriptors(&self, domain: &DomainName, error: &Error) {
-        let reason = error.owner_chain();
-        tracing::error!(%domain, "descriptors were not reloaded, the last good version stays: {reason}");
+        for fault in error.owner_chain().lines() {
+            tracing::error!(%domain, "descriptors were not reloaded, the last good version stays: {fault}");
+        }
         // Every principal and every peer can read this error.
         let public = error.public();
         report_load_error(&self.engine, domain, public);
@@ -65,7 +76,7 @@ impl Node {
     /// Tries to open the ports that could not be opened, and `unreadable` ones.
     async fn open_ports_again(&self, unreadable: &BTreeSet<PortRef>) {
         let Current { config, sources, served } = self.current();
-        let Some(ServedDomain { declared, domain }) = served else { return };
+        let Some(ServedDomain { declared, domain, .. }) = served else { return };
         let timeout = config.open_timeout();
         let opened = open_again(&declared, &domain, unreadable, &*sources, &self.runtime, timeout).await;
         if let Some(opened) = opened {
