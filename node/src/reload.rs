@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use portolan_catalog::{DomainCatalog, DomainName, Port, PortRef};
-use portolan_connectors::{ChangedPorts, LocalDomain, changed_ports, open_again, reopen_domain};
+use portolan_connectors::{
+    ChangedPorts, LocalDomain, RetriedPort, changed_ports, open_again, ports_with_errors, reopen_domain,
+};
 use portolan_engine::Engine;
 use portolan_engine::server::{report_load_error, update_statistics};
 
@@ -73,20 +75,31 @@ impl Node {
         });
     }
 
-    /// Tries to open the ports that could not be opened, and `unreadable` ones.
-    async fn open_ports_again(&self, unreadable: &BTreeSet<PortRef>) {
+    /// Tries to open the ports that `wanted` returns for the present domain.
+    async fn open_ports_again(&self, wanted: impl Fn(&LocalDomain) -> BTreeSet<PortRef>) {
         let Current { config, sources, served } = self.current();
-        let Some(ServedDomain { declared, domain, .. }) = served else { return };
+        let Some(tried) = served else { return };
+        let wanted = wanted(&tried.domain);
+        let publish = |retried: &[RetriedPort]| {
+            self.with_current(|current| {
+                // All ports were opened again if the descriptors or the sources have changed in the meantime.
+                let is_same = |served: &&mut ServedDomain| {
+                    Arc::ptr_eq(&served.declared, &tried.declared) && Arc::ptr_eq(&served.config, &tried.config)
+                };
+                if let Some(served) = current.served.as_mut().filter(is_same) {
+                    served.domain = served.domain.with_retried(retried);
+                    self.engine.replace_local_domain(served.domain.clone());
+                }
+            });
+        };
+        let ServedDomain { declared, domain, .. } = &tried;
         let timeout = config.open_timeout();
-        let opened = open_again(&declared, &domain, unreadable, &*sources, &self.runtime, timeout).await;
-        if let Some(opened) = opened {
-            self.replace(&domain, opened, |engine, opened| engine.replace_local_domain(opened.clone()));
-        }
+        open_again(declared, domain, &wanted, &*sources, &self.runtime, timeout, publish).await;
     }
 
     /// Tries to open the ports that could not be opened.
     pub async fn open_closed_ports(&self) {
-        self.open_ports_again(&BTreeSet::new()).await;
+        self.open_ports_again(ports_with_errors).await;
     }
 
     /// Checks the ports for changed data: collects their statistics, and opens the ports again that the data no longer
@@ -105,7 +118,7 @@ impl Node {
             });
         }
         if !unreadable.is_empty() {
-            self.open_ports_again(&unreadable).await;
+            self.open_ports_again(|_| unreadable.clone()).await;
         }
     }
 

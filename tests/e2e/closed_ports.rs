@@ -294,3 +294,36 @@ async fn a_port_that_accepts_rows_may_start_without_a_file() {
     })
     .await;
 }
+
+/// Changes of other ports do not discard an attempt that takes long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_opens_beside_one_that_never_responds() {
+    within(240, async {
+        let server = RecordingServer::start(Answer::Silence).await;
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join(DOMAIN);
+        fs::create_dir_all(&home).unwrap();
+        let (busy, late) = (home.join("busy.csv"), home.join("late.csv"));
+        let mut rows = "id\n1\n".to_owned();
+        fs::write(&busy, &rows).unwrap();
+        products::write(&home, &[local("busy", &busy), local("late", &late), remote(&server)]);
+        let node = Node::start(
+            &home,
+            json!({
+                "domain": DOMAIN, "open_timeout": "5s", "statistics_interval": "200ms",
+                "sources": { "web": { "http": { "allow_http": true, "hosts": [server.host()] } } },
+            }),
+        );
+        let client = node.client().await;
+        let late_rows = "SELECT count(*) FROM lab.samples.late WHERE id > 0";
+        assert_says(&failure(&client, late_rows).await, ErrorKind::SiteUnavailable, &["lab.samples.late is not open"]);
+        fs::write(&late, "id\n1\n2\n").unwrap();
+        until("the port opens", SOON, async || {
+            rows.push_str("1\n");
+            fs::write(&busy, &rows).unwrap();
+            count(&client, late_rows).await == Ok(2)
+        })
+        .await;
+    })
+    .await;
+}
