@@ -96,7 +96,7 @@ pub struct NodeConfig {
     /// tries again after a minute, or after `statistics_interval` if that is shorter. Default: 1m.
     pub open_timeout: Option<Length>,
     /// The filter of the log, such as `info` or `portolan=debug`. The variable `PORTOLAN_LOG` takes precedence.
-    /// Default: `info`.
+    /// Default: `info`, and `warn` for the attempts of object stores.
     pub log: Option<String>,
     /// The format of the log. Default: text.
     #[serde(default)]

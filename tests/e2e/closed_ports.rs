@@ -327,3 +327,32 @@ async fn a_port_opens_beside_one_that_never_responds() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_has_one_line_for_a_store_that_does_not_respond() {
+    within(240, async {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join(DOMAIN);
+        // Nothing listens there.
+        let endpoint = "http://127.0.0.1:9";
+        let server = json!({
+            "server": "store", "type": "s3", "location": "s3://rows/x/", "endpointUrl": endpoint, "format": "parquet",
+        });
+        products::write(&home, &[PortFile { name: "remote", server, columns: vec![("id", "integer", false)] }]);
+        let s3 = json!({
+            "endpoint": endpoint, "allow_http": true, "buckets": ["rows"], "access_key_id": "reader",
+            "secret_access_key": "correct-horse",
+        });
+        let config = json!({ "domain": DOMAIN, "statistics_interval": "1s", "sources": { "store": { "s3": s3 } } });
+        let node = Node::start(&home, config);
+        assert_says(&failure(&node.client().await, REMOTE).await, ErrorKind::SiteUnavailable, &["did not respond"]);
+        // The node tries again each second.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let log = node.log();
+        let lines =
+            log.lines().filter(|line| line.contains("lab.samples.remote") && line.contains("portolan_connectors"));
+        assert_eq!(lines.count(), 1, "{log}");
+        assert!(!log.contains("backing off"), "{log}");
+    })
+    .await;
+}
