@@ -21,7 +21,7 @@ use portolan_tests::rows::{assert_says, count, failure};
 use portolan_tests::ways::{table, write_parquet};
 use serde_json::{Value, json};
 
-const PASSWORD: &str = "correct-horse-battery";
+pub(crate) const PASSWORD: &str = "correct-horse-battery";
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Writes the config of a running node, with the keys that [`Node::start`] adds.

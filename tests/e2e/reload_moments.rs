@@ -16,7 +16,8 @@ use portolan_tests::recording_server::{Answer, RecordingServer};
 use portolan_tests::rows::{assert_says, count, failure};
 use serde_json::{Value, json};
 
-use crate::reload::{SOON, can_log_in, login, reload, user, write};
+use crate::authentication::caller::Caller;
+use crate::reload::{PASSWORD, SOON, can_log_in, login, reload, user, write};
 
 const EVENTS: &str = "SELECT count(*) FROM lab.samples.events WHERE id > 0";
 
@@ -172,6 +173,25 @@ async fn a_config_is_applied_when_the_files_that_it_names_appear() {
         peer_with_files(&cert, &key);
         let known = "SELECT count(*) FROM mesh.nodes";
         until("the peer is known", SOON, async || count(&client, known).await == Ok(2)).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_is_gone_gets_no_more_rows_without_a_session() {
+    within(120, async {
+        let folder = tempfile::tempdir().unwrap();
+        let (ann, bob) = (user("ann"), user("bob"));
+        let node = Node::start(folder.path(), json!({ "users": [&ann, &bob] }));
+        // This client logs in with each call.
+        let of_ann = Caller::connect(node.url(), None).await.unwrap().basic("ann", PASSWORD);
+        let endless = "SELECT count(*) FROM generate_series(1, 100000000000) AS g(n) WHERE n % 7 = 3";
+        let ticket = of_ann.plan(endless).await.unwrap();
+        let rows = tokio::spawn(async move { of_ann.fetch(ticket).await });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!rows.is_finished());
+        reload(&node, &json!({ "users": [&bob] }));
+        assert_eq!(rows.await.unwrap().unwrap_err().code(), tonic::Code::Unauthenticated);
     })
     .await;
 }
