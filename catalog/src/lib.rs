@@ -22,7 +22,7 @@ pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Place, names_location};
 pub use lint::{Warning, lint};
-pub use load::{Descriptors, check_domain_name, domain_of, load_descriptors, load_domain};
+pub use load::{Descriptors, check_domain_name, descriptor_files, domain_of, load_descriptors, load_domain};
 pub use mesh::{DomainEntry, MeshSnapshot, NodeEntry, NodeLocation, NodeState, RefusedClaim, ServedBy};
 pub use model::{
     Column, DomainCatalog, FileFormat, FileSource, Port, PortSource, Product, QuerySource, Reference, SourceKind,

@@ -18,6 +18,7 @@ mod files;
 mod references;
 
 pub use domain::domain_of;
+pub use files::find as descriptor_files;
 
 /// Names of domains that the engine reserves.
 pub const RESERVED_DOMAINS: [&str; 1] = ["portolan"];

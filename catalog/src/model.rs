@@ -230,6 +230,11 @@ impl FileSource {
         }
     }
 
+    /// True if the location is a path on the owner's machine, and not in an object store or on a web server.
+    pub fn is_local(&self) -> bool {
+        self.location.split_once("://").is_none_or(|(scheme, _)| scheme == "file")
+    }
+
     /// Returns the name that a column of the port has in the files.
     pub fn name_in_file<'a>(&'a self, column: &'a str) -> &'a str {
         self.columns.get(column).and_then(|c| c.name_in_file.as_deref()).unwrap_or(column)
@@ -284,6 +289,11 @@ impl Port {
     /// True if the rows of the port are the result of a query over other ports of its domain.
     pub fn is_derived(&self) -> bool {
         !self.derived_from.is_empty() || self.query().is_some()
+    }
+
+    /// True if the rows of the port are in files on the owner's machine. Only the owner knows it.
+    pub fn has_local_files(&self) -> bool {
+        self.source.as_ref().and_then(PortSource::files).is_some_and(FileSource::is_local)
     }
 
     /// Returns the query of a derived port. Only the owner knows it.

@@ -86,7 +86,8 @@ fn run(command: Command) -> Result<()> {
         _ => None,
     };
     let default = match (&command, &config) {
-        (_, Some(config)) => config.log.clone().unwrap_or_else(|| "info".into()),
+        // An object store that does not respond would log each attempt, without the port.
+        (_, Some(config)) => config.log.clone().unwrap_or_else(|| "info,object_store=warn".into()),
         _ => "warn".into(),
     };
     start_log(&default, config.as_ref().map(|config| config.log_format).unwrap_or_default())?;

@@ -43,6 +43,8 @@ pub async fn serve(config: NodeConfig, args: &ServeArgs) -> Result<()> {
         }
         return print(&format!("{}: no errors\n", args.config.display()));
     }
+    // Sources may delay the start. The node applies what has changed until then when it serves.
+    let _hangups = Hangups::ignore()?;
     let node = tokio::select! {
         node = builder.build() => node?,
         () = stop.cancelled() => return Ok(()),
@@ -97,6 +99,26 @@ impl Terminate {
         self.signal.recv().await;
         #[cfg(not(unix))]
         std::future::pending::<()>().await;
+    }
+}
+
+/// Keeps SIGHUP from ending the process, on systems that have the signal.
+struct Hangups {
+    #[cfg(unix)]
+    _signal: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    /// Ignores the signal from now on.
+    ///
+    /// # Errors
+    /// The process cannot listen to signals.
+    fn ignore() -> Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            _signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
+                .map_err(|e| Error::failed("cannot listen to signals").with_source(e))?,
+        })
     }
 }
 

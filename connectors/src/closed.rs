@@ -2,7 +2,8 @@
 //! port that was open keeps its last good version instead, and only the catalog has the reason. The engine closes and
 //! marks derived ports in the same way.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -14,6 +15,7 @@ use portolan_catalog::logical_type::declared_type;
 use portolan_catalog::{Column, Port, PortRef, PortSource};
 
 use crate::error::{Error, ErrorKind};
+use crate::poison::lock;
 use crate::source::{OpenError, OpenedPort};
 
 /// The table of a closed port.
@@ -21,8 +23,8 @@ use crate::source::{OpenError, OpenedPort};
 struct ClosedTable {
     /// The reason for everybody.
     reason: String,
-    /// The reason for the owner of the data.
-    owner_reason: String,
+    /// The reason for the owner of the data, from the last attempt to open the port.
+    owner_reason: Mutex<String>,
     schema: SchemaRef,
 }
 
@@ -43,7 +45,7 @@ impl TableProvider for ClosedTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let error = Error::new(ErrorKind::SiteUnavailable, &self.reason).for_owner(&self.owner_reason);
+        let error = Error::new(ErrorKind::SiteUnavailable, &self.reason).for_owner(lock(&self.owner_reason).clone());
         Err(DataFusionError::External(Box::new(error)))
     }
 }
@@ -56,7 +58,7 @@ pub fn closed(port: &Port, error: &OpenError) -> (Port, OpenedPort) {
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let reason = not_open(&port.name, &error.description());
     let owner_reason = not_open(&port.name, &error.owner_description());
-    let table = ClosedTable { reason: reason.clone(), owner_reason, schema: schema.clone() };
+    let table = ClosedTable { reason: reason.clone(), owner_reason: Mutex::new(owner_reason), schema: schema.clone() };
     let name = port.name.clone();
     let opened = OpenedPort { name, provider: Arc::new(table), schema, writer: None, site: None };
     let mut entry = port.clone();
@@ -65,10 +67,28 @@ pub fn closed(port: &Port, error: &OpenError) -> (Port, OpenedPort) {
     (entry, opened)
 }
 
-/// Returns the last good version of an open port, marked with the reason why its newest version cannot be opened.
-pub fn marked(last: &Port, error: &OpenError) -> Port {
+/// Replaces the reason for the owner in the errors of a closed port. Returns true if the reason has changed.
+pub(crate) fn renew_reason(opened: &OpenedPort, error: &OpenError) -> bool {
+    let Some(table) = opened.provider.downcast_ref::<ClosedTable>() else { return false };
+    let now = not_open(&opened.name, &error.owner_description());
+    let mut reason = lock(&table.owner_reason);
+    let is_new = *reason != now;
+    *reason = now;
+    is_new
+}
+
+/// Returns the last good version of an open port, marked with the reason why `newest` cannot be opened. What the newest
+/// version protects is protected at once: the classification of its columns counts.
+pub fn marked(last: &Port, newest: &Port, error: &OpenError) -> Port {
     let reason = format!("port {}: the last good version is in use: {}", last.name, error.description());
     let mut entry = last.clone();
+    let protected: BTreeMap<&str, &Column> =
+        newest.columns.iter().filter(|column| !column.is_open()).map(|column| (column.name.as_str(), column)).collect();
+    for column in &mut entry.columns {
+        if let Some(newest) = protected.get(column.name.as_str()) {
+            column.classification.clone_from(&newest.classification);
+        }
+    }
     entry.load_error = Some(reason);
     entry
 }
@@ -84,4 +104,29 @@ fn not_open(port: &PortRef, reason: &str) -> String {
 
 fn expected_type(column: &Column, source: Option<&PortSource>) -> DataType {
     declared_type(column, source).unwrap_or(DataType::Utf8)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use portolan_catalog::{Diagnostic, Diagnostics, Place};
+
+    use super::*;
+
+    #[test]
+    fn the_owner_sees_the_reason_of_the_last_attempt() {
+        let error = |message: &str| {
+            let (place, message) = (Place::default(), message.to_owned());
+            let fault = OpenError::Faulty(Diagnostics(vec![Diagnostic { place, message, suggestion: None }]));
+            OpenError::Described(Box::new(fault), "it has faults".to_owned())
+        };
+        let port = Port::new(PortRef::new("sales", "orders", "a"));
+        let (_, opened) = closed(&port, &error("no such file"));
+        assert!(!renew_reason(&opened, &error("no such file")));
+        assert!(renew_reason(&opened, &error("permission denied")));
+        let table = opened.provider.downcast_ref::<ClosedTable>().unwrap();
+        assert!(lock(&table.owner_reason).ends_with("permission denied"));
+        assert_eq!(table.reason, "port sales.orders.a is not open: it has faults");
+    }
 }

@@ -2,7 +2,6 @@
 //! reloads, and while it runs: a port that cannot be opened is closed, or keeps its last good version, and the other
 //! ports are not affected. The next attempt that succeeds opens the port.
 
-use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +16,10 @@ use crate::closed::{closed, is_open, marked};
 use crate::panics::caught_async;
 use crate::source::{LocalDomain, OPENINGS, OpenError, OpenedPort, SourceOpener};
 use crate::statistics;
+
+mod again;
+
+pub use again::{RetriedPort, open_again, ports_with_errors};
 
 /// The time after which a port that is being opened no longer counts towards [`OPENINGS`].
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -115,12 +118,12 @@ async fn domain_of(
         };
         match last_good(port) {
             Some((served, last)) => {
-                tracing::error!(port = %port.name, "the last good version of the port stays in use: {error}");
-                replace(&mut catalog, marked(&served, &error));
+                tracing::error!(port = %port.name, "the last good version of the port stays in use: {}", error.one_line());
+                replace(&mut catalog, marked(&served, port, &error));
                 ports.push(last);
             }
             None => {
-                tracing::error!(port = %port.name, "the port is closed until it can be opened: {error}");
+                tracing::error!(port = %port.name, "the port is closed until it can be opened: {}", error.one_line());
                 let (entry, table) = closed(port, &error);
                 replace(&mut catalog, entry);
                 ports.push(table);
@@ -134,66 +137,6 @@ fn replace(catalog: &mut DomainCatalog, port: Port) {
     if let Some(product) = catalog.products.get_mut(&port.name.product) {
         product.ports.insert(port.name.port.clone(), port);
     }
-}
-
-/// Tries to open the ports of a domain that are closed or in use in their last good version, and those in `unreadable`.
-/// `declared` has the ports as their newest descriptors describe them. Returns the changed domain, or `None` if nothing
-/// changed.
-///
-/// An open port whose newest version has faults stays open, and is marked. A source that does not respond changes
-/// nothing: queries report it.
-pub async fn open_again(
-    declared: &DomainCatalog,
-    domain: &LocalDomain,
-    unreadable: &BTreeSet<PortRef>,
-    opener: &dyn SourceOpener,
-    runtime: &Arc<RuntimeEnv>,
-    timeout: Duration,
-) -> Option<LocalDomain> {
-    let served = |name: &PortRef| domain.catalog.port(&name.product, &name.port);
-    let has_error = |name: &PortRef| served(name).is_some_and(|port| port.load_error.is_some());
-    let is_wanted = |port: &&Port| unreadable.contains(&port.name) || has_error(&port.name);
-    let wanted: Vec<&Port> = over_data(declared).into_iter().filter(is_wanted).collect();
-    let results = open_all(&wanted, opener, runtime, timeout).await;
-    let (mut catalog, mut ports, mut opened) = ((*domain.catalog).clone(), domain.ports.clone(), Vec::new());
-    let mut is_changed = false;
-    for (port, result) in wanted.into_iter().zip(results) {
-        let place = ports.iter_mut().find(|place| place.name == port.name);
-        let (Some(place), Some(served)) = (place, served(&port.name)) else { continue };
-        let entry = match result {
-            Ok(now) => {
-                tracing::info!(port = %port.name, "the port is open");
-                opened.push(now.clone());
-                *place = now;
-                port.clone()
-            }
-            Err(error) if is_open(place) && error.is_unavailable() => continue,
-            Err(error) => {
-                let (entry, table) = match is_open(place) {
-                    true => (marked(served, &error), None),
-                    false => {
-                        let (entry, table) = closed(port, &error);
-                        (entry, Some(table))
-                    }
-                };
-                if entry.load_error == served.load_error {
-                    tracing::debug!(port = %port.name, "the port still cannot be opened: {error}");
-                    continue;
-                }
-                tracing::error!(port = %port.name, "the port cannot be opened: {error}");
-                if let Some(table) = table {
-                    *place = table;
-                }
-                entry
-            }
-        };
-        replace(&mut catalog, entry);
-        is_changed = true;
-    }
-    if !is_changed {
-        return None;
-    }
-    Some(LocalDomain { catalog: with_data(catalog, &opened, opener, runtime).await, ports })
 }
 
 /// Adds the types and the statistics of the ports to the catalog.

@@ -122,13 +122,18 @@ impl OpenError {
         }
     }
 
-    /// Returns the problems in one line, for the owner of the data.
+    /// Returns all problems in one line, for the log of the owner.
+    pub fn one_line(&self) -> String {
+        self.to_string().replace('\n', "; ")
+    }
+
+    /// Returns the first problems in one line, for the owner of the data.
     pub fn owner_description(&self) -> String {
         let problems = in_one_line(self.diagnostics(), ToString::to_string);
         if self.is_unavailable() { format!("{NO_RESPONSE}: {problems}") } else { problems }
     }
 
-    /// Returns the problems in one line, for people who may not see where the data is stored.
+    /// Returns the first problems in one line, for people who may not see where the data is stored.
     pub fn description(&self) -> String {
         match self {
             Self::Unavailable(_) => NO_RESPONSE.to_owned(),

@@ -213,7 +213,7 @@ impl<'a> DerivedOpening<'a> {
 
     /// Keeps an open port.
     fn keep(&mut self, attempt: PendingPort, definition: Definition) {
-        let PendingPort { mut port, query, fault, .. } = attempt;
+        let PendingPort { declared, mut port, query, fault } = attempt;
         // A port that is planned again keeps its mark.
         let given = self.given.ports.iter().find(|opened| opened.name == port.name);
         let mark = port.load_error.take().filter(|_| fault.is_none() && given.is_some_and(is_open));
@@ -221,11 +221,11 @@ impl<'a> DerivedOpening<'a> {
         port.derived_from = query.inputs.into_iter().collect();
         port.statistics = Arc::new(definition.statistics);
         let port = match &fault {
-            Some(error) => mark_port(&port, error),
+            Some(error) => mark_port(&port, &declared, error),
             None => port,
         };
         let opened = OpenedPort::new(port.name.clone(), Arc::new(definition.table));
-        self.settle(port, opened, fault.map(|error| error.to_string()));
+        self.settle(port, opened, fault.map(|error| error.one_line()));
     }
 
     /// Closes a port.
@@ -250,7 +250,7 @@ impl<'a> DerivedOpening<'a> {
         port.derived_from = inputs.into_iter().collect();
         port.statistics = Arc::default();
         let (port, closed) = close_port(&port, error);
-        self.settle(port, closed, Some(error.to_string()));
+        self.settle(port, closed, Some(error.one_line()));
     }
 
     /// Puts a port into the domain. `reason` is the reason for its owner why it is closed or marked.

@@ -261,8 +261,9 @@ impl Bound {
 }
 
 impl AccessControl {
-    /// Replaces the accepted credentials. Sessions stay open if the new credentials grant their callers the same rights.
-    /// The other sessions are closed, and their queries are cancelled. Returns the number of closed sessions.
+    /// Replaces the accepted credentials. Sessions and calls go on if the new credentials grant their callers the same
+    /// rights. The other sessions are closed, their queries are cancelled, and the other calls end. Returns the number of
+    /// closed sessions.
     ///
     /// # Errors
     /// `InvalidQuery` if the options are invalid, as for [`Server::bind`]. The present credentials then stay.

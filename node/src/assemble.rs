@@ -11,6 +11,7 @@ use portolan_engine::{Engine, Limits};
 
 use crate::admin::Admin;
 use crate::config::{NodeConfig, PeerConfig};
+use crate::digest::descriptors_digest;
 use crate::host::{MemoryLimit, memory_limits};
 use crate::peers::{Identity, connect};
 use crate::state::OwnKey;
@@ -65,6 +66,8 @@ pub struct Node {
     /// The identity of the node towards its peers.
     pub(crate) identity: Identity,
     current: Arc<Mutex<Current>>,
+    /// The digest of the descriptors before they were read; `None` for a gateway.
+    pub(crate) descriptors_digest: Option<u64>,
     pub(crate) status: Arc<NodeStatus>,
     /// The files that statements may name, if they may name any.
     pub(crate) statement_files: Option<StatementFiles>,
@@ -94,6 +97,8 @@ pub(crate) struct ServedDomain {
     pub(crate) declared: Arc<DomainCatalog>,
     /// The domain in the engine.
     pub(crate) domain: LocalDomain,
+    /// The config under which the ports were opened.
+    pub(crate) config: Arc<NodeConfig>,
 }
 
 /// Builds a [`Node`]. Without any call it is a gateway on loopback with the defaults of the config file.
@@ -170,6 +175,7 @@ impl NodeBuilder {
     /// an address for operators that is in use.
     pub async fn build(self) -> Result<Node> {
         let Self { config, requires_sources, reads_local_files } = self;
+        let config = Arc::new(config);
         for warning in config.exposed_files() {
             tracing::warn!("{warning}");
         }
@@ -195,6 +201,7 @@ impl NodeBuilder {
         if let Some(telemetry) = &telemetry {
             builder = builder.spans(telemetry.spans());
         }
+        let descriptors_digest = descriptors_now(&config).await;
         let served = match load(&config).await? {
             Some(descriptors) => Some(open(&config, &sources, &runtime, descriptors, requires_sources).await?),
             None => None,
@@ -230,7 +237,7 @@ impl NodeBuilder {
         let engine = apart(move || builder.build()).await??;
         status.has_engine(engine.clone());
         let reads_every_file = config.reads_every_file(reads_local_files);
-        let current = Current { config: Arc::new(config), sources, served };
+        let current = Current { config, sources, served };
         Ok(Node {
             engine,
             statement_files,
@@ -239,6 +246,7 @@ impl NodeBuilder {
             own_key,
             identity,
             current: Arc::new(Mutex::new(current)),
+            descriptors_digest,
             status,
             admin,
             #[cfg(feature = "telemetry")]
@@ -306,7 +314,7 @@ fn log_memory(limits: &Limits, host: &[MemoryLimit]) {
 /// # Errors
 /// Every port that cannot be opened, and the options of sources that no contract names, if `requires_all` is true.
 async fn open(
-    config: &NodeConfig,
+    config: &Arc<NodeConfig>,
     sources: &Sources,
     runtime: &Arc<RuntimeEnv>,
     descriptors: Descriptors,
@@ -324,7 +332,9 @@ async fn open(
         opened => opened,
     };
     match checked.map_err(|Diagnostics(wrong)| faults.extend(wrong)) {
-        Ok(domain) if faults.is_empty() => Ok(ServedDomain { declared: Arc::new(catalog), domain }),
+        Ok(domain) if faults.is_empty() => {
+            Ok(ServedDomain { declared: Arc::new(catalog), domain, config: config.clone() })
+        }
         _ => Err(Diagnostics(faults).into()),
     }
 }
@@ -341,6 +351,12 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 /// Returns the openers of all kinds of sources, with the options in the config.
 pub(crate) fn sources(config: &NodeConfig) -> Sources {
     Sources::default().with_files(config.file_sources())
+}
+
+/// Returns a digest of the domain's descriptors as they are now. Returns `None` for a gateway.
+async fn descriptors_now(config: &NodeConfig) -> Option<u64> {
+    let folder = config.products_folder()?.to_path_buf();
+    tokio::task::spawn_blocking(move || descriptors_digest(&folder)).await.ok()
 }
 
 /// Reads the domain's descriptors. Returns `None` for a gateway.

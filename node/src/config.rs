@@ -13,6 +13,7 @@ use portolan_engine::{LinkOverride, PeerOptions};
 use portolan_flight_server::{ClientCertificates, ServerTls};
 use serde::Deserialize;
 
+use crate::digest::file_digest;
 use crate::units::{Length, Size};
 
 mod changes;
@@ -95,7 +96,7 @@ pub struct NodeConfig {
     /// tries again after a minute, or after `statistics_interval` if that is shorter. Default: 1m.
     pub open_timeout: Option<Length>,
     /// The filter of the log, such as `info` or `portolan=debug`. The variable `PORTOLAN_LOG` takes precedence.
-    /// Default: `info`.
+    /// Default: `info`, and `warn` for the attempts of object stores.
     pub log: Option<String>,
     /// The format of the log. Default: text.
     #[serde(default)]
@@ -117,6 +118,9 @@ pub struct NodeConfig {
     /// The file of the config.
     #[serde(skip)]
     pub file: Option<PathBuf>,
+    /// The digest of the file's state before the file was read. A node that serves reads a file in another state again.
+    #[serde(skip)]
+    pub digest: Option<u64>,
 }
 
 impl Default for NodeConfig {
@@ -150,6 +154,7 @@ impl Default for NodeConfig {
             cpu_threads: None,
             local_files: None,
             file: None,
+            digest: None,
         }
     }
 }
@@ -288,7 +293,9 @@ impl NodeConfig {
     /// # Errors
     /// Every fault of the config.
     pub fn load(file: &Path) -> Result<Self, Diagnostics> {
-        Self::parse(&yaml::read(file)?, file)
+        let digest = file_digest(file);
+        let config = Self::parse(&yaml::read(file)?, file)?;
+        Ok(Self { digest: Some(digest), ..config })
     }
 
     /// Parses and checks `text` as the content of `file`. Relative paths are joined with the folder of `file`.

@@ -8,6 +8,7 @@ mod admin;
 mod assemble;
 pub mod client;
 pub mod config;
+mod digest;
 pub mod draft;
 pub mod error;
 pub mod host;

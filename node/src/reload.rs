@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use portolan_catalog::{DomainCatalog, DomainName, Port, PortRef};
-use portolan_connectors::{ChangedPorts, LocalDomain, changed_ports, open_again, reopen_domain};
+use portolan_connectors::{
+    ChangedPorts, LocalDomain, RetriedPort, changed_ports, open_again, ports_with_errors, reopen_domain,
+};
 use portolan_engine::Engine;
 use portolan_engine::server::{report_load_error, update_statistics};
 
@@ -15,41 +17,52 @@ impl Node {
     /// Reads the descriptors again. Good descriptors replace the present ones. Bad ones are reported in `mesh.products`,
     /// and the present ones stay. A port that cannot be opened keeps its last good version, or is closed if it has none.
     pub async fn reload(&self) {
-        self.reload_domain(|_| true).await;
-    }
-
-    /// Reads the descriptors again, with the sources in effect. Only ports for which `may_stay` is true may keep their
-    /// last good version.
-    pub(crate) async fn reload_domain(&self, may_stay: impl Fn(&Port) -> bool + Send + Sync) {
         let config = self.config();
         let Some(domain) = &config.domain else { return };
         match load(&config).await {
             Ok(Some(descriptors)) => {
                 config.unused_sources(&descriptors.servers).iter().for_each(|fault| tracing::warn!("{fault}"));
-                self.reopen(descriptors.catalog, may_stay).await;
+                if let Some(opened) = self.reopen(Arc::new(descriptors.catalog)).await {
+                    tracing::info!(%domain, version = %opened.catalog.version, "descriptors were reloaded");
+                }
             }
             Ok(None) => {}
-            Err(e) => self.keep_descriptors(domain, &e),
+            Err(e) => {
+                self.reopen_under_new_config().await;
+                self.keep_descriptors(domain, &e);
+            }
         }
     }
 
-    /// Opens the ports of newly loaded descriptors, and serves them.
-    async fn reopen(&self, declared: DomainCatalog, may_stay: impl Fn(&Port) -> bool + Send + Sync) {
+    /// Opens the ports of the present descriptors again if the config has other sources by now: what the owner no longer
+    /// permits ends, whatever the newest descriptors are.
+    async fn reopen_under_new_config(&self) {
+        let Current { config, served, .. } = self.current();
+        if let Some(served) = served.filter(|served| !config.opens_ports_as(&served.config)) {
+            self.reopen(served.declared).await;
+        }
+    }
+
+    /// Opens the ports of descriptors with the sources in effect, and serves them. Returns the domain, or `None` for a
+    /// gateway. A port keeps its last good version only if the config opens the port as it did before.
+    async fn reopen(&self, declared: Arc<DomainCatalog>) -> Option<LocalDomain> {
         let Current { config, sources, served } = self.current();
-        let Some(before) = served else { return };
-        let (timeout, catalog) = (config.open_timeout(), declared.clone());
-        let opened = reopen_domain(catalog, &before.domain, may_stay, &*sources, &self.runtime, timeout).await;
-        tracing::info!(domain = %declared.domain, version = %opened.catalog.version, "descriptors were reloaded");
+        let ServedDomain { domain: before, config: opened_under, .. } = served?;
+        let (timeout, catalog) = (config.open_timeout(), DomainCatalog::clone(&declared));
+        let may_stay = |port: &Port| config.opens_as(&opened_under, port);
+        let opened = reopen_domain(catalog, &before, may_stay, &*sources, &self.runtime, timeout).await;
         self.with_current(|current| {
             self.engine.replace_local_domain(opened.clone());
-            current.served = Some(ServedDomain { declared: Arc::new(declared), domain: opened });
+            current.served = Some(ServedDomain { declared, domain: opened.clone(), config: config.clone() });
         });
+        Some(opened)
     }
 
     /// Keeps the present descriptors, and reports why the newest ones are not in use.
     fn keep_descriptors(&self, domain: &DomainName, error: &Error) {
-        let reason = error.owner_chain();
-        tracing::error!(%domain, "descriptors were not reloaded, the last good version stays: {reason}");
+        for fault in error.owner_chain().lines() {
+            tracing::error!(%domain, "descriptors were not reloaded, the last good version stays: {fault}");
+        }
         // Every principal and every peer can read this error.
         let public = error.public();
         report_load_error(&self.engine, domain, public);
@@ -62,20 +75,31 @@ impl Node {
         });
     }
 
-    /// Tries to open the ports that could not be opened, and `unreadable` ones.
-    async fn open_ports_again(&self, unreadable: &BTreeSet<PortRef>) {
+    /// Tries to open the ports that `wanted` returns for the present domain.
+    async fn open_ports_again(&self, wanted: impl Fn(&LocalDomain) -> BTreeSet<PortRef>) {
         let Current { config, sources, served } = self.current();
-        let Some(ServedDomain { declared, domain }) = served else { return };
+        let Some(tried) = served else { return };
+        let wanted = wanted(&tried.domain);
+        let publish = |retried: &[RetriedPort]| {
+            self.with_current(|current| {
+                // All ports were opened again if the descriptors or the sources have changed in the meantime.
+                let is_same = |served: &&mut ServedDomain| {
+                    Arc::ptr_eq(&served.declared, &tried.declared) && Arc::ptr_eq(&served.config, &tried.config)
+                };
+                if let Some(served) = current.served.as_mut().filter(is_same) {
+                    served.domain = served.domain.with_retried(retried);
+                    self.engine.replace_local_domain(served.domain.clone());
+                }
+            });
+        };
+        let ServedDomain { declared, domain, .. } = &tried;
         let timeout = config.open_timeout();
-        let opened = open_again(&declared, &domain, unreadable, &*sources, &self.runtime, timeout).await;
-        if let Some(opened) = opened {
-            self.replace(&domain, opened, |engine, opened| engine.replace_local_domain(opened.clone()));
-        }
+        open_again(declared, domain, &wanted, &*sources, &self.runtime, timeout, publish).await;
     }
 
     /// Tries to open the ports that could not be opened.
     pub async fn open_closed_ports(&self) {
-        self.open_ports_again(&BTreeSet::new()).await;
+        self.open_ports_again(ports_with_errors).await;
     }
 
     /// Checks the ports for changed data: collects their statistics, and opens the ports again that the data no longer
@@ -94,7 +118,7 @@ impl Node {
             });
         }
         if !unreadable.is_empty() {
-            self.open_ports_again(&unreadable).await;
+            self.open_ports_again(|_| unreadable.clone()).await;
         }
     }
 

@@ -1,5 +1,4 @@
-//! Applies a changed config while a node runs. If the config has faults, the node logs all of them, and the last good
-//! config stays.
+//! Applies a changed config while a node runs. If the config has faults, the last good config stays.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,10 +9,10 @@ use portolan_engine::PeerOptions;
 use portolan_engine::server::{add_peer, remove_peer, set_domain_keys, set_limits};
 use portolan_flight_server::AccessControl;
 
+use crate::Node;
 use crate::assemble::Current;
 use crate::config::{NodeConfig, PeerConfig};
 use crate::peers::connect;
-use crate::{Error, Node, Result};
 
 /// The changes of the peers in a config.
 #[derive(Default)]
@@ -26,52 +25,52 @@ struct PeerChanges {
 
 impl Node {
     /// Reads the config again, and applies it. `renews` is true if connections to peers with files must read them again.
-    /// Returns true if the sources have changed, so that the ports were opened again.
-    pub(crate) async fn reload_config(&self, access: &AccessControl, renews: bool) -> bool {
+    /// Returns true if the ports of the domain must be opened again.
+    ///
+    /// # Errors
+    /// All faults of the config. Nothing has changed then.
+    pub(crate) async fn reload_config(&self, access: &AccessControl, renews: bool) -> Result<bool, Vec<String>> {
         let Current { config: running, .. } = self.current();
-        let Some(file) = running.file.clone() else { return false };
+        let Some(file) = running.file.clone() else { return Ok(false) };
         let loaded = tokio::task::spawn_blocking(move || NodeConfig::load(&file)).await;
         let new = match loaded {
             Ok(Ok(config)) => config,
-            Ok(Err(Diagnostics(faults))) => {
-                faults.iter().for_each(|fault| keep_config(&fault.to_string()));
-                return false;
-            }
-            Err(e) => {
-                keep_config(&format!("reading it ended abnormally: {e}"));
-                return false;
-            }
+            Ok(Err(Diagnostics(faults))) => return Err(faults.iter().map(ToString::to_string).collect()),
+            Err(e) => return Err(vec![format!("reading it ended abnormally: {e}")]),
         };
-        new.exposed_files().iter().for_each(|warning| tracing::warn!("{warning}"));
-        let fixed = new.changed_fixed_keys(&running);
+        let exposed = new.exposed_files();
+        let fixed = new.changed_fixed_keys(&running).join(", ");
         let config = Arc::new(new.with_fixed_keys_of(&running));
-        if let Err(e) = self.apply(&running, config.clone(), access, renews).await {
-            keep_config(&e.owner_chain());
-            return false;
+        if let Err(mut faults) = self.apply(&running, config.clone(), access, renews).await {
+            if !fixed.is_empty() {
+                faults.push(format!(
+                    "the changes of {fixed} need a restart, and the other keys do not fit the present values"
+                ));
+            }
+            return Err(faults);
         }
+        exposed.iter().for_each(|warning| tracing::warn!("{warning}"));
         if !fixed.is_empty() {
-            tracing::warn!("the node must be restarted for the changes of {}", fixed.join(", "));
+            tracing::warn!("the node must be restarted for the changes of {fixed}");
         }
-        let has_new_sources = running.sources != config.sources;
-        if has_new_sources {
-            let is_same = |server: &str| running.sources.get(server) == config.sources.get(server);
-            self.reload_domain(|port| port.source.as_ref().is_some_and(|source| is_same(&source.server))).await;
-        }
-        has_new_sources
+        Ok(!config.opens_ports_as(&running))
     }
 
-    /// Applies a config whose fixed keys are those of the running one. If it fails, nothing has changed.
+    /// Applies a config whose fixed keys are those of the running one.
+    ///
+    /// # Errors
+    /// The faults of what the config names. Nothing has changed then.
     async fn apply(
         &self,
         running: &NodeConfig,
         config: Arc<NodeConfig>,
         access: &AccessControl,
         renews: bool,
-    ) -> Result<()> {
-        let (auth, delegation) = config.credentials()?;
-        let domain_keys = config.domain_keys()?;
+    ) -> Result<(), Vec<String>> {
+        let (auth, delegation) = config.credentials().map_err(|e| vec![e.owner_chain()])?;
+        let domain_keys = config.domain_keys().map_err(|e| vec![e.owner_chain()])?;
         let peers = self.peer_changes(running, &config, renews)?;
-        let closed = access.replace(auth, delegation).await.map_err(|e| Error::config(e.chain()))?;
+        let closed = access.replace(auth, delegation).await.map_err(|e| vec![e.chain()])?;
         // The engine keeps the memory that it was built with.
         set_limits(&self.engine, &config.limits(None));
         set_domain_keys(&self.engine, domain_keys);
@@ -86,7 +85,7 @@ impl Node {
             add_peer(&self.engine, peer, options);
         }
         self.with_current(|current| {
-            if running.sources != config.sources {
+            if !config.opens_ports_as(running) {
                 let sources = (*current.sources).clone().with_files(config.file_sources());
                 current.sources = Arc::new(sources);
             }
@@ -101,24 +100,32 @@ impl Node {
         Ok(())
     }
 
-    fn peer_changes(&self, running: &NodeConfig, config: &NodeConfig, renews: bool) -> Result<PeerChanges> {
+    /// Prepares the connections to the peers that have changed.
+    ///
+    /// # Errors
+    /// The faults of all peers.
+    fn peer_changes(
+        &self,
+        running: &NodeConfig,
+        config: &NodeConfig,
+        renews: bool,
+    ) -> Result<PeerChanges, Vec<String>> {
         let by_url = |config: &NodeConfig| -> BTreeMap<String, PeerConfig> {
             config.peers.iter().map(|peer| (peer.url.clone(), peer.clone())).collect()
         };
         let (before, now) = (by_url(running), by_url(config));
-        let mut changes = PeerChanges::default();
+        let (mut changes, mut faults) = (PeerChanges::default(), vec![]);
         for peer in &config.peers {
             let is_same = before.get(&peer.url) == Some(peer);
             let has_files = peer.ca.is_some() || peer.cert.is_some() || peer.password_env.is_some();
             if !is_same || (renews && has_files) {
-                changes.added.push((connect(peer, &self.identity)?, peer.options()));
+                match connect(peer, &self.identity) {
+                    Ok(connected) => changes.added.push((connected, peer.options())),
+                    Err(e) => faults.push(e.owner_chain()),
+                }
             }
         }
         changes.removed.extend(before.into_keys().filter(|url| !now.contains_key(url)));
-        Ok(changes)
+        if faults.is_empty() { Ok(changes) } else { Err(faults) }
     }
-}
-
-fn keep_config(fault: &str) {
-    tracing::error!("the config was not reloaded, the last good one stays: {fault}");
 }

@@ -1,23 +1,19 @@
 //! The background tasks of a running node: reload a changed config and changed descriptors, check the ports for changed
 //! data, and open ports that could not be opened.
 
-use std::collections::hash_map::DefaultHasher;
-use std::fs::Metadata;
-use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portolan_flight_server::AccessControl;
+use tokio::sync::Notify;
 
 use crate::Node;
+use crate::digest::{descriptors_digest, file_digest};
 
 /// The time between two checks of the config and of the folder with descriptors.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// The longest time between two attempts to open a port.
 const RETRY_INTERVAL: Duration = Duration::from_secs(60);
-/// The number of files, and of levels of folders, that are searched for changes.
-const MAX_FILES: usize = 50_000;
-const MAX_DEPTH: usize = 16;
 
 /// Reloads the node's config and descriptors when they have changed, and on SIGHUP. A change counts once the files have
 /// been the same for one interval: an editor may write a file in several steps.
@@ -29,71 +25,129 @@ pub(crate) struct FileWatch {
 }
 
 impl FileWatch {
-    /// Starts to watch: changes and signals from now on count.
+    /// Starts to watch: signals from now on count, and changes since the node has read the files.
     pub(crate) async fn start(node: &Node) -> Self {
-        let hangup = Hangup::new();
-        let (mut config, mut descriptors) = (Watched::new(config_file(node)), Watched::new(products_folder(node)));
-        config.look().await;
-        descriptors.look().await;
-        Self { hangup, config, descriptors }
+        let (hangup, config) = (Hangup::new(), node.config());
+        let folder = config.products_folder().map(Path::to_path_buf);
+        Self {
+            hangup,
+            config: Watched::new(config.file.clone(), file_digest, config.digest).await,
+            descriptors: Watched::new(folder, descriptors_digest, node.descriptors_digest).await,
+        }
     }
 
-    /// Applies changes until the task is dropped.
+    /// Applies changes until the task is dropped. Sources that respond late delay no change of the config.
     pub(crate) async fn run(self, node: Node, access: AccessControl) {
-        let Self { mut hangup, mut config, mut descriptors } = self;
-        loop {
-            let is_forced = hangup.within(POLL_INTERVAL).await;
-            let (has_new_config, has_new_descriptors) = (config.look().await, descriptors.look().await);
-            if is_forced || has_new_config {
-                config.is_loaded();
-                // New sources have opened the ports of the present descriptors.
-                if node.reload_config(&access, is_forced).await {
-                    descriptors.is_loaded();
-                    continue;
+        let Self { hangup, config, descriptors } = self;
+        let reopen = Notify::new();
+        tokio::join!(
+            watch_config(&node, &access, hangup, config, &reopen),
+            watch_descriptors(&node, descriptors, &reopen),
+        );
+    }
+}
+
+/// Reloads the config. Notifies `reopen` when the ports must be opened again.
+async fn watch_config(node: &Node, access: &AccessControl, mut hangup: Hangup, mut config: Watched, reopen: &Notify) {
+    // The faults of the newest config that are in the log.
+    let mut logged: Vec<String> = vec![];
+    loop {
+        let is_forced = hangup.within(POLL_INTERVAL).await;
+        let is_wanted = match config.look().await {
+            Look::Changed => true,
+            Look::Changing => false,
+            // What the config names may have changed: a missing file, or the rights of a file.
+            Look::Same => !logged.is_empty(),
+        };
+        if !is_forced && !is_wanted {
+            continue;
+        }
+        config.is_loaded();
+        let must_reopen = match node.reload_config(access, is_forced).await {
+            Ok(must_reopen) => {
+                logged.clear();
+                must_reopen
+            }
+            Err(faults) => {
+                if is_forced || faults != logged {
+                    for fault in &faults {
+                        tracing::error!("the config was not reloaded, the last good one stays: {fault}");
+                    }
                 }
+                logged = faults;
+                false
             }
-            if is_forced || has_new_descriptors {
-                descriptors.is_loaded();
-                node.reload().await;
-            }
+        };
+        if is_forced || must_reopen {
+            reopen.notify_one();
         }
     }
 }
 
-fn config_file(node: &Node) -> Option<PathBuf> {
-    node.config().file.clone()
+/// Reloads the descriptors, also when `reopen` is notified.
+async fn watch_descriptors(node: &Node, mut descriptors: Watched, reopen: &Notify) {
+    loop {
+        let is_forced = tokio::time::timeout(POLL_INTERVAL, reopen.notified()).await.is_ok();
+        let has_changed = descriptors.look().await == Look::Changed;
+        if is_forced || has_changed {
+            descriptors.is_loaded();
+            node.reload().await;
+        }
+    }
 }
 
-fn products_folder(node: &Node) -> Option<PathBuf> {
-    node.config().products_folder().map(Path::to_path_buf)
+/// The state of a watched file or folder, compared with the last look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// The state is that which was loaded.
+    Same,
+    /// The state has changed since the last look, and may still change.
+    Changing,
+    /// The state differs from that which was loaded, and not from that of the last look.
+    Changed,
 }
 
 /// A file or a folder whose changes are applied.
 #[derive(Debug)]
 struct Watched {
+    /// The path; `None` if there is nothing to watch.
     path: Option<PathBuf>,
-    /// The digest when it was loaded last; `None` before the first look.
-    loaded: Option<u64>,
+    digest: fn(&Path) -> u64,
+    /// The digest of the state that was loaded.
+    loaded: u64,
+    /// The digest of the last look.
     last: u64,
 }
 
 impl Watched {
-    fn new(path: Option<PathBuf>) -> Self {
-        Self { path, loaded: None, last: 0 }
+    /// Watches a path. `loaded` is the digest of the state that was loaded; `None` for the present state.
+    async fn new(path: Option<PathBuf>, digest: fn(&Path) -> u64, loaded: Option<u64>) -> Self {
+        let mut watched = Self { path, digest, loaded: 0, last: 0 };
+        let now = watched.now().await.unwrap_or_default();
+        watched.loaded = loaded.unwrap_or(now);
+        watched.last = watched.loaded;
+        watched
     }
 
-    /// Returns true if the path has changed since it was loaded, and not since the last look.
-    async fn look(&mut self) -> bool {
-        let Some(path) = &self.path else { return false };
-        let now = look(path).await;
-        let loaded = *self.loaded.get_or_insert(now);
+    async fn look(&mut self) -> Look {
+        let Some(now) = self.now().await else { return Look::Same };
         let is_still = std::mem::replace(&mut self.last, now) == now;
-        now != loaded && is_still
+        match is_still {
+            false => Look::Changing,
+            true if now == self.loaded => Look::Same,
+            true => Look::Changed,
+        }
+    }
+
+    /// Returns the digest of the present state; `None` if there is nothing to watch.
+    async fn now(&self) -> Option<u64> {
+        let (path, digest) = (self.path.clone()?, self.digest);
+        tokio::task::spawn_blocking(move || digest(&path)).await.ok()
     }
 
     /// Records that the state of the last look is loaded.
     fn is_loaded(&mut self) {
-        self.loaded = Some(self.last);
+        self.loaded = self.last;
     }
 }
 
@@ -146,39 +200,6 @@ pub(crate) async fn watch_closed_ports(node: Node) {
     }
 }
 
-/// Returns a digest of a file, or of a folder and the files in it.
-async fn look(path: &Path) -> u64 {
-    let path = path.to_path_buf();
-    tokio::task::spawn_blocking(move || {
-        let (mut hasher, mut left) = (DefaultHasher::new(), MAX_FILES);
-        let file = path.metadata().ok().filter(Metadata::is_file);
-        file.map(|file| (file.len(), file.modified().ok())).hash(&mut hasher);
-        digest(&path, 0, &mut left, &mut hasher);
-        hasher.finish()
-    })
-    .await
-    .unwrap_or_default()
-}
-
-/// Hashes the names, sizes and times of everything below `folder`, in a fixed order.
-fn digest(folder: &Path, depth: usize, left: &mut usize, hasher: &mut DefaultHasher) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).take(*left).collect();
-    paths.sort();
-    for path in paths {
-        if *left == 0 {
-            return;
-        }
-        *left -= 1;
-        let Ok(metadata) = path.metadata() else { continue };
-        if metadata.is_dir() && depth < MAX_DEPTH {
-            digest(&path, depth + 1, left, hasher);
-        } else {
-            (path, metadata.len(), metadata.modified().ok()).hash(hasher);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -186,34 +207,30 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_change_below_the_folder_is_seen() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("orders")).unwrap();
-        let empty = look(folder.path()).await;
-        assert_eq!(look(folder.path()).await, empty);
-        std::fs::write(folder.path().join("orders/a.yaml"), "a").unwrap();
-        let one = look(folder.path()).await;
-        assert_ne!(one, empty);
-        std::fs::write(folder.path().join("orders/a.yaml"), "ab").unwrap();
-        assert_ne!(look(folder.path()).await, one);
-        std::fs::remove_file(folder.path().join("orders/a.yaml")).unwrap();
-        assert_eq!(look(folder.path()).await, empty);
-    }
-
-    #[tokio::test]
     async fn a_changed_file_counts_when_it_is_still() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("node.yaml");
         std::fs::write(&file, "a").unwrap();
-        let mut watched = Watched::new(Some(file.clone()));
-        assert!(!watched.look().await && !watched.look().await);
+        let mut watched = Watched::new(Some(file.clone()), file_digest, None).await;
+        assert_eq!((watched.look().await, watched.look().await), (Look::Same, Look::Same));
         std::fs::write(&file, "ab").unwrap();
-        assert!(!watched.look().await, "it may still be written");
-        assert!(watched.look().await && watched.look().await);
+        assert_eq!(watched.look().await, Look::Changing, "it may still be written");
+        assert_eq!((watched.look().await, watched.look().await), (Look::Changed, Look::Changed));
         watched.is_loaded();
-        assert!(!watched.look().await);
+        assert_eq!(watched.look().await, Look::Same);
         std::fs::remove_file(&file).unwrap();
-        assert!(!watched.look().await && watched.look().await);
-        assert!(!Watched::new(None).look().await);
+        assert_eq!((watched.look().await, watched.look().await), (Look::Changing, Look::Changed));
+        assert_eq!(Watched::new(None, file_digest, None).await.look().await, Look::Same);
+    }
+
+    #[tokio::test]
+    async fn a_change_between_reading_and_watching_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("node.yaml");
+        std::fs::write(&file, "a").unwrap();
+        let read = file_digest(&file);
+        std::fs::write(&file, "ab").unwrap();
+        let mut watched = Watched::new(Some(file), file_digest, Some(read)).await;
+        assert_eq!((watched.look().await, watched.look().await), (Look::Changing, Look::Changed));
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 mod adbc;
-mod caller;
+pub mod caller;
 pub mod certificates;
 pub mod provider;
 

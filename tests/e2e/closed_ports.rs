@@ -294,3 +294,65 @@ async fn a_port_that_accepts_rows_may_start_without_a_file() {
     })
     .await;
 }
+
+/// Changes of other ports do not discard an attempt that takes long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_opens_beside_one_that_never_responds() {
+    within(240, async {
+        let server = RecordingServer::start(Answer::Silence).await;
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join(DOMAIN);
+        fs::create_dir_all(&home).unwrap();
+        let (busy, late) = (home.join("busy.csv"), home.join("late.csv"));
+        let mut rows = "id\n1\n".to_owned();
+        fs::write(&busy, &rows).unwrap();
+        products::write(&home, &[local("busy", &busy), local("late", &late), remote(&server)]);
+        let node = Node::start(
+            &home,
+            json!({
+                "domain": DOMAIN, "open_timeout": "5s", "statistics_interval": "200ms",
+                "sources": { "web": { "http": { "allow_http": true, "hosts": [server.host()] } } },
+            }),
+        );
+        let client = node.client().await;
+        let late_rows = "SELECT count(*) FROM lab.samples.late WHERE id > 0";
+        assert_says(&failure(&client, late_rows).await, ErrorKind::SiteUnavailable, &["lab.samples.late is not open"]);
+        fs::write(&late, "id\n1\n2\n").unwrap();
+        until("the port opens", SOON, async || {
+            rows.push_str("1\n");
+            fs::write(&busy, &rows).unwrap();
+            count(&client, late_rows).await == Ok(2)
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_has_one_line_for_a_store_that_does_not_respond() {
+    within(240, async {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join(DOMAIN);
+        // Nothing listens there.
+        let endpoint = "http://127.0.0.1:9";
+        let server = json!({
+            "server": "store", "type": "s3", "location": "s3://rows/x/", "endpointUrl": endpoint, "format": "parquet",
+        });
+        products::write(&home, &[PortFile { name: "remote", server, columns: vec![("id", "integer", false)] }]);
+        let s3 = json!({
+            "endpoint": endpoint, "allow_http": true, "buckets": ["rows"], "access_key_id": "reader",
+            "secret_access_key": "correct-horse",
+        });
+        let config = json!({ "domain": DOMAIN, "statistics_interval": "1s", "sources": { "store": { "s3": s3 } } });
+        let node = Node::start(&home, config);
+        assert_says(&failure(&node.client().await, REMOTE).await, ErrorKind::SiteUnavailable, &["did not respond"]);
+        // The node tries again each second.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let log = node.log();
+        let lines =
+            log.lines().filter(|line| line.contains("lab.samples.remote") && line.contains("portolan_connectors"));
+        assert_eq!(lines.count(), 1, "{log}");
+        assert!(!log.contains("backing off"), "{log}");
+    })
+    .await;
+}

@@ -116,6 +116,7 @@ const CRATES: [Floors; 7] = [
             "client",
             "host",
             "process",
+            "digest",
             "config",
             "draft",
             "peers",

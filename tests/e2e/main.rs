@@ -37,6 +37,7 @@ mod product_test;
 mod prompt;
 mod random;
 mod reload;
+mod reload_moments;
 mod right_rows;
 mod scenarios;
 mod security;

@@ -21,11 +21,11 @@ use portolan_tests::rows::{assert_says, count, failure};
 use portolan_tests::ways::{table, write_parquet};
 use serde_json::{Value, json};
 
-const PASSWORD: &str = "correct-horse-battery";
-const SOON: Duration = Duration::from_secs(60);
+pub(crate) const PASSWORD: &str = "correct-horse-battery";
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Writes the config of a running node, with the keys that [`Node::start`] adds.
-fn write(node: &Node, config: &Value) {
+pub(crate) fn write(node: &Node, config: &Value) {
     let mut config = merged(json!({ "listen": "127.0.0.1:0" }), config);
     if config["sources"]["files"]["root"].is_null() {
         config["sources"]["files"]["root"] = "/".into();
@@ -34,20 +34,20 @@ fn write(node: &Node, config: &Value) {
 }
 
 /// Writes the config of a running node, and sends SIGHUP.
-fn reload(node: &Node, config: &Value) {
+pub(crate) fn reload(node: &Node, config: &Value) {
     write(node, config);
     node.signal("HUP");
 }
 
-fn user(name: &str) -> Value {
+pub(crate) fn user(name: &str) -> Value {
     json!({ "name": name, "password_hash": hash_password(PASSWORD).unwrap() })
 }
 
-fn login(name: &str) -> ConnectOptions {
+pub(crate) fn login(name: &str) -> ConnectOptions {
     ConnectOptions { credentials: Some((name.to_owned(), PASSWORD.to_owned())), ca: None }
 }
 
-async fn can_log_in(node: &Node, name: &str) -> bool {
+pub(crate) async fn can_log_in(node: &Node, name: &str) -> bool {
     match Client::connect(node.url(), &login(name)).await {
         Ok(client) => count(&client, "SELECT 1").await == Ok(1),
         Err(_) => false,

@@ -11,11 +11,11 @@ const MAX_FILES: usize = 2_000;
 /// The largest number of files and folders of any kind that are listed: data may be stored beside descriptors.
 const MAX_ENTRIES: usize = 50_000;
 
-/// Returns every `*.yaml` and `*.yml` file below `folder`. Ignores names that start with a dot, and links to folders.
+/// Returns every descriptor below `folder`: each `*.yaml` and `*.yml` file, in the order of the paths. Ignores names that start with a dot, and links to folders.
 ///
 /// # Errors
 /// A folder that is missing, cannot be read, or exceeds the bounds.
-pub(super) fn find(folder: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
+pub fn find(folder: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
     let mut files = vec![];
     let mut entries = 0;
     let mut folders = vec![(folder.to_path_buf(), 0)];

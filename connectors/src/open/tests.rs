@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use arrow::datatypes::{DataType, Field, Schema};
@@ -89,8 +89,25 @@ async fn again(
     sources: &FakeSources,
     runtime: &Arc<RuntimeEnv>,
 ) -> Option<LocalDomain> {
-    let unreadable = unreadable.iter().map(|port| PortRef::new("sales", "orders", *port)).collect();
-    open_again(&catalog(declared), domain, &unreadable, sources, runtime, SOON.timeout).await
+    let unreadable = unreadable.iter().map(|port| PortRef::new("sales", "orders", *port));
+    let wanted = ports_with_errors(domain).into_iter().chain(unreadable).collect();
+    tried_again(&catalog(declared), domain, &wanted, sources, runtime).await
+}
+
+async fn tried_again(
+    declared: &DomainCatalog,
+    domain: &LocalDomain,
+    wanted: &BTreeSet<PortRef>,
+    sources: &FakeSources,
+    runtime: &Arc<RuntimeEnv>,
+) -> Option<LocalDomain> {
+    let changed: Mutex<Option<LocalDomain>> = Mutex::default();
+    let publish = |retried: &[RetriedPort]| {
+        let mut changed = lock(&changed);
+        *changed = Some(changed.as_ref().unwrap_or(domain).with_retried(retried));
+    };
+    open_again(declared, domain, wanted, sources, runtime, SOON.timeout, publish).await;
+    changed.into_inner().unwrap()
 }
 
 fn column(domain: &LocalDomain, port: &str) -> Column {
@@ -162,7 +179,7 @@ async fn a_derived_port_is_left_to_the_engine() {
     assert_eq!(opened, ["a"]);
     assert_eq!(load_error(&domain, "b"), None);
     let all = BTreeSet::from(["a", "b"].map(|port| PortRef::new("sales", "orders", port)));
-    let again = open_again(&declared, &domain, &all, &sources, &runtime, SOON.timeout).await.unwrap();
+    let again = tried_again(&declared, &domain, &all, &sources, &runtime).await.unwrap();
     assert_eq!((again.ports.len(), load_error(&again, "b")), (1, None));
 }
 
@@ -239,6 +256,70 @@ async fn a_port_whose_data_has_changed_is_checked_again() {
     assert!(again(&["a"], &domain, &["a"], &sources, &runtime).await.is_none());
     sources.set("a", Behaviour::Responds);
     assert_eq!(load_error(&again(&["a"], &marked, &[], &sources, &runtime).await.unwrap(), "a"), None);
+}
+
+#[tokio::test]
+async fn a_port_that_responds_does_not_wait_for_one_that_does_not() {
+    use Behaviour::{NeverResponds, RefusesConnections, Responds};
+
+    let (sources, runtime) = (FakeSources::of(&[("a", NeverResponds), ("b", RefusesConnections)]), Arc::default());
+    let declared = catalog(&["a", "b"]);
+    let domain = open_domain_with(declared.clone(), &sources, &runtime, SOON).await.unwrap();
+    sources.set("b", Responds);
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let publish = |retried: &[RetriedPort]| sender.send(domain.with_retried(retried)).unwrap();
+    let (wanted, minute) = (ports_with_errors(&domain), Duration::from_secs(60));
+    tokio::select! {
+        () = open_again(&declared, &domain, &wanted, &sources, &runtime, minute, publish) => panic!("`a` hangs"),
+        changed = receiver.recv() => assert_eq!(rows(&changed.unwrap(), "b").await.unwrap(), 0),
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_keeps_what_has_changed_in_the_meantime() {
+    use Behaviour::{HasFaults, RefusesConnections, Responds};
+
+    let (sources, runtime) = (FakeSources::of(&[("a", HasFaults), ("b", HasFaults)]), Arc::default());
+    let declared = catalog(&["a", "b"]);
+    let domain = open_domain_with(declared.clone(), &sources, &runtime, SOON).await.unwrap();
+    sources.set("a", Responds);
+    let newer = again(&["a", "b"], &domain, &[], &sources, &runtime).await.unwrap();
+    // This attempt knows the domain from before.
+    sources.set("a", RefusesConnections);
+    sources.set("b", Responds);
+    let wanted = ports_with_errors(&domain);
+    let all: Mutex<Vec<RetriedPort>> = Mutex::default();
+    let publish = |retried: &[RetriedPort]| lock(&all).extend_from_slice(retried);
+    open_again(&declared, &domain, &wanted, &sources, &runtime, SOON.timeout, publish).await;
+    let retried = all.into_inner().unwrap();
+    assert_eq!(retried.len(), 2);
+    let both = newer.with_retried(&retried);
+    for port in ["a", "b"] {
+        assert_eq!((load_error(&both, port), rows(&both, port).await.unwrap()), (None, 0), "{port}");
+    }
+    assert_ne!(both.catalog.version, newer.catalog.version);
+}
+
+#[tokio::test]
+async fn a_last_good_version_protects_what_the_newest_one_protects() {
+    let (sources, runtime) = (FakeSources::default(), Arc::default());
+    let classified = |class: Option<&str>| {
+        let mut declared = catalog(&["a"]);
+        let port = declared.products.values_mut().next().unwrap().ports.values_mut().next().unwrap();
+        port.columns[0].classification = class.map(str::to_owned);
+        declared
+    };
+    let domain = open_domain(classified(None), &sources, &runtime).await.unwrap();
+    sources.set("a", Behaviour::HasFaults);
+    let reload = async |newest: DomainCatalog, domain: &LocalDomain| {
+        reopen_domain(newest, domain, |_| true, &sources, &runtime, SOON.timeout).await
+    };
+    let restricted = reload(classified(Some("restricted")), &domain).await;
+    assert_eq!(rows(&restricted, "a").await.unwrap(), 0);
+    assert_eq!(column(&restricted, "a").classification.as_deref(), Some("restricted"));
+    // What the last good version protects stays protected.
+    let public = reload(classified(Some("public")), &restricted).await;
+    assert_eq!(column(&public, "a").classification.as_deref(), Some("restricted"));
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! Requests the catalogs of peers, at once and then at an interval. A peer that does not respond keeps its last known
 //! catalog.
 
-use std::sync::Weak;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use portolan_catalog::NodeState;
@@ -87,7 +87,9 @@ async fn ask_once(mesh: &Mesh, index: usize) -> bool {
     let took = asked.elapsed();
     mesh.change(|state| {
         state.check_report(index);
-        let Some(known) = state.peers.get_mut(&index) else { return true };
+        // The config may have replaced the connection in the meantime, and the new one must prove who answers.
+        let known = state.peers.get_mut(&index).filter(|known| Arc::ptr_eq(&known.peer, &peer));
+        let Some(known) = known else { return true };
         let before = (known.version.clone(), known.faults.clone());
         let is_complete = match answer {
             Ok(Ok(answer)) => known.answered(answer, &mesh.instance, took),

@@ -10,6 +10,7 @@ use portolan_engine::Result;
 use super::auth::Authenticator;
 use super::delegation::Delegations;
 use super::identity::{Identity, NODE};
+use super::open_calls::{OpenCall, OpenCalls};
 use super::sessions::Sessions;
 use crate::failure::unauthenticated;
 use crate::options::{AuthOptions, DelegationOptions, ServerLimits, TrustedNode, User};
@@ -28,6 +29,7 @@ pub(crate) struct Rules {
 pub(crate) struct Access {
     rules: ArcSwap<Rules>,
     pub(crate) sessions: Arc<Sessions>,
+    calls: Arc<OpenCalls>,
 }
 
 impl Rules {
@@ -71,7 +73,8 @@ impl Rules {
 
 impl Access {
     pub(crate) fn new(rules: Rules, limits: &ServerLimits) -> Arc<Self> {
-        Arc::new(Self { rules: ArcSwap::from_pointee(rules), sessions: Arc::new(Sessions::new(limits)) })
+        let (rules, sessions) = (ArcSwap::from_pointee(rules), Arc::new(Sessions::new(limits)));
+        Arc::new(Self { rules, sessions, calls: Arc::default() })
     }
 
     /// Returns the rules in effect.
@@ -79,13 +82,28 @@ impl Access {
         self.rules.load_full()
     }
 
-    /// Replaces the rules. Closes the sessions of callers to whom the new ones do not grant the same rights, and returns
-    /// the number of these sessions.
+    /// Replaces the rules. Ends the calls and closes the sessions of callers to whom the new ones do not grant the same
+    /// rights, and returns the number of these sessions.
     pub(crate) fn replace(&self, rules: Rules) -> usize {
         let before = self.rules();
         let rules = Arc::new(rules.after(&before));
         self.rules.store(rules.clone());
+        self.calls.end_unless(|caller| rules.still_accept(caller, &before));
         self.sessions.close_unless(|caller| rules.still_accept(caller, &before))
+    }
+
+    /// Lists a call of a caller that `rules` have accepted, so that the call can end with the acceptance.
+    ///
+    /// # Errors
+    /// `Unauthenticated` if the present rules do not grant the same rights.
+    pub(super) fn open_call(&self, rules: &Arc<Rules>, caller: &Identity) -> Result<OpenCall> {
+        // The call is in the list before the check, so that no change of the rules misses it.
+        let call = self.calls.open(caller);
+        let now = self.rules();
+        if Arc::ptr_eq(rules, &now) || now.still_accept(caller, rules) {
+            return Ok(call);
+        }
+        Err(unauthenticated("the accepted credentials were changed during the call: log in again"))
     }
 
     /// Checks a caller that `rules` have accepted, and whose session is now open under `key`: the rules may have been

@@ -52,15 +52,15 @@ impl Callers {
         let (rules, sessions) = (self.rules(), &self.access.sessions);
         let shown = self.authenticate(&rules, Authorization::of(headers)?, peer, Occasion::Call).await?;
         let mut caller = match shown {
-            Shown::Session { key, identity, session } => Caller::kept(identity, session, key),
+            Shown::Session { key, identity, session } => Caller::kept(identity, session, key, rules),
             Shown::Identity(identity) => match session_cookie(headers) {
                 Some(cookie) => {
                     let (key, session) = sessions.of_cookie(&self.engine, &identity, &cookie)?;
-                    Caller::kept(identity, session, key)
+                    Caller::kept(identity, session, key, rules)
                 }
                 None => {
                     let session = brief_session(&self.engine, identity.principal.clone());
-                    Caller::fresh(identity, session, sessions.clone())
+                    Caller::fresh(identity, session, sessions.clone(), rules)
                 }
             },
         };

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use portolan_connectors::node::protocol::{TRACEPARENT_KEY, TRACESTATE_KEY};
 use portolan_engine::{Result, Session, TraceContext};
 
+use super::access::{Access, Rules};
 use super::headers::Headers;
 use super::identity::Identity;
+use super::open_calls::OpenCall;
 use super::sessions::{Sessions, is_token, random_token};
 
 const SESSION_COOKIE: &str = "arrow_flight_session_id";
@@ -19,6 +21,8 @@ pub(crate) struct Caller {
     pub(crate) kept_as: Option<String>,
     /// Set for a caller without a token or a cookie.
     fresh: Option<Fresh>,
+    /// The rules that have accepted the caller.
+    rules: Arc<Rules>,
 }
 
 /// The cookie under which the session of a new caller can be kept.
@@ -29,13 +33,21 @@ struct Fresh {
 
 impl Caller {
     /// Returns a caller whose session is kept under `key`.
-    pub(super) fn kept(identity: Identity, session: Session, key: String) -> Self {
-        Self { identity, session, kept_as: Some(key), fresh: None }
+    pub(super) fn kept(identity: Identity, session: Session, key: String, rules: Arc<Rules>) -> Self {
+        Self { identity, session, kept_as: Some(key), fresh: None, rules }
     }
 
     /// Returns a caller whose session ends with the request, unless `sessions` keep it.
-    pub(super) fn fresh(identity: Identity, session: Session, sessions: Arc<Sessions>) -> Self {
-        Self { identity, session, kept_as: None, fresh: Some(Fresh { cookie: random_token(), sessions }) }
+    pub(super) fn fresh(identity: Identity, session: Session, sessions: Arc<Sessions>, rules: Arc<Rules>) -> Self {
+        Self { identity, session, kept_as: None, fresh: Some(Fresh { cookie: random_token(), sessions }), rules }
+    }
+
+    /// Lists a call of the caller, so that the call can end when the caller is no longer accepted.
+    ///
+    /// # Errors
+    /// `Unauthenticated` if the caller is no longer accepted.
+    pub(crate) fn open_call(&self, access: &Access) -> Result<OpenCall> {
+        access.open_call(&self.rules, &self.identity)
     }
 
     /// Keeps the session beyond the request. A driver that does not log in may change the session with its first call.

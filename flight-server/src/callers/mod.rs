@@ -8,6 +8,7 @@ mod caller;
 mod delegation;
 mod headers;
 mod identity;
+mod open_calls;
 mod sessions;
 
 pub(crate) use access::{Access, Rules};
@@ -18,4 +19,5 @@ pub(crate) use authorization::Authorization;
 pub(crate) use caller::Caller;
 pub(crate) use delegation::{Asker, Delegations, Purpose};
 pub(crate) use headers::Headers;
+pub(crate) use open_calls::OpenCall;
 pub(crate) use sessions::{is_token, random_token};

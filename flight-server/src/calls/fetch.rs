@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_flight::sql::Command;
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use portolan_connectors::ReceivedFragment;
 use portolan_connectors::node::protocol::{FragmentTicket, NodeHello, is_query_id};
 use portolan_engine::server::{EstimatedFragment, estimate_fragment, is_current, run_fragment};
@@ -11,7 +11,7 @@ use portolan_engine::{Result, TraceContext};
 use tokio_util::sync::CancellationToken;
 
 use super::service::Service;
-use crate::callers::{Asker, Caller, Purpose};
+use crate::callers::{Asker, Caller, OpenCall, Purpose};
 use crate::dispatch::{Messages, Request, unknown};
 use crate::failure::{invalid, statement_cancelled};
 use crate::rows::{fragment_messages, no_rows, statement_messages, table_messages, until_cancelled};
@@ -109,6 +109,21 @@ impl Service {
         let trace = caller.session.trace().cloned().unwrap_or_else(TraceContext::start);
         Ok(ticket.into_fragment(principal, via, trace))
     }
+}
+
+/// Ends `messages` with an error when their caller is no longer accepted.
+pub(super) fn while_accepted(messages: Messages, call: OpenCall) -> Messages {
+    stream::unfold(Some((messages, call)), |state| async move {
+        let (mut messages, call) = state?;
+        let item = tokio::select! {
+            biased;
+            error = call.ended() => Some(Err(error)),
+            item = messages.next() => item,
+        }?;
+        let rest = item.is_ok().then_some((messages, call));
+        Some((item, rest))
+    })
+    .boxed()
 }
 
 /// Keeps the statement while its rows flow, so that clients can cancel it and query its progress.

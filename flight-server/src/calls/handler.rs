@@ -19,6 +19,7 @@ use tonic::Status;
 use tonic::metadata::{AsciiMetadataValue, KeyAndValueRef, MetadataMap};
 
 use super::actions;
+use super::fetch::while_accepted;
 use super::service::Service;
 use crate::callers::{Authorization, CallOrigin, Caller, Headers};
 use crate::dispatch::{
@@ -90,12 +91,18 @@ impl Handler for Service {
 
     async fn fetch(&self, caller: &Caller, request: Request) -> Result<Messages> {
         self.check(caller, &request)?;
-        self.answer(caller, request).await
+        let call = caller.open_call(&self.callers.access)?;
+        Ok(while_accepted(self.answer(caller, request).await?, call))
     }
 
     async fn put(&self, caller: &Caller, request: Request, upload: Upload) -> Result<PutAnswer> {
         self.check_own(caller)?;
-        self.take(caller, request, upload).await
+        let call = caller.open_call(&self.callers.access)?;
+        tokio::select! {
+            biased;
+            error = call.ended() => Err(error),
+            answer = self.take(caller, request, upload) => answer,
+        }
     }
 
     fn own_actions(&self) -> Vec<ActionType> {

@@ -31,6 +31,8 @@ pub(crate) struct Tls {
     current: Arc<ArcSwap<ServerConfig>>,
     /// The digest of the files' contents.
     seen: u64,
+    /// The number of looks since the files could be read.
+    unread: u32,
 }
 
 /// The contents of the files.
@@ -49,7 +51,7 @@ impl Tls {
         let contents = read(files.clone()).await?;
         let seen = contents.digest();
         let current = Arc::new(ArcSwap::from_pointee(contents.config(&files)?));
-        Ok(Self { files, current, seen })
+        Ok(Self { files, current, seen, unread: 0 })
     }
 
     /// Returns the configuration for a new connection.
@@ -69,8 +71,18 @@ impl Tls {
     }
 
     async fn look(&mut self) {
-        // A file may be missing for a moment while it is replaced.
-        let Ok(contents) = read(self.files.clone()).await else { return };
+        let contents = match read(self.files.clone()).await {
+            Ok(contents) => contents,
+            Err(e) => {
+                self.unread = self.unread.saturating_add(1);
+                // A file may be missing for a moment while it is replaced.
+                if self.unread == 2 {
+                    tracing::warn!("the TLS files cannot be read, keeping the last valid ones: {}", e.chain());
+                }
+                return;
+            }
+        };
+        self.unread = 0;
         let seen = contents.digest();
         if seen == self.seen {
             return;
@@ -192,7 +204,13 @@ mod tests {
         }
         std::fs::remove_file(&files.cert).unwrap();
         tls.look().await;
+        tls.look().await;
         assert!(Arc::ptr_eq(&second, &tls.config()));
+        // The second look logs it.
+        assert_eq!(tls.unread, 2);
+        std::fs::copy(&other.cert, &files.cert).unwrap();
+        tls.look().await;
+        assert_eq!(tls.unread, 0);
     }
 
     #[tokio::test]

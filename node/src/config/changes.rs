@@ -56,6 +56,11 @@ impl NodeConfig {
             session_tables: self.limits.session_tables,
             ..running.limits.clone()
         };
+        // Anonymous callers at another address are no anonymous callers at this one, which the whole network may reach.
+        let anonymous = match self.listen == running.listen {
+            true => self.anonymous,
+            false => Some(self.allows_anonymous() && running.allows_anonymous()),
+        };
         Self {
             peers: self.peers,
             domains: self.domains,
@@ -63,7 +68,7 @@ impl NodeConfig {
             users: self.users,
             tokens: self.tokens,
             trusted_nodes: self.trusted_nodes,
-            anonymous: self.anonymous,
+            anonymous,
             limits,
             shares: self.shares,
             statistics_interval: self.statistics_interval,
@@ -168,5 +173,24 @@ mod tests {
         assert_eq!((merged.limits.max_hops, merged.anonymous), (Some(2), Some(true)));
         assert_eq!(merged.limits.query_timeout.unwrap().0, Duration::from_secs(9));
         assert_eq!(merged.limits.memory.unwrap().0, 1 << 30);
+    }
+
+    #[test]
+    fn a_config_for_another_address_lets_nobody_in_without_a_login() {
+        let user = "users:\n- name: ann\n  password_hash: '$argon2id$v=19$m=19456,t=2,p=1$yHSfRKMNs2YnM4LtlL27tQ$\
+                    u+S5mbkxoc/j1OOfRndXVcIbLO+fwBBIeaHVMnQ1E30'\n";
+        let public = parse(&format!("listen: 0.0.0.0:1\nallow_plaintext: true\n{user}"));
+        for local in ["listen: 127.0.0.1:1\nanonymous: true\n", "listen: 127.0.0.1:1\n"] {
+            let local = parse(local);
+            assert!(local.allows_anonymous());
+            let merged = local.with_fixed_keys_of(&public);
+            assert_eq!((merged.listen.as_str(), merged.allows_anonymous()), ("0.0.0.0:1", false));
+        }
+        let merged = parse("listen: 0.0.0.0:1\nallow_plaintext: true\nanonymous: true\n").with_fixed_keys_of(&public);
+        assert!(merged.allows_anonymous(), "the config says so for this address");
+        // A node on loopback goes on as its config says for both addresses.
+        let local = parse("listen: 127.0.0.1:1\n");
+        assert!(!public.with_fixed_keys_of(&local).allows_anonymous());
+        assert!(parse("listen: 127.0.0.1:2\n").with_fixed_keys_of(&local).allows_anonymous());
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use portolan_catalog::Diagnostic;
 use portolan_catalog::yaml::Document;
-use portolan_connectors::node::{endpoint_url, is_exposed};
+use portolan_connectors::node::{endpoint_url, is_exposed, trusted_certificates};
 
 use super::{NodeConfig, PeerConfig, tokens};
 
@@ -162,7 +162,14 @@ impl NodeConfig {
                      with the certificate of the peer",
                 );
             }
-            check.file(&at("ca"), peer.ca.as_deref());
+            match peer.ca.as_deref() {
+                Some(ca) if ca.is_file() => {
+                    if let Err(e) = trusted_certificates(ca) {
+                        check.report(&at("ca"), &e.chain());
+                    }
+                }
+                ca => check.file(&at("ca"), ca),
+            }
             check.file(&at("cert"), peer.cert.as_deref());
             check.file(&at("key"), peer.key.as_deref());
         }

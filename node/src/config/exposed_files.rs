@@ -61,8 +61,11 @@ mod tests {
     /// Returns the names of the files of a config that the node warns of, if each of its files has this mode.
     fn warned_of(config: &str, mode: u32) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["cert.pem", "key.pem", "node-key.pem", "token.txt"] {
-            fs::write(folder.path().join(name), "secret").unwrap();
+        let cert = "-----BEGIN CERTIFICATE-----\nc2VjcmV0\n-----END CERTIFICATE-----\n";
+        for (name, content) in
+            [("cert.pem", cert), ("key.pem", "secret"), ("node-key.pem", "secret"), ("token.txt", "secret")]
+        {
+            fs::write(folder.path().join(name), content).unwrap();
         }
         let file = folder.path().join("node.yaml");
         fs::write(&file, config).unwrap();

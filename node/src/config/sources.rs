@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::yaml::{self, Document, pointer_token};
-use portolan_catalog::{Diagnostic, Place};
+use portolan_catalog::{Diagnostic, Place, Port};
 use portolan_connectors::OpenOptions;
 use portolan_connectors::files::FileSources;
 
@@ -21,6 +21,25 @@ impl NodeConfig {
         let products = self.products_folder().map(Path::to_path_buf);
         let folders = self.folder().into_iter().chain(products).collect();
         FileSources::new(self.sources.clone()).within(folders, self.own_files())
+    }
+
+    /// True if each port opens in the same way under both configs.
+    pub(crate) fn opens_ports_as(&self, other: &Self) -> bool {
+        self.sources == other.sources && self.hides_as(other)
+    }
+
+    /// True if `port` opens in the same way under both configs: with the same options of its source, and with the same
+    /// files that are never data.
+    pub(crate) fn opens_as(&self, other: &Self, port: &Port) -> bool {
+        let Some(source) = &port.source else { return false };
+        let has_same_options = self.sources.get(&source.server) == other.sources.get(&source.server);
+        has_same_options && (!port.has_local_files() || self.hides_as(other))
+    }
+
+    /// True if the same local files are never data under both configs.
+    fn hides_as(&self, other: &Self) -> bool {
+        let hidden = |config: &Self| config.own_files().into_iter().collect::<BTreeSet<_>>();
+        hidden(self) == hidden(other)
     }
 
     /// Returns the time limit for opening a port.
@@ -69,9 +88,7 @@ mod tests {
     use std::fs;
     use std::sync::Arc;
 
-    use portolan_catalog::{
-        Column, DomainName, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind, TextFormat,
-    };
+    use portolan_catalog::{Column, DomainName, FileFormat, FileSource, PortRef, PortSource, SourceKind, TextFormat};
     use portolan_connectors::SourceOpener;
 
     use super::*;
@@ -99,6 +116,42 @@ mod tests {
         });
         let opened = config.file_sources().open(&port, &Arc::default()).await;
         opened.map(drop).map_err(|e| e.to_string())
+    }
+
+    /// Returns a port over `location`.
+    fn port(location: &str) -> Port {
+        let mut port = Port::new(PortRef::new("sales", "orders", "orders"));
+        port.source = Some(PortSource {
+            server: "lake".to_owned(),
+            kind: SourceKind::Files(FileSource::new(location, "/srv", FileFormat::Csv)),
+            declared_at: BTreeMap::new(),
+            place: Place::default(),
+        });
+        port
+    }
+
+    #[test]
+    fn a_port_opens_in_another_way_if_its_source_or_the_own_files_have_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("keys.json"), "{}").unwrap();
+        let config = |text: &str| NodeConfig::parse(text, &folder.path().join("node.yaml")).unwrap();
+        let plain = config("sources: {lake: {max_files: 3}, web: {max_files: 4}}\n");
+        let (local, remote) = (port("a.csv"), port("s3://bucket/a.csv"));
+        assert!(plain.opens_ports_as(&plain.clone()) && plain.opens_as(&plain.clone(), &local));
+        // Other options of the source.
+        for text in ["sources: {lake: {max_files: 5}, web: {max_files: 4}}\n", "{}\n"] {
+            let other = config(text);
+            assert!(!other.opens_ports_as(&plain) && !other.opens_as(&plain, &local), "{text}");
+            assert!(!other.opens_as(&plain, &remote), "{text}");
+        }
+        let other = config("sources: {lake: {max_files: 3}}\n");
+        assert!(!other.opens_ports_as(&plain) && other.opens_as(&plain, &local));
+        // Other files of the node itself.
+        let tokens = "tokens: [{issuer: a, audience: b, jwks: keys.json}]\n";
+        let other = config(&format!("sources: {{lake: {{max_files: 3}}, web: {{max_files: 4}}}}\n{tokens}"));
+        assert!(!other.opens_ports_as(&plain) && !other.opens_as(&plain, &local) && other.opens_as(&plain, &remote));
+        // A port without a source has none to open.
+        assert!(!plain.opens_as(&plain.clone(), &Port::new(PortRef::new("sales", "orders", "orders"))));
     }
 
     #[tokio::test]

@@ -281,3 +281,14 @@ fn names_of_users_can_be_seen() {
     let error = check("users:\n- {name: a, password_hash: plain, groups: [\"x\\ny\"]}\n").unwrap_err();
     assert!(error.starts_with("node.yaml:2: users[0]: has control characters"), "{error}");
 }
+
+#[test]
+fn the_authorities_of_all_peers_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.pem"), "no certificate").unwrap();
+    let text = "peers:\n- {url: 'grpc+tls://a:1', ca: a.pem}\n- {url: 'grpc+tls://b:1', ca: a.pem}\n";
+    let error = NodeConfig::parse(text, &folder.path().join("node.yaml")).unwrap_err().to_string();
+    for place in ["node.yaml:2: peers[0].ca: ", "node.yaml:3: peers[1].ca: "] {
+        assert!(error.contains(place) && error.contains("a.pem has no certificate"), "{error}");
+    }
+}

@@ -11,7 +11,7 @@ impl Node {
     /// Every fault of the data that was found.
     pub(crate) async fn test_data(&self) -> Result<()> {
         let Current { config, sources, served } = self.current();
-        let Some(ServedDomain { declared, domain }) = served else { return Ok(()) };
+        let Some(ServedDomain { declared, domain, .. }) = served else { return Ok(()) };
         let (runtime, options) = (self.runtime.clone(), TestOptions::default());
         let tester = tester(&config, mesh_of(declared.clone()), domain, sources, runtime, &options)?;
         let mut faults = vec![];

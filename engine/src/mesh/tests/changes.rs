@@ -1,6 +1,7 @@
 //! Peers of the config that come and go while an engine runs.
 
 use portolan_connectors::ReportedPeer;
+use tokio::sync::Notify;
 
 use super::*;
 
@@ -62,6 +63,45 @@ async fn a_replaced_peer_serves_its_domain_until_it_answers() {
     // The options hold at once.
     add(&mesh, &again, PeerOptions { domains: Some(other), ..PeerOptions::default() });
     assert_eq!(domains(&mesh), Vec::<String>::new());
+}
+
+/// A peer that answers when it is notified.
+#[derive(Debug)]
+struct LatePeer(Arc<FakePeer>, Notify);
+
+#[async_trait::async_trait]
+impl Site for LatePeer {
+    fn id(&self) -> &SiteId {
+        self.0.id()
+    }
+
+    async fn execute(&self, _: FragmentRequest) -> crate::Result<FragmentStream> {
+        panic!("it has no rows")
+    }
+}
+
+#[async_trait::async_trait]
+impl Peer for LatePeer {
+    async fn catalog(&self, known: Option<&str>) -> crate::Result<PeerCatalog> {
+        self.1.notified().await;
+        self.0.catalog(known).await
+    }
+}
+
+#[tokio::test]
+async fn a_late_answer_of_a_replaced_connection_does_not_count() {
+    let late = Arc::new(LatePeer(node("geo"), Notify::new()));
+    let peers: Vec<(Arc<dyn Peer>, _)> = vec![(late.clone(), PeerOptions::default())];
+    let mesh = Mesh::new(vec![], peers, Owners::default()).unwrap();
+    let replace = async {
+        add(&mesh, &node("geo"), PeerOptions::default());
+        late.1.notify_one();
+    };
+    tokio::join!(mesh.refresh_all(), replace);
+    assert_eq!(mesh.snapshot().nodes[1].state, NodeState::Unknown);
+    assert_eq!(domains(&mesh), Vec::<String>::new());
+    mesh.refresh_all().await;
+    assert_eq!(domains(&mesh), ["geo"]);
 }
 
 #[tokio::test]

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use futures::FutureExt;
 use portolan_connectors::node::{NodeIdentity, NodeKey};
 use portolan_engine::{ErrorKind, Principal};
 
@@ -44,6 +47,11 @@ async fn log_in(callers: &Callers, authorization: Authorization) -> Result<Strin
 
 async fn call(callers: &Callers, authorization: Option<&str>) -> Result<Caller> {
     callers.identify(&headers(authorization), &CallOrigin::default()).await
+}
+
+/// Returns the header of a call with a user's password.
+fn basic(user: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:secret")))
 }
 
 async fn call_with(callers: &Callers, token: &str) -> Result<Caller> {
@@ -185,6 +193,26 @@ async fn new_rules_close_the_sessions_that_they_do_not_accept() {
     assert!(log_in(&callers, password("bob")).await.is_err());
     let again = log_in(&callers, password("ann")).await.unwrap();
     assert!(call_with(&callers, &again).await.unwrap().identity.principal.is_admin());
+}
+
+#[tokio::test]
+async fn new_rules_end_the_calls_that_they_do_not_accept() {
+    let ann = ann().users[0].clone();
+    let bob = User { name: "bob".to_owned(), ..ann.clone() };
+    let users =
+        |users: &[&User]| AuthOptions { users: users.iter().copied().cloned().collect(), ..AuthOptions::default() };
+    let callers = callers(&users(&[&ann, &bob]), false, vec![]);
+    // The callers have no sessions.
+    let of_ann = call(&callers, Some(&basic("ann"))).await.unwrap();
+    let of_bob = call(&callers, Some(&basic("bob"))).await.unwrap();
+    let (from_ann, from_bob) = (of_ann.open_call(&callers.access).unwrap(), of_bob.open_call(&callers.access).unwrap());
+    assert!(from_bob.ended().now_or_never().is_none());
+    assert_eq!(callers.access.replace(rules(&users(&[&ann]), false, vec![])), 0);
+    assert_eq!(from_bob.ended().await.kind(), ErrorKind::Unauthenticated);
+    assert!(from_ann.ended().now_or_never().is_none());
+    // These calls come from callers that the rules before have accepted.
+    of_ann.open_call(&callers.access).unwrap();
+    assert_eq!(of_bob.open_call(&callers.access).err().map(|e| e.kind()), Some(ErrorKind::Unauthenticated));
 }
 
 #[tokio::test]
