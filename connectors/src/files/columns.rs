@@ -25,10 +25,10 @@ use crate::source::OpenError;
 
 /// The largest number of files whose columns are read when a port is opened. Other files are checked when they are
 /// scanned.
-const SCHEMA_FILES: usize = 10_000;
+pub(super) const SCHEMA_FILES: usize = 10_000;
 
 /// The number of files that are read at once.
-const CONCURRENCY: usize = 16;
+pub(super) const CONCURRENCY: usize = 16;
 
 /// The largest number of wrong files that an error names.
 const NAMED: usize = 10;
@@ -68,7 +68,7 @@ impl Opening<'_> {
         Ok(Columns { merged, files })
     }
 
-    fn unreadable(&self, file: &Path, error: DataFusionError) -> OpenError {
+    pub(super) fn unreadable(&self, file: &Path, error: DataFusionError) -> OpenError {
         let is_unanswered = is_unanswered(&error);
         let wrong = self.wrong(owner_message(&self.origin.unreadable(file, error)));
         if is_unanswered { OpenError::Unavailable(wrong) } else { OpenError::Faulty(wrong) }

@@ -206,6 +206,11 @@ impl TextValues {
     }
 }
 
+/// True if a text stands for NULL in columns of other values.
+pub(super) fn is_null_word(text: &str) -> bool {
+    NULL_WORDS.contains(&text)
+}
+
 /// True for an integer of 64 bits. A number with a zero before it is a code, such as that of a place.
 fn is_integer(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
