@@ -138,9 +138,12 @@ impl Drafting<'_> {
                 self.add_later_names(&files, &mut names).await?;
             }
         }
-        let (columns, left_out) = columns::drafted(&found, files.format, &names, files.has_header);
+        let (columns, mut left_out) = columns::drafted(&found, files.format, &names, files.has_header);
         if columns.is_empty() {
             return Err(wrong("the files have no columns".to_owned()));
+        }
+        if !found.has_all_columns {
+            left_out.push("keys that only records far behind in the files have".to_owned());
         }
         Ok(PortDraft {
             name: port.name.clone(),

@@ -37,6 +37,8 @@ pub struct FoundFiles {
     /// The columns in the files. For CSV, those in the headers of all files, with no types. Empty for CSV without a
     /// delimiter, which the beginning of the text shows.
     pub columns: Vec<FoundColumn>,
+    /// False for JSON with so much text that its last records may have other columns.
+    pub has_all_columns: bool,
     /// The columns that the names of folders have, outermost first, with their logical types.
     pub partitions: Vec<Column>,
     /// CSV: the beginning of the first file with text, without compression and byte order mark. UTF-16 with such a mark is
@@ -119,10 +121,13 @@ impl Opening<'_> {
         })?;
         let encoding = self.encoding(&listed).map_err(|faults| invalid(text(&faults)))?;
         let partitions = folder_columns(&encoding, &self.origin.location, &listed);
-        let mut columns = match self.file_source.format {
-            FileFormat::Csv if self.file_source.delimiter.is_none() => vec![],
-            FileFormat::Csv => self.header_columns(&encoding, &listed).await?,
-            _ => found_columns(&self.columns(&encoding, &listed).await.map_err(refused)?, &listed),
+        let (mut columns, has_all_columns) = match self.file_source.format {
+            FileFormat::Csv if self.file_source.delimiter.is_none() => (vec![], true),
+            FileFormat::Csv => (self.header_columns(&encoding, &listed).await?, true),
+            _ => {
+                let found = self.columns(&encoding, &listed).await.map_err(refused)?;
+                (found_columns(&found, &listed), found.are_all)
+            }
         };
         if encoding.is_text() {
             // A sample shows no column that never holds a NULL.
@@ -134,7 +139,7 @@ impl Opening<'_> {
             Some(file) => self.beginning(&encoding, file).await?,
             None => (vec![], true),
         };
-        Ok(FoundFiles { files: listed.len(), columns, partitions, beginning, is_whole })
+        Ok(FoundFiles { files: listed.len(), columns, has_all_columns, partitions, beginning, is_whole })
     }
 
     /// Returns the columns in the headers of all CSV files: those of the first file, and then those that others add.

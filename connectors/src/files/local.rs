@@ -86,8 +86,8 @@ impl FileSources {
     /// contract:
     ///
     /// - All columns are in the table, also those that only some files have. A type holds the values of all files.
-    /// - For text, the first records of the first files determine the types, and for JSON also the columns. A later value
-    ///   that does not fit is an error when it is read. A key of JSON that only later records have is no column.
+    /// - For text, the first records determine the types, and for JSON also the columns. A later value that does not fit is
+    ///   an error when it is read. A key of JSON that only records after the first 64 MiB have is no column.
     /// - Folders such as `year=2024` below the location are columns, of integers or dates if all of their values are.
     ///
     /// The files must be within the folders of [`FileSources::within`]. Each scan lists them again.
