@@ -19,8 +19,8 @@ use self::config_text::{AUTHORITY, CERTIFICATE, CERTIFICATE_KEY, NODE_KEY, NewNo
 use self::new_files::{NewFile, NewFiles};
 use crate::output::print;
 use crate::password;
-use crate::product::init::{ProductOptions, folder_default, folder_name, lint_line, report};
-use crate::product::next_steps::NextSteps;
+use crate::product::init::{ProductOptions, check_readable, folder_default, folder_name, lint_line, report};
+use crate::product::next_steps::{NextSteps, argument};
 use crate::questions::Questions;
 
 const CONFIG: &str = "node.yaml";
@@ -103,6 +103,9 @@ pub async fn init(args: InitArgs) -> Result<()> {
     let file = args.folder.join(CONFIG);
     let config = NodeConfig::load(&file)?;
     let domain = node.domain.as_deref().or(node.identity.as_deref()).unwrap_or_default();
+    if let Some(draft) = &draft {
+        check_readable(&config, domain, draft.name()).await?;
+    }
     let lint = draft.as_ref().map(|draft| lint_line(domain, &products, draft.name())).transpose()?;
     new.keep();
 
@@ -112,8 +115,9 @@ pub async fn init(args: InitArgs) -> Result<()> {
         print(&format!("password of {}: {password} (it is stored nowhere: keep it)\n", printable(&user)))?;
     }
     if let Some(name) = &node.identity {
-        let key = printable(&args.folder.join(PUBLIC_KEY).display().to_string()).into_owned();
-        print(&format!("Other nodes trust this one with: --trust {name}={key}\n"))?;
+        let key = args.folder.join(PUBLIC_KEY);
+        let trust = argument(&format!("{name}={}", key.display()));
+        print(&format!("Other nodes trust this one with: --trust {trust}\n"))?;
     }
     let steps = NextSteps { config: Some(&config), config_file: Some(&file), domain };
     print(&steps.text(draft.as_ref().and_then(ProductDraft::first_port)))
@@ -279,6 +283,8 @@ fn write(
 ) -> Result<String> {
     let products = args.folder.join(PRODUCTS);
     let folder = if node.domain.is_some() { &products } else { &args.folder };
+    let folders = files.iter().filter_map(|file| file.path.parent());
+    folders.chain([folder.as_path()]).chain(product.map(|(_, folder)| folder)).for_each(|path| new.add_folders(path));
     fs::create_dir_all(folder).map_err(|e| Error::output(folder.display(), e))?;
     let mut text = String::new();
     for mut file in files {
@@ -287,12 +293,12 @@ fn write(
         }
         file.write()?;
         text.push_str(&format!("wrote {}\n", printable(&file.path.display().to_string())));
-        new.0.push(file.path);
+        new.files.push(file.path);
     }
     if let Some((draft, folder)) = product {
         let written = draft.write(folder)?;
         text.push_str(&report(draft, &written));
-        new.0.extend(written);
+        new.files.extend(written);
     }
     Ok(text)
 }

@@ -142,7 +142,11 @@ fn of_folder(folder: &Path, depth: usize, seen: &mut usize, ports: &mut Vec<Port
         }
         for file in members {
             let path = folder.join(&file);
-            let location = literal(&path)?.to_owned();
+            // A node reads no links that lead out of its folder of data, so the contract names the file itself.
+            let target = path.canonicalize();
+            let target =
+                target.map_err(|e| Error::config(format!("{} cannot be read", path.display())).with_source(e))?;
+            let location = literal(&target)?.to_owned();
             ports.push(PortFiles { name: file_port_name(&path), location, format: format_of(&file) });
         }
     }
@@ -330,6 +334,21 @@ mod tests {
         assert_eq!(url("s3://lake/events/"), ("events".to_owned(), None));
         assert_eq!(url("https://example.org/x.csv.gz"), ("x".to_owned(), Some(FileFormat::Csv)));
         assert_eq!(url("s3://lake/clicks-*.jsonl"), ("clicks".to_owned(), Some(FileFormat::Json)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_the_file_that_it_leads_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        fs::create_dir(root.join("d")).unwrap();
+        fs::write(root.join("real.csv"), "x").unwrap();
+        std::os::unix::fs::symlink("../real.csv", root.join("d/orders.csv")).unwrap();
+        let ports = find_ports(&[root.join("d").to_str().unwrap().to_owned()]).unwrap();
+        assert_eq!(
+            (ports[0].name.as_str(), ports[0].location.as_str()),
+            ("orders", root.join("real.csv").to_str().unwrap())
+        );
     }
 
     #[test]
