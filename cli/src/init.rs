@@ -259,7 +259,10 @@ fn new_password(user: &str, questions: Questions) -> Result<(String, bool)> {
     if questions.is_asking() {
         let password = password::ask(&format!("password of {} (empty: generate one): ", printable(user)))?;
         if !password.is_empty() {
-            return Ok((password, false));
+            return match password::ask("the same again: ")? == password {
+                true => Ok((password, false)),
+                false => Err(Error::config("the passwords differ, so nothing was written: run the command again")),
+            };
         }
     }
     Ok((Uuid::new_v4().simple().to_string(), true))
