@@ -295,7 +295,10 @@ fn is_text(format: FileFormat) -> bool {
 /// Returns the error about data that cannot be read.
 fn of_data(location: &str, error: &portolan_engine::Error) -> Error {
     let message = error.owner_chain();
-    let message = if message.contains(location) { message } else { format!("{location}: {message}") };
+    let mut message = if message.contains(location) { message } else { format!("{location}: {message}") };
+    if message.contains("`portolan.") {
+        message.push_str("; a draft has no such setting: repair the file, or write the contract by hand");
+    }
     match error.kind() {
         ErrorKind::SiteUnavailable | ErrorKind::InvalidQuery | ErrorKind::InvalidData | ErrorKind::NotFound => {
             Error::config(message)

@@ -186,7 +186,9 @@ fn folder_type(encoding: &Encoding, name: &str, files: &[ObjectMeta]) -> &'stati
         let field = Field::new(name, data_type, true);
         values().all(|value| value_of_folder(encoding, &value, &field).is_some())
     };
-    if all_are(DataType::Int64) {
+    // A number with zeros before it is a code, unless it has two digits, as months have.
+    let is_code = |value: String| value.len() > 2 && value.starts_with('0');
+    if all_are(DataType::Int64) && !values().any(is_code) {
         "integer"
     } else if all_are(DataType::Date32) {
         "date"

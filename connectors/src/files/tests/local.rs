@@ -145,6 +145,11 @@ async fn folders_with_values_are_columns() {
     let all = rows(&context, "SELECT id, year, day, code FROM t ORDER BY id").await.unwrap();
     assert_eq!(all, "| 1  | 2023 | 2023-05-06 | a    |\n| 2  | 2024 | 2024-07-08 | 7    |");
     assert_eq!(rows(&context, "SELECT id FROM t WHERE year = 2024").await.unwrap(), "| 2  |");
+    parquet(folder.path(), "zip/zip=01067/month=01/x.parquet", &batch(&[1]));
+    parquet(folder.path(), "zip/zip=80331/month=12/x.parquet", &batch(&[2]));
+    let context = opened(folder.path(), "zip/**/*.parquet").await;
+    let all = rows(&context, "SELECT id, zip, month FROM t ORDER BY id").await.unwrap();
+    assert_eq!(all, "| 1  | 01067 | 1     |\n| 2  | 80331 | 12    |");
 }
 
 #[tokio::test]
