@@ -34,7 +34,7 @@ const FORMATS: [FileFormat; 4] = [FileFormat::Parquet, FileFormat::Csv, FileForm
 pub struct FoundFiles {
     /// The number of files.
     pub files: usize,
-    /// The columns in the files. For CSV, those in the headers of all files, with no types. Empty for CSV without a
+    /// The columns in the files, also those that the names of folders have. For CSV, those in the headers of all files, with no types. Empty for CSV without a
     /// delimiter, which the beginning of the text shows.
     pub columns: Vec<FoundColumn>,
     /// False for JSON with so much text that its last records may have other columns.
@@ -133,7 +133,6 @@ impl Opening<'_> {
             // A sample shows no column that never holds a NULL.
             columns.iter_mut().for_each(|column| column.is_required = false);
         }
-        columns.retain(|column| partitions.iter().all(|folder| folder.name != column.name));
         let first = listed.iter().find(|file| file.size > 0).or(listed.first());
         let (beginning, is_whole) = match first.filter(|_| self.file_source.format == FileFormat::Csv) {
             Some(file) => self.beginning(&encoding, file).await?,

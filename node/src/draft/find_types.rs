@@ -45,7 +45,10 @@ impl Drafting<'_> {
         }
         let names: Vec<&str> = strings.iter().map(|i| port.columns[*i].name.as_str()).collect();
         let sql = self.rows(session).select(port, &names);
-        let of_values = if port.files.format == FileFormat::Csv { TextValues::of_csv() } else { TextValues::of_json() };
+        let of_values = match port.files.format {
+            FileFormat::Csv => TextValues::of_csv(port.files.delimiter.unwrap_or(b',')),
+            _ => TextValues::of_json(),
+        };
         let mut values = vec![of_values; strings.len()];
         let failed = |error: portolan_engine::Error| of_data(&port.files.location, &error);
         let mut rows = session.sql(&sql).await.map_err(failed)?;

@@ -56,11 +56,29 @@ pub fn find_ports(arguments: &[String]) -> Result<Vec<PortFiles>> {
             )));
         }
     }
+    name_by_folders(&mut ports);
     let mut taken = BTreeSet::new();
     for port in &mut ports {
         port.name = distinct(&port.name, &mut taken);
     }
     Ok(ports)
+}
+
+/// Puts the names of their folders before the names of equally called files in different folders.
+fn name_by_folders(ports: &mut [PortFiles]) {
+    let folder = |port: &PortFiles| Path::new(&port.location).parent().map(folder_name).unwrap_or_default();
+    let mut folders: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for port in &*ports {
+        folders.entry(port.name.clone()).or_default().push(folder(port));
+    }
+    for port in ports.iter_mut().filter(|port| !port.location.contains("://")) {
+        let all = folders.get(&port.name).map(Vec::as_slice).unwrap_or_default();
+        let are_different = all.iter().collect::<BTreeSet<_>>().len() == all.len();
+        let own = folder(port);
+        if all.len() > 1 && are_different && own != port.name {
+            port.name = format!("{own}_{}", port.name);
+        }
+    }
 }
 
 fn of_url(url: &str) -> PortFiles {
@@ -315,6 +333,19 @@ mod tests {
         assert_eq!(found(&files, &["d"]), pairs(&[("returns", "d/returns"), ("shipments", "d/shipments")]));
         assert_eq!(found(&files, &["d/shipments"]), pairs(&[("shipments", "d/shipments")]));
         assert_eq!(found(&["log/2024/01/a.jsonl"], &["log"]), pairs(&[("log", "log")]));
+    }
+
+    #[test]
+    fn equally_called_files_are_named_by_their_folders() {
+        let files = ["d/north/orders.csv", "d/south/orders.csv", "d/south/people.csv"];
+        let expected = pairs(&[
+            ("north_orders", "d/north/orders.csv"),
+            ("south_orders", "d/south/orders.csv"),
+            ("people", "d/south/people.csv"),
+        ]);
+        assert_eq!(found(&files, &["d"]), expected);
+        let expected = pairs(&[("orders", "d/orders.csv"), ("orders_2", "d/orders.jsonl")]);
+        assert_eq!(found(&["d/orders.csv", "d/orders.jsonl"], &["d"]), expected);
     }
 
     #[test]
