@@ -21,11 +21,19 @@ impl Drafting<'_> {
         }
         let mut session = self.open(ports).await?;
         for i in 0..ports.len() {
-            let mut found = self.text_types(&session, &ports[i]).await;
+            let mut found = self.text_types(&session, &ports[i], &[]).await;
             if found.is_err() && ports[i].may_be_windows {
                 ports[i].files.text.encoding = Some(WINDOWS_1252.name().to_owned());
                 session = self.open(ports).await?;
-                found = self.text_types(&session, &ports[i]).await.or(found);
+                found = self.text_types(&session, &ports[i], &[]).await.or(found);
+            }
+            if found.is_err() && ports[i].files.format == FileFormat::Json {
+                // Values of several kinds, which are left out later.
+                let faults = self.rows(&session).unreadable(&ports[i]).await;
+                let mixed: Vec<usize> = faults.into_iter().map(|(column, _)| column).collect();
+                if mixed.len() < ports[i].columns.len() {
+                    found = self.text_types(&session, &ports[i], &mixed).await;
+                }
             }
             for (column, text_type) in found? {
                 ports[i].columns[column].text_type = text_type;
@@ -34,12 +42,19 @@ impl Drafting<'_> {
         Ok(())
     }
 
-    /// Returns the types of the columns of a port that are stored as text, by their values, with their positions.
-    async fn text_types(&self, session: &Session, port: &PortDraft) -> Result<Vec<(usize, TextType)>> {
+    /// Returns the types of the columns of a port that are stored as text, by their values, with their positions. Does not
+    /// read the columns at the positions `ignored`.
+    async fn text_types(
+        &self,
+        session: &Session,
+        port: &PortDraft,
+        ignored: &[usize],
+    ) -> Result<Vec<(usize, TextType)>> {
         let is_string = |column: &ColumnDraft| {
             is_text(port.files.format) && !column.is_partition && column.text_type.logical_type == "string"
         };
-        let strings: Vec<usize> = (0..port.columns.len()).filter(|i| is_string(&port.columns[*i])).collect();
+        let mut strings: Vec<usize> = (0..port.columns.len()).filter(|i| is_string(&port.columns[*i])).collect();
+        strings.retain(|i| !ignored.contains(i));
         if strings.is_empty() {
             return Ok(vec![]);
         }

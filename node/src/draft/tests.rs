@@ -178,6 +178,31 @@ async fn json_lines_have_dates_and_nested_columns() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn json_columns_of_several_kinds_are_left_out() {
+    let text = "{\"b\": {\"x\": 1}, \"day\": \"2024-02-29\", \"a\": [1]}\n\
+                {\"b\": 7, \"day\": \"2024-03-01\", \"a\": 2}\n";
+    let shop = Shop::with(&[("data/events.jsonl", text)]);
+    let contract = shop.contract("events").await;
+    assert_has(&contract, &["    logicalType: date\n  # Left out: `a`: ", "  # Left out: `b`: "]);
+    assert!(contract.contains("expected a single value, got `[1]`"), "{contract}");
+    assert_eq!(shop.rows("SELECT * FROM shop.sales.events ORDER BY day").await, "| 2024-02-29 |\n| 2024-03-01 |");
+    let shop = Shop::with(&[("data/events.jsonl", "{\"a\": \"x\"}\n{\"a\": [1 2]}\n")]);
+    let refused = shop.draft().await.unwrap_err().owner_chain();
+    assert!(refused.contains("line 2: expected a JSON object, got text that is none"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn json_keeps_its_columns_in_order_and_its_digits() {
+    let mut text = "{\"name\": \"a\", \"total\": 1.5}\n".repeat(2000);
+    text.push_str("{\"name\": \"b\", \"total\": 9007199254740993, \"late\": true}\n");
+    let shop = Shop::with(&[("data/t.jsonl", text)]);
+    let parts = ["  - name: name\n    logicalType: string\n", "  - name: total\n    logicalType: string\n"];
+    let contract = shop.contract("t").await;
+    assert_has(&contract, &[&parts.concat(), "  - name: late\n    logicalType: boolean\n"]);
+    assert_eq!(shop.rows("SELECT total FROM shop.sales.t WHERE late").await, "| 9007199254740993 |");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn folders_are_columns() {
     let shop = Shop::with(&[
         ("data/shipments/year=2024/month=01/a.csv", "id,kg\n1,2.5\n"),
