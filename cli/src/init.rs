@@ -5,6 +5,7 @@ mod config_text;
 mod new_files;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -150,8 +151,8 @@ impl InitArgs {
                 )));
             }
         }
-        let name = domain.as_deref().map_or(default, identifier);
-        let name = if name.is_empty() { "gateway".to_owned() } else { name };
+        self.check_listen()?;
+        let name = node_name(domain.as_deref().unwrap_or(&default));
         let scheme = if self.tls { "grpc+tls" } else { "grpc" };
         let port = self.listen.rsplit_once(':').map_or("", |(_, port)| port);
         Ok(NewNode {
@@ -167,6 +168,20 @@ impl InitArgs {
             peers: self.peers.clone(),
             trusted: self.trusted.iter().map(|text| trusted(text)).collect::<Result<_>>()?,
         })
+    }
+
+    /// Checks that other machines reach the node only over TLS, and a domain by a name: its node signs for this name.
+    fn check_listen(&self) -> Result<()> {
+        let Ok(address) = self.listen.parse::<SocketAddr>() else { return Ok(()) };
+        let is_named = self.gateway || !address.ip().is_unspecified() || !self.hosts.is_empty();
+        match address.ip().is_loopback() || (self.tls && is_named) {
+            true => Ok(()),
+            false => Err(Error::config(format!(
+                "other machines reach a node that listens on {}: add `--tls`, and `--host NAME` with the name by which they \
+                 reach it",
+                self.listen
+            ))),
+        }
     }
 
     /// Returns the source whose local data is not in the folder of the node, and the folder of the data.
@@ -224,6 +239,12 @@ impl InitArgs {
         }
         distinct
     }
+}
+
+/// Returns the name of the node of a domain, which has no other letters than those of ASCII.
+fn node_name(domain: &str) -> String {
+    let name: String = identifier(domain).chars().map(|c| if c.is_ascii() { c } else { '_' }).collect();
+    if name.is_empty() { "gateway".to_owned() } else { name }
 }
 
 /// Parses a node that is trusted, and reads its key.
@@ -311,6 +332,15 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn a_node_has_the_name_of_its_domain_in_ascii() {
+        for (domain, expected) in
+            [("shop", "shop"), ("Größe 1", "gr__e_1"), ("Der Laden/x", "der_laden_x"), ("", "gateway"), ("日本", "__")]
+        {
+            assert_eq!(node_name(domain), expected);
+        }
+    }
 
     #[test]
     fn a_trusted_node_has_a_name_and_a_key() {

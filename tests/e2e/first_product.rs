@@ -313,4 +313,7 @@ fn what_cannot_be_drafted_is_refused_with_the_reason() {
     let peer = ["init", "gateway", "--gateway", "--anonymous", "--peer", "grpc://sales.example.org:50051"];
     assert!(refused(&peer).contains("without TLS"));
     assert!(!folder.path().join("gateway").exists());
+    let exposed = ["init", "exposed", "--anonymous", "--listen", "0.0.0.0:0"];
+    assert!(refused(&exposed).contains("add `--tls`, and `--host NAME`"));
+    assert!(!folder.path().join("exposed").exists());
 }
