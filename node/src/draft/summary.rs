@@ -50,8 +50,11 @@ pub(super) fn number(n: u64, one: &str) -> String {
 impl PortDraft {
     fn summary(&self) -> String {
         let counted = self.counted.unwrap_or(Counted { rows: 0, is_all: true });
-        let rows =
-            if counted.is_all { number(counted.rows, "row") } else { format!("more than {} rows", counted.rows) };
+        let rows = if counted.is_all {
+            number(counted.rows, "row")
+        } else {
+            format!("at least {}", number(counted.rows, "row"))
+        };
         let mut text = format!("{}: {rows}, {}", self.name, number(self.columns.len() as u64, "column"));
         // What is a guess, and would change every value.
         if !self.files.has_header {
