@@ -2,21 +2,24 @@
 //! every value. Arrow's inference sorts the keys, reads only records of one line, and rounds large integers.
 
 use std::collections::HashMap;
-use std::mem;
 use std::sync::Arc;
+use std::{fmt, mem};
 
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use datafusion::error::Result;
-use serde_json::value::RawValue;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::fatal;
 use super::json::RECORD;
-use super::members::Members;
-use super::strict::{Found, MAX_DEPTH};
+use super::strict::{Found, Key};
 use crate::data_fault::DataFault;
 
 /// The largest number of keys. Others are no columns.
 const MOST_KEYS: usize = 10_000;
+/// The largest integer up to which a floating-point number has each one.
+const EXACT: u64 = 1 << 53;
+/// The least integer that `serde_json` reads as a floating-point number: 2^63, for negative ones.
+const LONG: f64 = 9_223_372_036_854_775_808.0;
 
 /// The columns of the records that were read so far.
 #[derive(Debug)]
@@ -60,12 +63,16 @@ impl JsonColumns {
     /// # Errors
     /// Text that is no JSON.
     pub(in crate::files) fn add(&mut self, text: &[u8], most: usize, is_whole: bool) -> Result<()> {
-        for record in serde_json::Deserializer::from_slice(text).into_iter::<Members<'_>>().take(most) {
-            let members = record.map_err(|error| {
+        let mut records = serde_json::Deserializer::from_slice(text);
+        for _ in 0..most {
+            if records.end().is_ok() {
+                break;
+            }
+            let record = RecordSeed { object: &mut self.record, room: &mut self.room };
+            record.deserialize(&mut records).map_err(|error| {
                 let line = u64::try_from(error.line()).ok().filter(|_| is_whole);
                 fatal(DataFault::of_record(line, RECORD, Found::from(error).0))
             })?;
-            self.record.add(&members, 0, &mut self.room);
         }
         Ok(())
     }
@@ -91,17 +98,21 @@ impl JsonColumns {
 }
 
 impl Object {
-    fn add(&mut self, Members(members): &Members<'_>, depth: usize, room: &mut usize) {
-        for (key, value) in members {
-            if let Some((_, shape)) = self.0.get_mut(&**key) {
-                shape.add(value, depth + 1, room);
-            } else if let Some(left) = room.checked_sub(1) {
-                *room = left;
-                let mut shape = Shape::Null;
-                shape.add(value, depth + 1, room);
-                self.0.insert(key.clone().into_owned(), (self.0.len(), shape));
-            }
+    fn add<'de, A: MapAccess<'de>>(&mut self, mut members: A, room: &mut usize) -> Result<(), A::Error> {
+        while let Some(Key(key)) = members.next_key()? {
+            let mut left_out = Shape::Null;
+            let shape = match self.0.get_mut(&*key) {
+                Some((_, shape)) => shape,
+                None if *room == 0 => &mut left_out,
+                None => {
+                    *room -= 1;
+                    let place = self.0.len();
+                    &mut self.0.entry(key.into_owned()).or_insert((place, Shape::Null)).1
+                }
+            };
+            members.next_value_seed(ShapeSeed { shape, room: &mut *room })?;
         }
+        Ok(())
     }
 
     fn fields(&self) -> Fields {
@@ -112,18 +123,8 @@ impl Object {
 }
 
 impl Shape {
-    fn add(&mut self, value: &RawValue, depth: usize, room: &mut usize) {
-        let text = value.get();
-        let own = match text.as_bytes().first() {
-            Some(b'{' | b'[') if depth > MAX_DEPTH => Self::Mixed,
-            Some(b'{') => return self.add_object(text, depth, room),
-            Some(b'[') => return self.add_list(text, depth, room),
-            Some(b'n') | None => return,
-            Some(b't' | b'f') => Self::Boolean,
-            Some(b'"') => Self::Text,
-            Some(_) => number(text),
-        };
-        *self = match (mem::take(self), own) {
+    fn add(&mut self, value: Self) {
+        *self = match (mem::take(self), value) {
             (Self::Null, own) => own,
             (Self::Boolean, Self::Boolean) => Self::Boolean,
             (Self::Integer { is_wide: a }, Self::Integer { is_wide: b }) => Self::Integer { is_wide: a || b },
@@ -132,26 +133,6 @@ impl Shape {
             (Self::List(_) | Self::Object(_) | Self::Mixed, _) | (_, Self::Mixed) => Self::Mixed,
             _ => Self::Text,
         };
-    }
-
-    fn add_object(&mut self, text: &str, depth: usize, room: &mut usize) {
-        if matches!(self, Self::Null) {
-            *self = Self::Object(Object::default());
-        }
-        match (self, serde_json::from_str::<Members<'_>>(text)) {
-            (Self::Object(object), Ok(members)) => object.add(&members, depth, room),
-            (other, _) => *other = Self::Mixed,
-        }
-    }
-
-    fn add_list(&mut self, text: &str, depth: usize, room: &mut usize) {
-        if matches!(self, Self::Null) {
-            *self = Self::List(Box::default());
-        }
-        match (self, serde_json::from_str::<Vec<&RawValue>>(text)) {
-            (Self::List(item), Ok(values)) => values.into_iter().for_each(|value| item.add(value, depth + 1, room)),
-            (other, _) => *other = Self::Mixed,
-        }
     }
 
     fn data_type(&self) -> DataType {
@@ -168,12 +149,114 @@ impl Shape {
     }
 }
 
-/// Returns the shape of a number. An integer of more than 64 bits is a string.
-fn number(text: &str) -> Shape {
-    if text.contains(['.', 'e', 'E']) {
-        return Shape::Float;
+/// Adds a record to the object that has the keys of all.
+struct RecordSeed<'a> {
+    object: &'a mut Object,
+    room: &'a mut usize,
+}
+
+impl<'de> DeserializeSeed<'de> for RecordSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
     }
-    text.parse::<i64>().map_or(Shape::Text, |value| Shape::Integer { is_wide: value.unsigned_abs() > 1 << 53 })
+}
+
+impl<'de> Visitor<'de> for RecordSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
+        self.object.add(members, self.room)
+    }
+}
+
+/// Adds a value to the shape of those before it.
+struct ShapeSeed<'a> {
+    shape: &'a mut Shape,
+    room: &'a mut usize,
+}
+
+impl<'de> DeserializeSeed<'de> for ShapeSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ShapeSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
+        if matches!(self.shape, Shape::Null) {
+            *self.shape = Shape::Object(Object::default());
+        }
+        match self.shape {
+            Shape::Object(object) => object.add(members, self.room),
+            other => {
+                *other = Shape::Mixed;
+                Object::default().add(members, &mut 0)
+            }
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
+        if matches!(self.shape, Shape::Null) {
+            *self.shape = Shape::List(Box::default());
+        }
+        let (mut left_out, mut no_room) = (Shape::Null, 0);
+        let (item, room) = match self.shape {
+            Shape::List(item) => (&mut **item, self.room),
+            other => {
+                *other = Shape::Mixed;
+                (&mut left_out, &mut no_room)
+            }
+        };
+        while values.next_element_seed(ShapeSeed { shape: &mut *item, room: &mut *room })?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        self.shape.add(Shape::Boolean);
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.shape.add(Shape::Integer { is_wide: value.unsigned_abs() > EXACT });
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        // An integer of more than 63 bits is a string.
+        let shape = i64::try_from(value).map_or(Shape::Text, |_| Shape::Integer { is_wide: value > EXACT });
+        self.shape.add(shape);
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        // `serde_json` reads long integers as floating-point numbers. They are strings, and so is `1e20`.
+        let is_integer = value.fract() == 0.0 && (LONG..1e38).contains(&value.abs());
+        self.shape.add(if is_integer { Shape::Text } else { Shape::Float });
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        self.shape.add(Shape::Text);
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -211,6 +294,8 @@ mod tests {
             (&["9007199254740993", "2.5"], DataType::Utf8),
             (&["2.5", "-9007199254740993"], DataType::Utf8),
             (&["18446744073709551615"], DataType::Utf8),
+            (&["123456789012345678901234567890"], DataType::Utf8),
+            (&["-9223372036854775809", "1"], DataType::Utf8),
             (&["true", "1"], DataType::Utf8),
             (&["\"x\"", "1"], DataType::Utf8),
             (&["{}", "1"], DataType::Utf8),

@@ -9,7 +9,6 @@ mod elements;
 mod expected;
 mod json;
 mod json_columns;
-mod members;
 mod numbers;
 mod quotes;
 mod records;
