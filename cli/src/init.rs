@@ -5,6 +5,7 @@ mod config_text;
 mod new_files;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -19,8 +20,8 @@ use self::config_text::{AUTHORITY, CERTIFICATE, CERTIFICATE_KEY, NODE_KEY, NewNo
 use self::new_files::{NewFile, NewFiles};
 use crate::output::print;
 use crate::password;
-use crate::product::init::{ProductOptions, folder_default, folder_name, lint_line, report};
-use crate::product::next_steps::NextSteps;
+use crate::product::init::{ProductOptions, check_readable, folder_default, folder_name, lint_line, report};
+use crate::product::next_steps::{NextSteps, argument};
 use crate::questions::Questions;
 
 const CONFIG: &str = "node.yaml";
@@ -103,6 +104,9 @@ pub async fn init(args: InitArgs) -> Result<()> {
     let file = args.folder.join(CONFIG);
     let config = NodeConfig::load(&file)?;
     let domain = node.domain.as_deref().or(node.identity.as_deref()).unwrap_or_default();
+    if let Some(draft) = &draft {
+        check_readable(&config, domain, draft.name()).await?;
+    }
     let lint = draft.as_ref().map(|draft| lint_line(domain, &products, draft.name())).transpose()?;
     new.keep();
 
@@ -112,8 +116,9 @@ pub async fn init(args: InitArgs) -> Result<()> {
         print(&format!("password of {}: {password} (it is stored nowhere: keep it)\n", printable(&user)))?;
     }
     if let Some(name) = &node.identity {
-        let key = printable(&args.folder.join(PUBLIC_KEY).display().to_string()).into_owned();
-        print(&format!("Other nodes trust this one with: --trust {name}={key}\n"))?;
+        let key = args.folder.join(PUBLIC_KEY);
+        let trust = argument(&format!("{name}={}", key.display()));
+        print(&format!("Other nodes trust this one with: --trust {trust}\n"))?;
     }
     let steps = NextSteps { config: Some(&config), config_file: Some(&file), domain };
     print(&steps.text(draft.as_ref().and_then(ProductDraft::first_port)))
@@ -146,8 +151,8 @@ impl InitArgs {
                 )));
             }
         }
-        let name = domain.as_deref().map_or(default, identifier);
-        let name = if name.is_empty() { "gateway".to_owned() } else { name };
+        self.check_listen()?;
+        let name = node_name(domain.as_deref().unwrap_or(&default));
         let scheme = if self.tls { "grpc+tls" } else { "grpc" };
         let port = self.listen.rsplit_once(':').map_or("", |(_, port)| port);
         Ok(NewNode {
@@ -163,6 +168,20 @@ impl InitArgs {
             peers: self.peers.clone(),
             trusted: self.trusted.iter().map(|text| trusted(text)).collect::<Result<_>>()?,
         })
+    }
+
+    /// Checks that other machines reach the node only over TLS, and a domain by a name: its node signs for this name.
+    fn check_listen(&self) -> Result<()> {
+        let Ok(address) = self.listen.parse::<SocketAddr>() else { return Ok(()) };
+        let is_named = self.gateway || !address.ip().is_unspecified() || !self.hosts.is_empty();
+        match address.ip().is_loopback() || (self.tls && is_named) {
+            true => Ok(()),
+            false => Err(Error::config(format!(
+                "other machines reach a node that listens on {}: add `--tls`, and `--host NAME` with the name by which they \
+                 reach it",
+                self.listen
+            ))),
+        }
     }
 
     /// Returns the source whose local data is not in the folder of the node, and the folder of the data.
@@ -222,6 +241,12 @@ impl InitArgs {
     }
 }
 
+/// Returns the name of the node of a domain, which has no other letters than those of ASCII.
+fn node_name(domain: &str) -> String {
+    let name: String = identifier(domain).chars().map(|c| if c.is_ascii() { c } else { '_' }).collect();
+    if name.is_empty() { "gateway".to_owned() } else { name }
+}
+
 /// Parses a node that is trusted, and reads its key.
 fn trusted(text: &str) -> Result<(String, String)> {
     let Some((name, key)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) else {
@@ -255,7 +280,10 @@ fn new_password(user: &str, questions: Questions) -> Result<(String, bool)> {
     if questions.is_asking() {
         let password = password::ask(&format!("password of {} (empty: generate one): ", printable(user)))?;
         if !password.is_empty() {
-            return Ok((password, false));
+            return match password::ask("the same again: ")? == password {
+                true => Ok((password, false)),
+                false => Err(Error::config("the passwords differ, so nothing was written: run the command again")),
+            };
         }
     }
     Ok((Uuid::new_v4().simple().to_string(), true))
@@ -279,6 +307,8 @@ fn write(
 ) -> Result<String> {
     let products = args.folder.join(PRODUCTS);
     let folder = if node.domain.is_some() { &products } else { &args.folder };
+    let folders = files.iter().filter_map(|file| file.path.parent());
+    folders.chain([folder.as_path()]).chain(product.map(|(_, folder)| folder)).for_each(|path| new.add_folders(path));
     fs::create_dir_all(folder).map_err(|e| Error::output(folder.display(), e))?;
     let mut text = String::new();
     for mut file in files {
@@ -287,12 +317,12 @@ fn write(
         }
         file.write()?;
         text.push_str(&format!("wrote {}\n", printable(&file.path.display().to_string())));
-        new.0.push(file.path);
+        new.files.push(file.path);
     }
     if let Some((draft, folder)) = product {
         let written = draft.write(folder)?;
         text.push_str(&report(draft, &written));
-        new.0.extend(written);
+        new.files.extend(written);
     }
     Ok(text)
 }
@@ -302,6 +332,15 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn a_node_has_the_name_of_its_domain_in_ascii() {
+        for (domain, expected) in
+            [("shop", "shop"), ("Größe 1", "gr__e_1"), ("Der Laden/x", "der_laden_x"), ("", "gateway"), ("日本", "__")]
+        {
+            assert_eq!(node_name(domain), expected);
+        }
+    }
 
     #[test]
     fn a_trusted_node_has_a_name_and_a_key() {

@@ -5,6 +5,7 @@ mod checks;
 mod columns;
 mod csv_notation;
 mod descriptors;
+mod find_types;
 mod inputs;
 mod names;
 mod numbers;
@@ -15,16 +16,14 @@ mod write;
 use std::sync::Arc;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
-use futures::TryStreamExt;
 use portolan_catalog::{DomainName, FileFormat, FileSource, load_domain};
 use portolan_connectors::files::{FileSources, FoundFiles};
 use portolan_connectors::{ErrorKind, LocalDomain, SourceOpener};
-use portolan_engine::{Engine, Principal, RecordBatch, Session};
+use portolan_engine::{Engine, Principal, Session};
 
 use self::checks::Rows;
 use self::columns::ColumnDraft;
-use self::csv_notation::CsvNotation;
-use self::text_types::{TextType, TextValues};
+use self::text_types::TextType;
 use crate::{Error, NodeConfig, Result};
 
 pub use self::descriptors::yaml_string;
@@ -78,10 +77,9 @@ struct PortDraft {
     server: String,
     /// The files, with an absolute location.
     files: FileSource,
-    /// The character encoding, if a contract must name it.
-    encoding: Option<&'static str>,
-    /// CSV: the quote.
-    quote: Option<u8>,
+    /// True if the text can also be that of an older Windows: its beginning has no other letters than ASCII, and names
+    /// no encoding.
+    may_be_windows: bool,
     columns: Vec<ColumnDraft>,
     /// The columns that are left out, with the reasons.
     left_out: Vec<String>,
@@ -130,27 +128,45 @@ impl Drafting<'_> {
     async fn port(&self, port: &PortFiles) -> Result<PortDraft> {
         let (mut files, found) = self.describe(port).await?;
         let wrong = |what: String| Error::config(format!("{}: {what}", port.location));
-        let mut notation: Option<CsvNotation> = None;
+        let mut names = vec![];
         if files.format == FileFormat::Csv {
-            let found = csv_notation::notation(&found.beginning, found.is_whole).map_err(wrong)?;
-            (files.delimiter, files.has_header) = (Some(found.delimiter), found.has_header);
-            notation = Some(found);
+            let notation = csv_notation::notation(&found.beginning, found.is_whole).map_err(wrong)?;
+            (files.delimiter, files.has_header) = (Some(notation.delimiter), notation.has_header);
+            (files.text.quote, files.text.encoding) = (Some(notation.quote), notation.encoding.map(str::to_owned));
+            names = notation.names;
+            if files.has_header && found.files > 1 {
+                self.add_later_names(&files, &mut names).await?;
+            }
         }
-        let names = notation.as_ref().map_or(&[] as &[String], |notation| notation.names.as_slice());
-        let (columns, left_out) = columns::drafted(&found, files.format, names, files.has_header);
+        let (columns, mut left_out) = columns::drafted(&found, files.format, &names, files.has_header);
         if columns.is_empty() {
             return Err(wrong("the files have no columns".to_owned()));
+        }
+        if !found.has_all_columns {
+            left_out.push("keys that only records far behind in the files have".to_owned());
         }
         Ok(PortDraft {
             name: port.name.clone(),
             server: self.options.server.clone(),
+            may_be_windows: files.format == FileFormat::Csv
+                && files.text.encoding.is_none()
+                && found.beginning.is_ascii(),
             files,
-            encoding: notation.as_ref().and_then(|notation| notation.encoding),
-            quote: notation.as_ref().map(|notation| notation.quote),
             columns,
             left_out,
             counted: None,
         })
+    }
+
+    /// Adds the names that only the headers of later files have.
+    async fn add_later_names(&self, files: &FileSource, names: &mut Vec<String>) -> Result<()> {
+        let found = self.sources.describe(&self.options.server, files, &self.runtime).await;
+        for column in found.map_err(|error| of_data(&files.location, &error))?.columns {
+            if !names.contains(&column.name) {
+                names.push(column.name);
+            }
+        }
+        Ok(())
     }
 
     /// Describes the files of a port, in the format that the location implies, or in the first one that files have.
@@ -167,35 +183,6 @@ impl Drafting<'_> {
         }
         let location = &port.location;
         Err(missing.map_or_else(|| Error::config(format!("{location} has no data")), |e| of_data(location, &e)))
-    }
-
-    /// Finds the types of columns that are stored as text, by their values.
-    async fn find_types(&self, ports: &mut [PortDraft]) -> Result<()> {
-        if !ports.iter().any(|port| is_text(port.files.format)) {
-            return Ok(());
-        }
-        let session = self.open(ports).await?;
-        for port in ports.iter_mut().filter(|port| is_text(port.files.format)) {
-            let of_values: fn() -> TextValues =
-                if port.files.format == FileFormat::Csv { TextValues::of_csv } else { TextValues::of_json };
-            let is_string = |column: &ColumnDraft| !column.is_partition && column.text_type.logical_type == "string";
-            let strings: Vec<usize> = (0..port.columns.len()).filter(|i| is_string(&port.columns[*i])).collect();
-            if strings.is_empty() {
-                continue;
-            }
-            let names: Vec<&str> = strings.iter().map(|i| port.columns[*i].name.as_str()).collect();
-            let sql = self.rows(&session).select(port, &names);
-            let mut values = vec![of_values(); strings.len()];
-            let failed = |error: portolan_engine::Error| of_data(&port.files.location, &error);
-            let mut rows = session.sql(&sql).await.map_err(failed)?;
-            while let Some(batch) = rows.try_next().await.map_err(failed)? {
-                add(&batch, &mut values)?;
-            }
-            for (i, values) in strings.into_iter().zip(values) {
-                port.columns[i].text_type = values.text_type();
-            }
-        }
-        Ok(())
     }
 
     /// Checks the types by reading all columns, and finds the keys and the references. A column that cannot be read as
@@ -301,20 +288,6 @@ async fn find_keys(rows: &Rows<'_>, ports: &mut [PortDraft], values: &[Vec<u64>]
     }
 }
 
-/// Adds the values of the rows.
-fn add(batch: &RecordBatch, values: &mut [TextValues]) -> Result<()> {
-    use arrow::array::AsArray;
-    use arrow::compute::cast;
-    use arrow::datatypes::DataType;
-
-    for (column, values) in batch.columns().iter().zip(values) {
-        let strings = cast(column, &DataType::Utf8).map_err(|e| Error::failed("a column is no text").with_source(e))?;
-        let strings = strings.as_string::<i32>();
-        strings.iter().flatten().for_each(|text| values.add(text));
-    }
-    Ok(())
-}
-
 fn is_text(format: FileFormat) -> bool {
     matches!(format, FileFormat::Csv | FileFormat::Json)
 }
@@ -322,7 +295,10 @@ fn is_text(format: FileFormat) -> bool {
 /// Returns the error about data that cannot be read.
 fn of_data(location: &str, error: &portolan_engine::Error) -> Error {
     let message = error.owner_chain();
-    let message = if message.contains(location) { message } else { format!("{location}: {message}") };
+    let mut message = if message.contains(location) { message } else { format!("{location}: {message}") };
+    if message.contains("`portolan.") {
+        message.push_str("; a draft has no such setting: repair the file, or write the contract by hand");
+    }
     match error.kind() {
         ErrorKind::SiteUnavailable | ErrorKind::InvalidQuery | ErrorKind::InvalidData | ErrorKind::NotFound => {
             Error::config(message)

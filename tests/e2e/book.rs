@@ -59,6 +59,33 @@ async fn the_book_lists_every_table_and_column_of_the_mesh() {
 }
 
 #[test]
+fn the_book_names_every_field_of_the_standards() {
+    let manifest = env!("CARGO_MANIFEST_DIR");
+    let page = |name: &str| std::fs::read_to_string(format!("{manifest}/../docs/src/{name}")).unwrap();
+    // A fence has three quotes, so that the others come in pairs.
+    let text = (page("descriptors.md") + &page("product-test.md")).replace("```", "");
+    let words = |name: String| name.split(|c: char| !c.is_alphanumeric()).map(str::to_owned).collect::<Vec<_>>();
+    let named: BTreeSet<String> = names(&text).flat_map(words).collect();
+    let mut fields: BTreeSet<String> = BTreeSet::new();
+    for (file, objects) in [
+        ("odps-1.0.0.json", &["OutputPort"] as &[&str]),
+        (
+            "odcs-3.2.0.json",
+            &["SchemaElement", "SchemaObject", "SchemaBaseProperty", "DataQuality", "RelationshipBase"],
+        ),
+    ] {
+        let path = format!("{manifest}/../catalog/schemas/{file}");
+        let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let definitions = objects.iter().map(|name| &schema["$defs"][*name]["properties"]);
+        for properties in definitions.chain([&schema["properties"]]) {
+            fields.extend(properties.as_object().expect("the properties of an object").keys().cloned());
+        }
+    }
+    let missing: Vec<_> = fields.iter().filter(|field| !named.contains(*field)).collect();
+    assert!(missing.is_empty(), "fields that the book does not name: {missing:?}");
+}
+
+#[test]
 fn the_book_lists_every_command() {
     let cells = cells("sql.md");
     let listed: BTreeSet<String> = cells

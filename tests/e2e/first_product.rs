@@ -163,6 +163,22 @@ fn a_node_is_created_from_data_and_serves_it() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn data_elsewhere_and_behind_links_is_served() {
+    let folder = data();
+    fs::create_dir(folder.path().join("links")).unwrap();
+    std::os::unix::fs::symlink("../shop/data/Customers.csv", folder.path().join("links/buyers.csv")).unwrap();
+    let init = ["init", "my node", "--domain", "shop", "--data", "links", "--product", "sales", "--anonymous"];
+    let out = succeed(folder.path(), &init);
+    assert_lines(&out, &["buyers: 3 rows, 5 columns, key customer_id"]);
+    assert!(out.contains("portolan catalog lint --domain shop --products 'my node/products'"), "{out}");
+    // In the folder of the config, no argument names it.
+    let tested = succeed(&folder.path().join("my node"), &["product", "test"]);
+    let expected = ["shop.sales.buyers: no errors in 3 rows; rules: 2 hold", "  holds: primaryKey: `customer_id`"];
+    assert_lines(&tested, &expected);
+}
+
 #[test]
 fn a_product_is_added_to_a_running_node() {
     let folder = data();
@@ -289,10 +305,15 @@ fn what_cannot_be_drafted_is_refused_with_the_reason() {
     assert!(refused(&["product", "init", "nothing.csv", "--domain", "shop"]).contains("no file or folder nothing.csv"));
     let ports = refused(&["product", "init", "shop/data", "--domain", "shop", "--port", "a"]);
     assert!(ports.contains("expected 3 times `--port`") && ports.contains("customers"), "{ports}");
+    let twice = ["product", "init", "shop/data", "--domain", "shop", "--port", "a", "--port", "b", "--port", "a"];
+    assert!(refused(&twice).contains("`--port a` names two ports"));
     fs::write(folder.path().join("broken.parquet"), "x").unwrap();
     assert!(refused(&["product", "init", "broken.parquet", "--domain", "shop"]).contains("broken.parquet"));
     // A gateway that would send its key without TLS is no valid node, and leaves no files.
     let peer = ["init", "gateway", "--gateway", "--anonymous", "--peer", "grpc://sales.example.org:50051"];
     assert!(refused(&peer).contains("without TLS"));
-    assert!(!folder.path().join("gateway/node.yaml").exists() && !folder.path().join("gateway/node-key.pem").exists());
+    assert!(!folder.path().join("gateway").exists());
+    let exposed = ["init", "exposed", "--anonymous", "--listen", "0.0.0.0:0"];
+    assert!(refused(&exposed).contains("add `--tls`, and `--host NAME`"));
+    assert!(!folder.path().join("exposed").exists());
 }

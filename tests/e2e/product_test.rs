@@ -94,6 +94,8 @@ fn good_data_has_no_errors() {
             &[
                 "retail.shop.customers: no errors in 2 rows; rules: 6 hold, 1 not checked\n",
                 "  not checked: `mail`: text (Somebody verified it.): it is for readers\n",
+                "  holds: required: `id`, `since`\n  holds: minimum 2000-01-01: `since`\n  holds: enum: `state`\n",
+                "  holds: unique: `mail`\n  holds: primaryKey: `id`\n",
                 "retail.shop.regions: no errors in 1 row\n",
             ],
         );

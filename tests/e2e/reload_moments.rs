@@ -79,7 +79,7 @@ async fn a_source_that_does_not_respond_delays_no_change_of_users() {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join(DOMAIN);
         let port = events(&home);
-        products::write(&home, &[port.clone()]);
+        products::write(&home, std::slice::from_ref(&port));
         let (ann, bob) = (user("ann"), user("bob"));
         let node = Node::start(&home, config(&server, &[&ann, &bob]));
         let of_ann = node.client_with(&login("ann")).await;

@@ -60,6 +60,10 @@ pub(super) fn file_source(read: &ReadContract, object: usize, i: usize) -> Resul
     let own = FileSettings::read(&level, &mut errors);
     own.check_format(format, &mut errors);
     let shared = FileSettings::read(&Level::new(read, &contract.custom_properties, vec![]), &mut errors);
+    // With several servers, the settings may be meant for another one.
+    if contract.servers.len() == 1 {
+        shared.check_format(format, &mut errors);
+    }
     let settings = own.or(shared);
     let delimiter = settings.delimiter.or_else(|| server_delimiter(server, format, &at, &mut errors));
     if format == FileFormat::Csv {

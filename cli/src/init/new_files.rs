@@ -37,22 +37,38 @@ impl NewFile {
     }
 }
 
-/// The files that the command has created. If the command fails, they are removed.
+/// The files and folders that the command has created. If the command fails, they are removed.
 #[derive(Default)]
-pub(super) struct NewFiles(pub(super) Vec<PathBuf>);
+pub(super) struct NewFiles {
+    pub(super) files: Vec<PathBuf>,
+    /// The new folders, each before the folders that it has.
+    folders: Vec<PathBuf>,
+}
 
 impl NewFiles {
+    /// Adds a folder and those above it, unless they exist: the command creates them next.
+    pub(super) fn add_folders(&mut self, path: &Path) {
+        let mut new: Vec<&Path> = path.ancestors().take_while(|above| !above.exists()).collect();
+        new.retain(|above| !above.as_os_str().is_empty() && self.folders.iter().all(|known| known != above));
+        self.folders.extend(new.into_iter().rev().map(Path::to_path_buf));
+    }
+
     /// Keeps the files.
     pub(super) fn keep(mut self) {
-        self.0.clear();
+        self.files.clear();
+        self.folders.clear();
     }
 }
 
 impl Drop for NewFiles {
     fn drop(&mut self) {
-        for path in &self.0 {
-            // The error of the command is the one to report.
+        // The error of the command is the one to report.
+        for path in &self.files {
             let _ = fs::remove_file(path);
+        }
+        // A folder that has other files by now stays.
+        for folder in self.folders.iter().rev() {
+            let _ = fs::remove_dir(folder);
         }
     }
 }
@@ -66,16 +82,21 @@ mod tests {
     #[test]
     fn files_of_a_command_that_fails_are_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("node.yaml");
+        let path = folder.path().join("node/tls/node.yaml");
         for is_kept in [false, true] {
+            let mut new = NewFiles::default();
+            new.add_folders(&folder.path().join("node"));
+            new.add_folders(path.parent().unwrap());
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, "").unwrap();
-            let new = NewFiles(vec![path.clone()]);
+            new.files.push(path.clone());
             if is_kept {
                 new.keep()
             } else {
                 drop(new)
             }
-            assert_eq!(path.exists(), is_kept);
+            assert_eq!((path.exists(), folder.path().join("node").exists()), (is_kept, is_kept));
+            assert!(folder.path().exists());
         }
     }
 

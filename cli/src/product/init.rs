@@ -7,14 +7,15 @@ use portolan_catalog::{DomainName, Warning, lint, load_domain, printable};
 use portolan_node::draft::{
     DraftOptions, PortFiles, Product, ProductDraft, draft_product, find_ports, identifier, yaml_string,
 };
+use portolan_node::product_test::{TestOptions, test_products};
 use portolan_node::{Error, NodeConfig, Result};
 
-use super::next_steps::NextSteps;
+use super::next_steps::{NextSteps, argument};
 use crate::output::print;
 use crate::questions::Questions;
 
 /// The config that is used if no argument names one.
-const CONFIG: &str = "node.yaml";
+pub const CONFIG: &str = "node.yaml";
 /// Names of folders that say nothing about a product.
 const GENERIC: [&str; 5] = ["", "data", "tmp", "files", "input"];
 
@@ -160,6 +161,9 @@ impl ProductOptions {
             let message = format!("expected {expected} times `--port`, got {got}: the ports are {}", found.join(", "));
             return Err(Error::config(message));
         }
+        if let Some((_, twice)) = self.ports.iter().enumerate().find(|(i, name)| self.ports[..*i].contains(name)) {
+            return Err(Error::config(format!("`--port {twice}` names two ports: choose different names")));
+        }
         ports.iter_mut().zip(&self.ports).for_each(|(port, name)| port.name.clone_from(name));
         Ok(())
     }
@@ -191,6 +195,18 @@ pub fn check_new(domain: &str, products: &Path, product: &str) -> Result<()> {
     }
 }
 
+/// Checks that a node with this config can read the ports of a product.
+///
+/// # Errors
+/// The ports that the node cannot read, with the reasons.
+pub async fn check_readable(config: &NodeConfig, domain: &str, product: &str) -> Result<()> {
+    let report = test_products(config, &TestOptions::default()).await?;
+    let prefix = format!("{domain}.{product}.");
+    let own = report.ports.iter().filter(|port| port.port.starts_with(&prefix));
+    let faults: Vec<&str> = own.filter_map(|port| port.error.as_deref()).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Error::config(faults.join("\n"))) }
+}
+
 /// Returns the new files, and what the ports have.
 pub fn report(draft: &ProductDraft, written: &[PathBuf]) -> String {
     let files = written.iter().map(|path| format!("wrote {}\n", printable(&path.display().to_string())));
@@ -203,7 +219,7 @@ pub fn report(draft: &ProductDraft, written: &[PathBuf]) -> String {
 /// Invalid descriptors.
 pub fn lint_line(domain: &str, products: &Path, product: &str) -> Result<String> {
     let warnings = warnings(domain, products, product)?;
-    let products = printable(&products.display().to_string()).into_owned();
+    let (domain, products) = (argument(domain), argument(&products.display().to_string()));
     let list = format!("; to list them: portolan catalog lint --domain {domain} --products {products}");
     Ok(if warnings.is_empty() { "lint: no errors\n".to_owned() } else { format!("lint: {}{list}\n", count(&warnings)) })
 }

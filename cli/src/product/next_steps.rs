@@ -66,7 +66,7 @@ fn sql_name(name: &str) -> String {
 }
 
 /// Returns an argument of a shell, between quotes if it needs them.
-fn argument(text: &str) -> String {
+pub fn argument(text: &str) -> String {
     let text = printable(text);
     let is_usual = |c: char| c.is_ascii_alphanumeric() || "_-./:+@=".contains(c);
     if !text.is_empty() && text.chars().all(is_usual) {

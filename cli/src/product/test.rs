@@ -11,8 +11,12 @@ use portolan_catalog::{DomainName, domain_of, printable, printable_json};
 use portolan_node::product_test::{Outcome, PortReport, Progress, TestOptions, TestReport, test_products};
 use portolan_node::{Error, NodeConfig, Result};
 
+use super::init::CONFIG;
 use crate::output::print;
 use crate::units::show_count;
+
+/// The folder with the descriptors, if neither an argument nor a config names one.
+const PRODUCTS: &str = "products";
 
 /// Arguments of `portolan product test`.
 #[derive(Args, Clone, Debug)]
@@ -20,13 +24,14 @@ pub struct TestArgs {
     /// The products and ports to test: `product`, `port` or `product.port` [default: all]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// The folder with the descriptors
-    #[arg(long, value_name = "DIR", default_value = "products", conflicts_with = "config")]
-    products: PathBuf,
+    /// The folder with the descriptors [default: that of `node.yaml`, if there is one, or else `products`]
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    products: Option<PathBuf>,
     /// The domain that the descriptors belong to [default: the `domain` of the products]
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     domain: Option<String>,
-    /// The config of the node that serves the products, for sources that need credentials
+    /// The config of the node that serves the products, for its roots and credentials of sources [default: `node.yaml`,
+    /// if there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Read all data instead of a sample of each port
@@ -51,9 +56,11 @@ enum ReportFormat {
 /// # Errors
 /// Invalid descriptors; an unknown name; data that breaks its contract, after the report.
 pub async fn test(args: &TestArgs) -> Result<()> {
-    let config = match &args.config {
-        Some(file) => NodeConfig::load(file)?,
-        None => config_beside(&args.products, args.domain.as_deref())?,
+    let own = || (args.domain.is_none() && Path::new(CONFIG).exists()).then(|| CONFIG.into());
+    let config = match (args.config.clone().or_else(own), &args.products) {
+        (_, Some(products)) => config_beside(products, args.domain.as_deref())?,
+        (Some(file), None) => NodeConfig::load(&file)?,
+        (None, None) => config_beside(Path::new(PRODUCTS), args.domain.as_deref())?,
     };
     let bar = (args.full && std::io::stderr().is_terminal()).then(progress_bar);
     let mut options = TestOptions::default();
@@ -112,7 +119,7 @@ fn text(report: &TestReport) -> String {
     lines.iter().map(|line| format!("{}\n", printable(line))).collect()
 }
 
-/// Returns the lines about a port: what it is, what breaks its contract, and what was not checked.
+/// Returns the lines about a port: what it is, what breaks its contract, what was not checked, and what holds.
 fn of_port(report: &PortReport) -> Vec<String> {
     let count = |outcome| report.with(outcome).count();
     let verdict = match (report.is_broken(), &report.error) {
@@ -151,5 +158,23 @@ fn of_port(report: &PortReport) -> Vec<String> {
             }
         }
     }
+    lines.extend(holding(report));
     lines
+}
+
+/// Returns a line for each rule that holds, with the columns that have it.
+fn holding(report: &PortReport) -> Vec<String> {
+    let mut rules: Vec<(String, Vec<String>)> = vec![];
+    for rule in report.with(Outcome::Holds) {
+        let title = rule.title.as_ref().and_then(|title| title.lines().next());
+        let name = title.map_or_else(|| rule.rule.clone(), |title| format!("{} ({title})", rule.rule));
+        let columns: Vec<String> = rule.columns.iter().map(|column| format!("`{column}`")).collect();
+        let columns = if columns.len() > 1 { format!("({})", columns.join(", ")) } else { columns.concat() };
+        match rules.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, of_rule)) => of_rule.push(columns),
+            None => rules.push((name, vec![columns])),
+        }
+    }
+    let line = |(name, columns): (String, Vec<String>)| format!("  holds: {name}: {}", columns.join(", "));
+    rules.into_iter().map(line).map(|line| line.trim_end_matches(": ").to_owned()).collect()
 }

@@ -83,7 +83,7 @@ impl FileColumns {
     fn check_lacking(&self, layout: &Layout, is_whole: bool) -> Result<(), String> {
         let lacking = self.lacking();
         if !lacking.is_empty() && lacking.len() == self.states.len() {
-            let own = listed(self.schema.fields().iter().map(|f| f.name().as_str()));
+            let own = quoted_list(self.schema.fields().iter().map(|f| f.name().as_str()));
             return Err(format!("it has none of the port's columns, only {own}: does it belong to this port?"));
         }
         let fields = layout.file_schema.fields();
@@ -92,7 +92,7 @@ impl FileColumns {
         if required.is_empty() || !is_whole {
             return Ok(());
         }
-        Err(format!("it lacks {}, which the contract requires", listed(required.into_iter())))
+        Err(format!("it lacks {}, which the contract requires", quoted_list(required.into_iter())))
     }
 
     /// Returns the positions of the columns that the file lacks: they are NULL.
@@ -231,7 +231,7 @@ impl FileTable {
             return;
         }
         let fields = self.layout.file_schema.fields();
-        let columns = listed(lacking.iter().filter_map(|i| Some(fields.get(*i)?.name().as_str())));
+        let columns = quoted_list(lacking.iter().filter_map(|i| Some(fields.get(*i)?.name().as_str())));
         let file = self.origin.redact.clean(&self.origin.location.name_of(&file.location));
         tracing::warn!(port = %self.origin.port, file, "lacks {columns}: these columns are NULL in its rows");
     }

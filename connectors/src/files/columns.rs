@@ -15,6 +15,7 @@ use portolan_catalog::{Column, Diagnostics, FileFormat};
 use super::Opening;
 use super::checked::{CheckedFiles, FileColumns};
 use super::format::{Encoding, FoundColumns};
+use super::guesses::{common_columns, common_guess};
 use super::layout::{Layout, one};
 use super::origin::is_unanswered;
 use super::sample;
@@ -25,10 +26,10 @@ use crate::source::OpenError;
 
 /// The largest number of files whose columns are read when a port is opened. Other files are checked when they are
 /// scanned.
-const SCHEMA_FILES: usize = 10_000;
+pub(super) const SCHEMA_FILES: usize = 10_000;
 
 /// The number of files that are read at once.
-const CONCURRENCY: usize = 16;
+pub(super) const CONCURRENCY: usize = 16;
 
 /// The largest number of wrong files that an error names.
 const NAMED: usize = 10;
@@ -40,6 +41,8 @@ pub(super) struct Columns {
     pub(super) merged: Schema,
     /// The columns of each file.
     pub(super) files: Vec<(ObjectMeta, FoundColumns)>,
+    /// True if no record of JSON without a contract can have other columns.
+    pub(super) are_all: bool,
 }
 
 impl Opening<'_> {
@@ -59,16 +62,19 @@ impl Opening<'_> {
             .try_collect()
             .await?;
         let mut merged = self.merge(encoding, &files)?;
-        if encoding.format == FileFormat::Json {
-            self.add_late_keys(encoding, &files, &mut merged).await?;
+        let mut are_all = true;
+        match encoding.format {
+            FileFormat::Json if self.origin.has_port => self.add_late_keys(encoding, &files, &mut merged).await?,
+            FileFormat::Json => are_all = self.add_unsampled(encoding, all, &files, &mut merged).await?,
+            _ => {}
         }
         if encoding.format == FileFormat::Csv && encoding.has_header {
             self.add_late_columns(encoding, all, &mut merged).await?;
         }
-        Ok(Columns { merged, files })
+        Ok(Columns { merged, files, are_all })
     }
 
-    fn unreadable(&self, file: &Path, error: DataFusionError) -> OpenError {
+    pub(super) fn unreadable(&self, file: &Path, error: DataFusionError) -> OpenError {
         let is_unanswered = is_unanswered(&error);
         let wrong = self.wrong(owner_message(&self.origin.unreadable(file, error)));
         if is_unanswered { OpenError::Unavailable(wrong) } else { OpenError::Faulty(wrong) }
@@ -88,7 +94,7 @@ impl Opening<'_> {
                     continue;
                 };
                 let (a, b) = (known.data_type().clone(), field.data_type());
-                let common = if encoding.is_text() { common_guess(&a, b) } else { common_type(&a, b) };
+                let common = if encoding.is_text() { Some(common_guess(&a, b)) } else { common_type(&a, b) };
                 match common.filter(|common| encoding.is_text() || self.is_promised(field.name(), common)) {
                     Some(common) => known.set_data_type(common),
                     None if !self.is_declared(field.name()) => {}
@@ -210,6 +216,22 @@ impl Opening<'_> {
         Ok(())
     }
 
+    /// Adds the columns that JSON without a contract has after its samples. Returns true if all records were read for them.
+    async fn add_unsampled(
+        &self,
+        encoding: &Encoding,
+        all: &[ObjectMeta],
+        files: &[(ObjectMeta, FoundColumns)],
+        merged: &mut Schema,
+    ) -> Result<bool, OpenError> {
+        let cut = files.iter().filter(|(_, found)| !found.is_whole).map(|(file, _)| file.clone());
+        let unsampled: Vec<ObjectMeta> = cut.chain(all.iter().skip(files.len()).cloned()).collect();
+        let found = sample::columns(encoding, &self.store, &unsampled).await;
+        let (found, are_all) = found.map_err(|(path, error)| self.unreadable(&path, error))?;
+        *merged = common_columns(merged, &found);
+        Ok(are_all)
+    }
+
     /// Checks the columns of each file against those of the port, and logs the files that lack a column.
     pub(super) fn check(
         &self,
@@ -263,15 +285,5 @@ fn owner_message(error: &DataFusionError) -> String {
             inner.downcast_ref::<Error>().map_or_else(|| inner.to_string(), Error::owner_chain)
         }
         other => other.to_string(),
-    }
-}
-
-/// Returns the common type of a text column whose samples have one type in one file and another type in the next.
-fn common_guess(a: &DataType, b: &DataType) -> Option<DataType> {
-    match (a, b) {
-        _ if a == b => Some(a.clone()),
-        (DataType::Null, other) | (other, DataType::Null) => Some(other.clone()),
-        (DataType::Int64, DataType::Float64) | (DataType::Float64, DataType::Int64) => Some(DataType::Float64),
-        _ => Some(DataType::Utf8),
     }
 }

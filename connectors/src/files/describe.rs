@@ -1,17 +1,19 @@
 //! Describes files that no contract describes: their number, their columns and their first text. A contract about them
 //! is drafted from this.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::pin::pin;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 use portolan_catalog::{Column, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind};
 
-use super::columns::Columns;
+use super::checked::quoted_list;
+use super::columns::{CONCURRENCY, Columns, SCHEMA_FILES};
 use super::format::{Encoding, has_extension};
 use super::local::{folder_columns, invalid, not_found, refused, text};
 use super::origin::{Origin, Redaction};
@@ -32,8 +34,11 @@ const FORMATS: [FileFormat; 4] = [FileFormat::Parquet, FileFormat::Csv, FileForm
 pub struct FoundFiles {
     /// The number of files.
     pub files: usize,
-    /// The columns in the files. Empty for CSV: the beginning of the text shows the columns.
+    /// The columns in the files, also those that the names of folders have. For CSV, those in the headers of all files, with no types. Empty for CSV without a
+    /// delimiter, which the beginning of the text shows.
     pub columns: Vec<FoundColumn>,
+    /// False for JSON with so much text that its last records may have other columns.
+    pub has_all_columns: bool,
     /// The columns that the names of folders have, outermost first, with their logical types.
     pub partitions: Vec<Column>,
     /// CSV: the beginning of the first file with text, without compression and byte order mark. UTF-16 with such a mark is
@@ -116,21 +121,56 @@ impl Opening<'_> {
         })?;
         let encoding = self.encoding(&listed).map_err(|faults| invalid(text(&faults)))?;
         let partitions = folder_columns(&encoding, &self.origin.location, &listed);
-        let mut columns = match self.file_source.format {
-            FileFormat::Csv => vec![],
-            _ => found_columns(&self.columns(&encoding, &listed).await.map_err(refused)?, &listed),
+        let (mut columns, has_all_columns) = match self.file_source.format {
+            FileFormat::Csv if self.file_source.delimiter.is_none() => (vec![], true),
+            FileFormat::Csv => (self.header_columns(&encoding, &listed).await?, true),
+            _ => {
+                let found = self.columns(&encoding, &listed).await.map_err(refused)?;
+                (found_columns(&found, &listed), found.are_all)
+            }
         };
         if encoding.is_text() {
             // A sample shows no column that never holds a NULL.
             columns.iter_mut().for_each(|column| column.is_required = false);
         }
-        columns.retain(|column| partitions.iter().all(|folder| folder.name != column.name));
         let first = listed.iter().find(|file| file.size > 0).or(listed.first());
         let (beginning, is_whole) = match first.filter(|_| self.file_source.format == FileFormat::Csv) {
             Some(file) => self.beginning(&encoding, file).await?,
             None => (vec![], true),
         };
-        Ok(FoundFiles { files: listed.len(), columns, partitions, beginning, is_whole })
+        Ok(FoundFiles { files: listed.len(), columns, has_all_columns, partitions, beginning, is_whole })
+    }
+
+    /// Returns the columns in the headers of all CSV files: those of the first file, and then those that others add.
+    ///
+    /// # Errors
+    /// A header that cannot be read, or that has none of the columns of the files before.
+    async fn header_columns(&self, encoding: &Encoding, files: &[ObjectMeta]) -> Result<Vec<FoundColumn>> {
+        let headers = stream::iter(files.iter().take(SCHEMA_FILES).cloned())
+            .map(|file| async move {
+                let found = encoding.names_in(&self.store, &file).await;
+                let found = found.map_err(|error| refused(self.unreadable(&file.location, error)))?;
+                Ok::<_, Error>((file, found))
+            })
+            .buffered(CONCURRENCY);
+        let mut headers = pin!(headers);
+        let (mut columns, mut known): (Vec<FoundColumn>, HashSet<String>) = Default::default();
+        while let Some((file, found)) = headers.try_next().await? {
+            let Some(found) = found else { continue };
+            let names = || found.schema.fields().iter().map(|field| field.name().as_str());
+            if !known.is_empty() && !names().any(|name| known.contains(name)) {
+                let (file, own) = (self.name_of(&file), quoted_list(names()));
+                let message = format!("{file}: it has none of the columns of the other files, only {own}");
+                return Err(invalid(message));
+            }
+            for name in names() {
+                if known.insert(name.to_owned()) {
+                    let (name, data_type) = (name.to_owned(), DataType::Utf8);
+                    columns.push(FoundColumn { name, data_type, is_required: false });
+                }
+            }
+        }
+        Ok(columns)
     }
 
     /// Returns the beginning of a file's text, and true if that is all of it.

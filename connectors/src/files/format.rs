@@ -23,7 +23,7 @@ use portolan_catalog::{FileFormat, FileSource, Port, TextFormat};
 
 use super::footers::forget_other_version;
 use super::sample::{JsonSample, SAMPLE_BYTES, SAMPLE_RECORDS, keys};
-use super::text::{CsvSample, Text, TextColumn, infer, schema_of};
+use super::text::{CsvSample, JsonColumns, Text, TextColumn, infer, schema_of};
 
 /// The unit in which timestamps of Parquet's type INT96 are read. Nanoseconds have only the years 1677 to 2262, and
 /// Parquet's reader wraps other years around.
@@ -136,8 +136,11 @@ impl Encoding {
             let schema = schema_of(&sample.names, |position| self.inferred_type(&sample, position));
             return Ok(FoundColumns { schema: Arc::new(schema), is_whole: true, is_splittable: false });
         }
-        let JsonSample { records, is_whole, is_splittable } = JsonSample::read(text, SAMPLE_RECORDS).await?;
-        let (schema, _) = arrow::json::reader::infer_json_schema(records.as_slice(), Some(SAMPLE_RECORDS))?;
+        let sample = JsonSample::read(text, SAMPLE_RECORDS).await?;
+        let mut columns = JsonColumns::default();
+        columns.add(&sample.records, SAMPLE_RECORDS, sample.has_lines)?;
+        let schema = if self.infers_all { columns.all()? } else { columns.first() };
+        let JsonSample { is_whole, is_splittable, .. } = sample;
         Ok(FoundColumns { schema: Arc::new(schema), is_whole, is_splittable })
     }
 
@@ -166,7 +169,7 @@ impl Encoding {
             let found = FoundColumns { schema, is_whole: true, is_splittable: false };
             return Ok((!sample.names.is_empty()).then_some(found));
         }
-        let JsonSample { records, is_whole, is_splittable } = JsonSample::read(text, SAMPLE_RECORDS).await?;
+        let JsonSample { records, is_whole, is_splittable, .. } = JsonSample::read(text, SAMPLE_RECORDS).await?;
         let Some(keys) = keys(&records) else { return Ok(None) };
         let fields: Vec<Field> = keys.into_iter().map(|key| Field::new(key, DataType::Null, true)).collect();
         Ok(Some(FoundColumns { schema: Arc::new(Schema::new(fields)), is_whole, is_splittable }))

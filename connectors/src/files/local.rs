@@ -90,8 +90,8 @@ impl FileSources {
     /// contract:
     ///
     /// - All columns are in the table, also those that only some files have. A type holds the values of all files.
-    /// - For text, the first records of the first files determine the types, and for JSON also the columns. A later value
-    ///   that does not fit is an error when it is read. A key of JSON that only later records have is no column.
+    /// - For text, the first records determine the types, and for JSON also the columns. A later value that does not fit is
+    ///   an error when it is read. A key of JSON that only records after the first 64 MiB have is no column.
     /// - Folders such as `year=2024` below the location are columns, of integers or dates if all of their values are.
     ///
     /// The files must be within the folders of [`FileSources::within`]. Each scan lists them again.
@@ -218,7 +218,9 @@ fn folder_type(encoding: &Encoding, name: &str, files: &[ObjectMeta]) -> &'stati
         let field = Field::new(name, data_type, true);
         values().all(|value| value_of_folder(encoding, &value, &field).is_some())
     };
-    if all_are(DataType::Int64) {
+    // A number with zeros before it is a code, unless it has two digits, as months have.
+    let is_code = |value: String| value.len() > 2 && value.starts_with('0');
+    if all_are(DataType::Int64) && !values().any(is_code) {
         "integer"
     } else if all_are(DataType::Date32) {
         "date"

@@ -22,6 +22,7 @@ mod footers;
 mod footprint;
 mod format;
 mod guarded_client;
+mod guesses;
 mod layout;
 mod listing;
 mod local;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use datafusion::error::{DataFusionError, Result};
 use futures::TryStreamExt;
 use object_store::path::Path;
@@ -10,7 +11,7 @@ use object_store::{ObjectMeta, ObjectStore};
 use serde::de::IgnoredAny;
 
 use super::format::Encoding;
-use super::text::{Elements, Text};
+use super::text::{Elements, JsonColumns, MOST_RECORD_BYTES, Text};
 use crate::data_fault::DataFault;
 
 /// The numbers of records and bytes of text from which types are inferred.
@@ -29,13 +30,16 @@ pub(super) struct JsonSample {
     pub(super) is_whole: bool,
     /// True if each record is on one line, in UTF-8.
     pub(super) is_splittable: bool,
+    /// True if the file has no array, so that its lines are also those of `records`.
+    pub(super) has_lines: bool,
 }
 
 impl JsonSample {
-    /// Reads `records` records, and the records that arrive in the same chunk.
+    /// Reads `records` records, and the records that arrive in the same chunk. Reads fewer if they are large, and one at
+    /// least.
     ///
     /// # Errors
-    /// An error of the store or of the decompression; a first record that is longer than any sample.
+    /// An error of the store or of the decompression; a first record that is too long for a reader.
     pub(super) async fn read(text: Text, records: usize) -> Result<Self> {
         let is_utf8 = !text.is_transcoded;
         let (mut chunks, mut bytes, mut layout) = (text.chunks, Vec::new(), None);
@@ -45,26 +49,25 @@ impl JsonSample {
             }
             let Some(layout) = &mut layout else { continue };
             let is_valid = layout.step(&chunk, &mut bytes);
-            if !is_valid || layout.count() >= records || bytes.len() >= SAMPLE_BYTES {
+            let has_enough = layout.count() >= records || (bytes.len() >= SAMPLE_BYTES && layout.last() > 0);
+            if !is_valid || has_enough || bytes.len() > MOST_RECORD_BYTES {
                 if layout.last() == 0 && is_valid {
-                    let fault = DataFault::of_record(
-                        Some(1),
-                        format!("a first record of at most {SAMPLE_BYTES} bytes"),
-                        "more",
-                    );
+                    let expected = format!("a first record of at most {MOST_RECORD_BYTES} bytes");
+                    let fault = DataFault::of_record(Some(1), expected, "more");
                     return Err(DataFusionError::External(Box::new(
                         fault.with_hint("write smaller objects, one a line"),
                     )));
                 }
                 // The reader of the file reports text that is not valid.
                 let end = if is_valid { layout.last() } else { bytes.len() };
-                let is_splittable = is_utf8 && layout.is_splittable();
+                let (is_splittable, has_lines) = (is_utf8 && layout.is_splittable(), layout.has_lines());
                 bytes.truncate(end);
-                return Ok(Self { records: bytes, is_whole: false, is_splittable });
+                return Ok(Self { records: bytes, is_whole: false, is_splittable, has_lines });
             }
         }
         let is_splittable = is_utf8 && layout.as_ref().is_some_and(Layout::is_splittable);
-        Ok(Self { records: bytes, is_whole: true, is_splittable })
+        let has_lines = layout.is_none_or(|layout| layout.has_lines());
+        Ok(Self { records: bytes, is_whole: true, is_splittable, has_lines })
     }
 }
 
@@ -122,8 +125,22 @@ impl Layout {
         }
     }
 
+    fn has_lines(&self) -> bool {
+        matches!(self, Self::Lines(_))
+    }
+
     fn is_splittable(&self) -> bool {
         matches!(self, Self::Lines(ends) if !ends.spans_lines)
+    }
+
+    /// Removes the records that have ended from a sample.
+    fn remove_records(&mut self, sample: &mut Vec<u8>) {
+        let last = self.last();
+        sample.drain(..last);
+        match self {
+            Self::Lines(ends) => (ends.seen, ends.last) = (ends.seen - last, 0),
+            Self::Array(_, _, end) => *end = 0,
+        }
     }
 }
 
@@ -185,6 +202,47 @@ pub(super) fn keys(sample: &[u8]) -> Option<BTreeSet<String>> {
         keys.extend(record.ok()?.into_keys());
     }
     (!keys.is_empty()).then_some(keys)
+}
+
+/// Finds the columns of files by all of their records, up to a number of bytes. Stops at text that is no JSON, which the
+/// reader reports. Returns true if no record is left.
+///
+/// # Errors
+/// An error of the store or of the decompression, or too many keys, with the name of the file.
+pub(super) async fn columns(
+    encoding: &Encoding,
+    store: &Arc<dyn ObjectStore>,
+    files: &[ObjectMeta],
+) -> Result<(Schema, bool), (Path, DataFusionError)> {
+    let (mut columns, mut budget) = (JsonColumns::default(), SEARCHED_BYTES);
+    for file in files {
+        let wrong = |error| (file.location.clone(), error);
+        let mut text = encoding.text(store, &file.location).await.map_err(wrong)?.chunks;
+        let (mut layout, mut sample) = (None, Vec::new());
+        while let Some(chunk) = text.try_next().await.map_err(wrong)? {
+            if budget == 0 {
+                return Ok((columns.all().map_err(wrong)?, false));
+            }
+            budget = budget.saturating_sub(chunk.len());
+            if layout.is_none() {
+                layout = Elements::is_array(&chunk).map(Layout::new);
+            }
+            let Some(layout) = &mut layout else { continue };
+            let is_valid = layout.step(&chunk, &mut sample);
+            if sample.len() >= SAMPLE_BYTES || budget == 0 || !is_valid {
+                if columns.add(&sample[..layout.last()], usize::MAX, false).is_err() || !is_valid {
+                    sample.clear();
+                    break;
+                }
+                layout.remove_records(&mut sample);
+            }
+        }
+        // The last record of lines may lack a line break, and is complete all the same.
+        let _ = columns.add(&sample, usize::MAX, false);
+        columns.all().map_err(wrong)?;
+    }
+    let is_whole = budget > 0;
+    Ok((columns.first(), is_whole))
 }
 
 /// Finds those of `names` that the files have as keys, in their samples or after them.

@@ -85,7 +85,8 @@ impl Rows<'_> {
         let rank_of = |i: &usize| rank(&port.columns[*i].name, &port.name);
         let candidates: Vec<usize> = (0..port.columns.len()).filter(is_candidate).collect();
         let mut singles = candidates.clone();
-        singles.retain(|i| *i == 0 || rank_of(i) <= Rank::Key);
+        // One row says nothing about a column that is not named like a key.
+        singles.retain(|i| (*i == 0 && counted.rows > 1) || rank_of(i) <= Rank::Key);
         singles.sort_by_key(rank_of);
         for i in singles.into_iter().take(MAX_CANDIDATES) {
             if self.is_unique(port, &[i], counted).await? {

@@ -56,8 +56,12 @@ pub(super) fn drafted(
             left_out.push("a column without a name".to_owned());
             continue;
         }
-        if is_repeated(name_in_file) || in_folders(name_in_file) {
+        if is_repeated(name_in_file) {
             left_out.push(format!("`{name_in_file}`: more than one column has this name"));
+            continue;
+        }
+        if in_folders(name_in_file) {
+            left_out.push(format!("`{name_in_file}` in the files, as the names of folders have it too"));
             continue;
         }
         let own = identifier(name_in_file);

@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field};
 use portolan_catalog::{FileFormat, printable};
 
 use super::columns::{ColumnDraft, logical_type};
+use super::summary::number;
 use super::{PortDraft, Product};
 
 /// The versions of the standards.
@@ -46,8 +47,11 @@ pub(super) fn product(product: &Product, ports: &[PortDraft]) -> String {
 pub(super) fn contract(product: &Product, port: &PortDraft, folder: Option<&Path>) -> String {
     let mut text = String::from("# Drafted by `portolan product init`");
     if let Some(counted) = &port.counted {
-        let (all, rows) = (if counted.is_all { "all" } else { "the first" }, counted.rows);
-        _ = write!(text, " from {all} {rows} rows. What is inferred holds for these rows");
+        let all = if counted.is_all { "all" } else { "the first" };
+        _ = match counted.rows {
+            1 => write!(text, " from one row. What is inferred holds for this row"),
+            rows => write!(text, " from {all} {rows} rows. What is inferred holds for these rows"),
+        };
     }
     text.push_str(".\n");
     line(&mut text, 0, "apiVersion", ODCS);
@@ -93,7 +97,7 @@ fn server(text: &mut String, port: &PortDraft, folder: Option<&Path>) {
         FileFormat::Arrow => "arrow",
     };
     line(text, 2, "format", format);
-    if let Some(encoding) = port.encoding {
+    if let Some(encoding) = &port.files.text.encoding {
         line(text, 2, "encoding", encoding);
     }
     let mut settings = vec![];
@@ -101,7 +105,7 @@ fn server(text: &mut String, port: &PortDraft, folder: Option<&Path>) {
         let name = if delimiter == b'\t' { "tab".to_owned() } else { char::from(delimiter).to_string() };
         settings.push(("portolan.delimiter", quoted(&name)));
     }
-    if let Some(quote) = port.quote.filter(|quote| *quote != b'"') {
+    if let Some(quote) = port.files.text.quote.filter(|quote| *quote != b'"') {
         settings.push(("portolan.quote", quoted(&char::from(quote).to_string())));
     }
     if !port.files.has_header {
@@ -143,7 +147,7 @@ fn property(text: &mut String, port: &PortDraft, column: &ColumnDraft) {
     }
     let rows = port.counted.as_ref().map_or(0, |counted| counted.rows);
     if let Some(position) = column.key_position {
-        _ = writeln!(text, "    primaryKey: true # inferred: unique in {rows} rows");
+        _ = writeln!(text, "    primaryKey: true # inferred: unique in {}", number(rows, "row"));
         if port.columns.iter().filter(|column| column.key_position.is_some()).count() > 1 {
             _ = writeln!(text, "    primaryKeyPosition: {position}");
         }
@@ -152,7 +156,10 @@ fn property(text: &mut String, port: &PortDraft, column: &ColumnDraft) {
     }
     if let Some(reference) = &column.reference {
         let to = format!("{}.{}", reference.port, reference.column);
-        let found = format!("inferred: all {} values are there", reference.values);
+        let found = match reference.values {
+            1 => "inferred: the only value is there".to_owned(),
+            values => format!("inferred: all {values} values are there"),
+        };
         _ = writeln!(text, "    relationships: [{{to: {}}}] # {found}", yaml_string(&to));
     }
     if column.is_partition {

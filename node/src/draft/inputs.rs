@@ -56,11 +56,29 @@ pub fn find_ports(arguments: &[String]) -> Result<Vec<PortFiles>> {
             )));
         }
     }
+    name_by_folders(&mut ports);
     let mut taken = BTreeSet::new();
     for port in &mut ports {
         port.name = distinct(&port.name, &mut taken);
     }
     Ok(ports)
+}
+
+/// Puts the names of their folders before the names of equally called files in different folders.
+fn name_by_folders(ports: &mut [PortFiles]) {
+    let folder = |port: &PortFiles| Path::new(&port.location).parent().map(folder_name).unwrap_or_default();
+    let mut folders: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for port in &*ports {
+        folders.entry(port.name.clone()).or_default().push(folder(port));
+    }
+    for port in ports.iter_mut().filter(|port| !port.location.contains("://")) {
+        let all = folders.get(&port.name).map(Vec::as_slice).unwrap_or_default();
+        let are_different = all.iter().collect::<BTreeSet<_>>().len() == all.len();
+        let own = folder(port);
+        if all.len() > 1 && are_different && own != port.name {
+            port.name = format!("{own}_{}", port.name);
+        }
+    }
 }
 
 fn of_url(url: &str) -> PortFiles {
@@ -142,7 +160,11 @@ fn of_folder(folder: &Path, depth: usize, seen: &mut usize, ports: &mut Vec<Port
         }
         for file in members {
             let path = folder.join(&file);
-            let location = literal(&path)?.to_owned();
+            // A node reads no links that lead out of its folder of data, so the contract names the file itself.
+            let target = path.canonicalize();
+            let target =
+                target.map_err(|e| Error::config(format!("{} cannot be read", path.display())).with_source(e))?;
+            let location = literal(&target)?.to_owned();
             ports.push(PortFiles { name: file_port_name(&path), location, format: format_of(&file) });
         }
     }
@@ -314,6 +336,19 @@ mod tests {
     }
 
     #[test]
+    fn equally_called_files_are_named_by_their_folders() {
+        let files = ["d/north/orders.csv", "d/south/orders.csv", "d/south/people.csv"];
+        let expected = pairs(&[
+            ("north_orders", "d/north/orders.csv"),
+            ("south_orders", "d/south/orders.csv"),
+            ("people", "d/south/people.csv"),
+        ]);
+        assert_eq!(found(&files, &["d"]), expected);
+        let expected = pairs(&[("orders", "d/orders.csv"), ("orders_2", "d/orders.jsonl")]);
+        assert_eq!(found(&["d/orders.csv", "d/orders.jsonl"], &["d"]), expected);
+    }
+
+    #[test]
     fn files_and_globs_are_ports_of_their_own() {
         let files = ["a/orders-1.csv", "a/orders-2.csv", "b/x.parquet", "c/part-00000.parquet"];
         let expected = pairs(&[("orders", "a/orders-*.csv"), ("b", "b/*.parquet"), ("c", "c/part-00000.parquet")]);
@@ -330,6 +365,21 @@ mod tests {
         assert_eq!(url("s3://lake/events/"), ("events".to_owned(), None));
         assert_eq!(url("https://example.org/x.csv.gz"), ("x".to_owned(), Some(FileFormat::Csv)));
         assert_eq!(url("s3://lake/clicks-*.jsonl"), ("clicks".to_owned(), Some(FileFormat::Json)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_the_file_that_it_leads_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        fs::create_dir(root.join("d")).unwrap();
+        fs::write(root.join("real.csv"), "x").unwrap();
+        std::os::unix::fs::symlink("../real.csv", root.join("d/orders.csv")).unwrap();
+        let ports = find_ports(&[root.join("d").to_str().unwrap().to_owned()]).unwrap();
+        assert_eq!(
+            (ports[0].name.as_str(), ports[0].location.as_str()),
+            ("orders", root.join("real.csv").to_str().unwrap())
+        );
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub(super) const NOTATIONS: [Notation; 6] = [
     Notation { decimal: '.', group: Some('\'') },
 ];
 
+/// The position of the notation with a point between thousands.
+pub(super) const POINTS_BETWEEN_THOUSANDS: usize = 3;
+
 /// The largest number of digits of an integer that a floating-point number holds.
 const EXACT_DIGITS: usize = 15;
 /// The largest number of digits of a number with a fraction. Programs write floating-point numbers with up to 17 digits
@@ -47,7 +50,7 @@ pub(super) struct NumberValues {
     fraction: Option<(usize, usize)>,
     has_exponent: bool,
     /// True if a value can have only this notation.
-    is_shown: bool,
+    pub(super) is_shown: bool,
 }
 
 impl NumberValues {

@@ -42,13 +42,27 @@ pub(super) fn folder_of(location: &str) -> PathBuf {
     }
 }
 
+/// Returns a number of things.
+pub(super) fn number(n: u64, one: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+}
+
 impl PortDraft {
     fn summary(&self) -> String {
-        let number = |n: u64, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
         let counted = self.counted.unwrap_or(Counted { rows: 0, is_all: true });
-        let rows =
-            if counted.is_all { number(counted.rows, "row") } else { format!("more than {} rows", counted.rows) };
+        let rows = if counted.is_all {
+            number(counted.rows, "row")
+        } else {
+            format!("at least {}", number(counted.rows, "row"))
+        };
         let mut text = format!("{}: {rows}, {}", self.name, number(self.columns.len() as u64, "column"));
+        // What is a guess, and would change every value.
+        if !self.files.has_header {
+            text.push_str(", no header");
+        }
+        if let Some(encoding) = &self.files.text.encoding {
+            text.push_str(&format!(", encoding {encoding}"));
+        }
         let mut key: Vec<&ColumnDraft> = self.columns.iter().filter(|column| column.key_position.is_some()).collect();
         key.sort_by_key(|column| column.key_position);
         if !key.is_empty() {

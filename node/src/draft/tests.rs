@@ -13,12 +13,12 @@ use super::*;
 struct Shop(TempDir);
 
 impl Shop {
-    fn with(files: &[(&str, &str)]) -> Self {
+    fn with<T: AsRef<[u8]>>(files: &[(&str, T)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
             let path = folder.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
+            fs::write(path, text.as_ref()).unwrap();
         }
         Self(folder)
     }
@@ -91,6 +91,40 @@ async fn csv_of_a_country_is_read_with_its_types() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_columns_of_csv_are_those_of_all_files() {
+    let shop = Shop::with(&[("data/a1.csv", "id,x\n1,u\n"), ("data/a2.csv", "late,id\n9,2\n")]);
+    assert_has(&shop.contract("a").await, &["  - name: late\n    logicalType: integer\n"]);
+    let rows = shop.rows("SELECT id, x, late FROM shop.sales.a ORDER BY id").await;
+    assert_eq!(rows, "| 1  | u |      |\n| 2  |   | 9    |");
+    let shop = Shop::with(&[("data/a1.csv", "id,x\n1,u\n"), ("data/a2.csv", "id;x\n2;v\n")]);
+    let refused = shop.draft().await.unwrap_err().owner_chain();
+    assert!(refused.contains("a2.csv: it has none of the columns of the other files, only `id;x`"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_about_the_whole_file_are_in_the_summary() {
+    let shop = Shop::with(&[("data/a.csv", "1,x\n2,y\n")]);
+    assert_eq!(shop.draft().await.unwrap().summary(), ["a: 2 rows, 2 columns, no header, key column_1"]);
+    let shop = Shop::with(&[("data/a.csv", b"id,n\n1,gr\xf6\xdfe\n")]);
+    assert_eq!(shop.draft().await.unwrap().summary(), ["a: 1 row, 2 columns, encoding windows-1252, key id"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letters_of_windows_may_come_late() {
+    let mut text = "id,name\n".to_owned();
+    (0..150_000).for_each(|id| text.push_str(&format!("{id},x\n")));
+    let text = [text.as_bytes(), b"-1,gr\xf6\xdfe\n"].concat();
+    assert!(text.len() > 1 << 20, "the letters are after the sample");
+    let shop = Shop::with(&[("data/a.csv", text)]);
+    assert_has(&shop.contract("a").await, &["  encoding: windows-1252\n"]);
+    assert_eq!(shop.rows("SELECT name FROM shop.sales.a WHERE id = -1").await, "| größe |");
+    // A file that has letters of UTF-8 as well is in no encoding.
+    let text = [b"id,name\n".as_slice(), "1,größe\n".repeat(100_000).as_bytes(), b"2,gr\xf6\xdfe\n"].concat();
+    let refused = Shop::with(&[("data/a.csv", text)]).draft().await.unwrap_err().owner_chain();
+    assert!(refused.contains("line 100002, column `name`: expected text in UTF-8"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_and_references_hold_in_the_data() {
     let shop = Shop::with(&[
         ("data/customers.csv", "id,name\n1,a\n2,b\n"),
@@ -141,6 +175,31 @@ async fn json_lines_have_dates_and_nested_columns() {
     );
     let rows = shop.rows("SELECT id, date_part('hour', at) AS h FROM shop.sales.events ORDER BY id").await;
     assert_eq!(rows, "| 1  | 10 |\n| 2  | 10 |");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn json_columns_of_several_kinds_are_left_out() {
+    let text = "{\"b\": {\"x\": 1}, \"day\": \"2024-02-29\", \"a\": [1]}\n\
+                {\"b\": 7, \"day\": \"2024-03-01\", \"a\": 2}\n";
+    let shop = Shop::with(&[("data/events.jsonl", text)]);
+    let contract = shop.contract("events").await;
+    assert_has(&contract, &["    logicalType: date\n  # Left out: `a`: ", "  # Left out: `b`: "]);
+    assert!(contract.contains("expected a single value, got `[1]`"), "{contract}");
+    assert_eq!(shop.rows("SELECT * FROM shop.sales.events ORDER BY day").await, "| 2024-02-29 |\n| 2024-03-01 |");
+    let shop = Shop::with(&[("data/events.jsonl", "{\"a\": \"x\"}\n{\"a\": [1 2]}\n")]);
+    let refused = shop.draft().await.unwrap_err().owner_chain();
+    assert!(refused.contains("line 2: expected a JSON object, got text that is none"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn json_keeps_its_columns_in_order_and_its_digits() {
+    let mut text = "{\"name\": \"a\", \"total\": 1.5}\n".repeat(2000);
+    text.push_str("{\"name\": \"b\", \"total\": 9007199254740993, \"late\": true}\n");
+    let shop = Shop::with(&[("data/t.jsonl", text)]);
+    let parts = ["  - name: name\n    logicalType: string\n", "  - name: total\n    logicalType: string\n"];
+    let contract = shop.contract("t").await;
+    assert_has(&contract, &[&parts.concat(), "  - name: late\n    logicalType: boolean\n"]);
+    assert_eq!(shop.rows("SELECT total FROM shop.sales.t WHERE late").await, "| 9007199254740993 |");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::numbers::{NOTATIONS, NumberValues};
+use super::numbers::{NOTATIONS, NumberValues, POINTS_BETWEEN_THOUSANDS};
 
 /// Words that stand for NULL in columns of other values.
 const NULL_WORDS: [&str; 9] = ["NULL", "null", "Null", "\\N", "N/A", "n/a", "NA", "-", "None"];
@@ -91,18 +91,20 @@ pub(super) struct TextValues {
     /// The first three words, in small letters.
     words: BTreeSet<String>,
     numbers: [NumberValues; NOTATIONS.len()],
+    /// True if a point may separate thousands, as a comma does not separate the values of the file.
+    doubts_points: bool,
     /// True if some timestamp has an offset from UTC, and if some has none.
     offsets: (bool, bool),
 }
 
 impl TextValues {
-    /// Returns the types that values of CSV can have.
-    pub(super) fn of_csv() -> Self {
+    /// Returns the types that values of CSV with this delimiter can have.
+    pub(super) fn of_csv(delimiter: u8) -> Self {
         let first = [Kind::Truth, Kind::Integer];
         let numbers = (0..NOTATIONS.len()).map(Kind::Number);
         let patterns = (0..PATTERNS.len()).map(Kind::Pattern);
         let kinds = first.into_iter().chain(numbers).chain([Kind::IsoDate, Kind::IsoTimestamp, Kind::Time]);
-        Self::with(kinds.chain(patterns).collect())
+        Self { doubts_points: delimiter == b';', ..Self::with(kinds.chain(patterns).collect()) }
     }
 
     /// Returns the types that strings of JSON can have. JSON has numbers and truth values of its own.
@@ -113,7 +115,7 @@ impl TextValues {
     fn with(kinds: Vec<Kind>) -> Self {
         let numbers = std::array::from_fn(|_| NumberValues::default());
         let (null_words, words) = (BTreeSet::new(), BTreeSet::new());
-        Self { kinds, values: 0, null_words, words, numbers, offsets: (false, false) }
+        Self { kinds, values: 0, null_words, words, numbers, doubts_points: false, offsets: (false, false) }
     }
 
     /// Adds a value. Spaces around a value do not belong to it, unless the column is a string.
@@ -153,7 +155,15 @@ impl TextValues {
         }
         let mut found = match self.kinds.iter().find_map(|kind| self.type_of(*kind)) {
             Some(found) if found.logical_type != "string" => found,
-            found => return found.unwrap_or(string),
+            Some(found) => return found,
+            None => {
+                let are_numbers = self.kinds.iter().any(|kind| matches!(kind, Kind::Number(_)));
+                let note = are_numbers.then_some(
+                    "no value shows which character separates thousands, and which the fraction: set a `logicalType`, \
+                     and `portolan.thousandsSeparator` or `portolan.decimalSeparator`",
+                );
+                return TextType { note, ..string };
+            }
         };
         if !self.null_words.is_empty() {
             // The list replaces the empty string, which stands for NULL without a list.
@@ -183,7 +193,10 @@ impl TextValues {
                 let has_decimal_comma = notation.decimal == ',';
                 let number =
                     TextType { decimal, has_decimal_comma, thousands: notation.group, ..TextType::of("number") };
-                values.shows(notation).then_some(number)
+                let may_be_thousands =
+                    self.doubts_points && self.kinds.contains(&Kind::Number(POINTS_BETWEEN_THOUSANDS));
+                let is_clear = if i == 0 && may_be_thousands { values.is_shown } else { values.shows(notation) };
+                is_clear.then_some(number)
             }
             Kind::IsoDate => Some(TextType::of("date")),
             // Times with and without an offset in one column are not the same kind of time.
@@ -204,6 +217,11 @@ impl TextValues {
             Kind::Time => Some(TextType::of("time")),
         }
     }
+}
+
+/// True if a text stands for NULL in columns of other values.
+pub(super) fn is_null_word(text: &str) -> bool {
+    NULL_WORDS.contains(&text)
 }
 
 /// True for an integer of 64 bits. A number with a zero before it is a code, such as that of a place.

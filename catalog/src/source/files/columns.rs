@@ -54,8 +54,9 @@ impl Columns<'_> {
 
     fn format_of(&self, i: usize, property: &Property, errors: &mut Vec<Diagnostic>) -> ColumnFormat {
         let level = Level::new(self.read, &property.custom_properties, self.steps(i, &[]));
-        let own = FileSettings::read(&level, errors).values;
-        let values = own.or(self.shared.clone());
+        let own = FileSettings::read(&level, errors);
+        own.check_format(self.format, errors);
+        let values = own.values.or(self.shared.clone());
         let physical_name = property.physical_name.as_ref().filter(|name| **name != property.name && !name.is_empty());
         let mut format = ColumnFormat {
             name_in_file: physical_name.cloned(),

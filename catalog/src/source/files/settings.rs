@@ -135,8 +135,7 @@ impl FileSettings {
         Some(set)
     }
 
-    /// Rejects the settings of a format that the server does not have. Settings of the whole contract may be meant for
-    /// another server.
+    /// Rejects the settings of a format that the server does not have.
     pub(super) fn check_format(&self, format: FileFormat, errors: &mut Vec<Diagnostic>) {
         for (name, place) in &self.places {
             let what = match format {

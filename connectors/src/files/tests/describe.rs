@@ -56,7 +56,7 @@ async fn folders_name_columns() {
     let folders: Vec<_> = found.partitions.iter().map(|c| (c.name.as_str(), c.logical_type.as_deref())).collect();
     assert_eq!(folders, [("year", Some("integer")), ("month", Some("integer"))]);
     let names: Vec<_> = found.columns.iter().map(|c| c.name.as_str()).collect();
-    assert_eq!(names, ["n"]);
+    assert_eq!(names, ["n", "year"]);
 }
 
 #[tokio::test]

@@ -189,6 +189,11 @@ async fn folders_with_values_are_columns() {
     let all = rows(&context, "SELECT id, year, day, code FROM t ORDER BY id").await.unwrap();
     assert_eq!(all, "| 1  | 2023 | 2023-05-06 | a    |\n| 2  | 2024 | 2024-07-08 | 7    |");
     assert_eq!(rows(&context, "SELECT id FROM t WHERE year = 2024").await.unwrap(), "| 2  |");
+    parquet(folder.path(), "zip/zip=01067/month=01/x.parquet", &batch(&[1]));
+    parquet(folder.path(), "zip/zip=80331/month=12/x.parquet", &batch(&[2]));
+    let context = opened(folder.path(), "zip/**/*.parquet").await;
+    let all = rows(&context, "SELECT id, zip, month FROM t ORDER BY id").await.unwrap();
+    assert_eq!(all, "| 1  | 01067 | 1     |\n| 2  | 80331 | 12    |");
 }
 
 #[tokio::test]
@@ -232,13 +237,56 @@ async fn a_value_that_does_not_fit_the_sample_is_an_error_with_its_file_and_colu
 }
 
 #[tokio::test]
-async fn a_key_that_only_later_records_have_is_no_column() {
+async fn a_key_that_only_later_records_have_is_a_column() {
     let folder = TempDir::new().unwrap();
-    let sampled = (0..2000).map(|i| format!("{{\"id\":{i}}}\n")).collect::<String>();
-    write(folder.path(), "o.jsonl", &format!("{sampled}{{\"id\":7,\"late\":1}}\n"));
-    let context = opened(folder.path(), "o.jsonl").await;
-    assert_eq!(types(&context).await, [("id".to_owned(), DataType::Int64)]);
-    assert_eq!(rows(&context, "SELECT count(*) AS n FROM t WHERE id = 7").await.unwrap(), "| 2 |");
+    let sampled = (0..2000).map(|i| format!("{{\"id\":{i},\"o\":{{\"a\":1}}}}\n")).collect::<String>();
+    let late = "{\"id\":7.5,\"late\":1,\"o\":{\"b\":2}}";
+    let context_of = async |name: &str, text: String| {
+        write(folder.path(), name, &text);
+        let context = opened(folder.path(), name).await;
+        let names: Vec<String> = types(&context).await.into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["id", "o", "late"], "{name}");
+        let sql = "SELECT count(*) AS n, max(late) AS l, sum(o['a']) AS a, sum(o['b']) AS b FROM t WHERE id >= 7";
+        assert_eq!(rows(&context, sql).await.unwrap(), "| 1994 | 1 | 1993 | 2 |", "{name}");
+        let sql = "SELECT id FROM t WHERE late = 1";
+        assert_eq!(rows(&context, sql).await.unwrap(), "| 7.5 |", "{name}");
+    };
+    context_of("o.jsonl", format!("{sampled}{late}")).await;
+    context_of("o.json", format!("[{}{late}]", sampled.replace('\n', ",\n"))).await;
+    // Also in files after the first ones.
+    for file in 0..20 {
+        write(folder.path(), &format!("d/{file:02}.jsonl"), "{\"id\":1}\n");
+    }
+    write(folder.path(), "d/20.jsonl", "{\"late\":\"x\",\"id\":2}\n");
+    let context = opened(folder.path(), "d/*.jsonl").await;
+    assert_eq!(rows(&context, "SELECT count(*) AS n, max(late) AS late FROM t").await.unwrap(), "| 21 | x    |");
+}
+
+#[tokio::test]
+async fn json_that_a_person_could_read_has_its_columns_in_order() {
+    let folder = TempDir::new().unwrap();
+    let text = "[\n  {\n    \"id\": 1,\n    \"b\": [{\"y\": 1,\n \"x\": 2}]\n  },\n  {\n    \"a\": null,\n    \"id\": 2\n  }\n]\n";
+    write(folder.path(), "o.json", text);
+    let context = opened(folder.path(), "o.json").await;
+    let all = rows(&context, "SELECT * FROM t ORDER BY id").await.unwrap();
+    assert_eq!(all, "| 1  | [{y: 1, x: 2}] |   |\n| 2  |                |   |");
+}
+
+#[tokio::test]
+async fn integers_that_a_double_would_round_are_read_in_full() {
+    let folder = TempDir::new().unwrap();
+    write(folder.path(), "o.jsonl", "{\"n\":1.5,\"u\":18446744073709551615}\n{\"n\":9007199254740993,\"u\":1}\n");
+    let all = rows(&opened(folder.path(), "o.jsonl").await, "SELECT n, u FROM t ORDER BY n").await.unwrap();
+    assert_eq!(all, "| 1.5              | 18446744073709551615 |\n| 9007199254740993 | 1                    |");
+    // After the sample, such a value is an error, and never another one.
+    let sampled = "1.5\n".repeat(2000);
+    write(folder.path(), "o.csv", &format!("n\n{sampled}9007199254740993\n"));
+    let error = rows(&opened(folder.path(), "o.csv").await, "SELECT max(n) FROM t").await.unwrap_err();
+    let said = ours(&error).owner_chain();
+    assert!(
+        said.contains("line 2002, column `n`: expected a number, got `9007199254740993`; a DOUBLE would round it"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -277,6 +277,45 @@ async fn a_json_array_is_read_like_lines() {
 }
 
 #[tokio::test]
+async fn text_that_is_no_json_is_an_error() {
+    let fixture = Fixture::new(FileFormat::Json, ".", &[("id", "integer")]);
+    fixture.write("a.json", "{\"id\":1}\n");
+    let (opened, context) = fixture.open().await.unwrap();
+    let none = "expected a JSON object, got text that is none";
+    for (text, expected) in [
+        ("{\"id\":1,\"l\":[1 2]}\n", format!("line 1: {none}: expected `,` or `]`")),
+        ("[{\"id\":1},\n{\"id\":2 \"l\":[]}]", format!("line 2: {none}: expected `,` or `}}`")),
+        ("{\"id\":1}\n\n{\"id\":2,\"s\":1-2}", format!("line 3: {none}: expected `,` or `}}`")),
+        (
+            "{\"id\":1}\n{\"id\":2,\n\"id\":3}\n",
+            "line 2: expected a JSON object, got one that has the key `id` twice".to_owned(),
+        ),
+    ] {
+        fixture.write("b.json", text);
+        let message = faulty_at(&context, "SELECT id FROM t", "/b.json").await;
+        assert!(message.contains(&expected), "{text}: {message}");
+    }
+    fixture.write("b.json", "{\"id\":7,\"id\":8}\n{\"id\":9}\n{\"id\":[1 2]}\n");
+    let limits = CheckLimits { rows: None, faults: 100 };
+    let report = FileSources::default().check_data(&opened, &context.runtime_env(), limits).await.unwrap().unwrap();
+    let lines: Vec<Option<u64>> = report.faults.iter().map(|fault| fault.line).collect();
+    assert_eq!((report.rows, lines), (2, vec![Some(1), Some(3)]));
+}
+
+#[tokio::test]
+async fn a_first_record_can_be_larger_than_the_sample() {
+    let long = "x".repeat(5 << 20);
+    let mut fixture = Fixture::new(FileFormat::Csv, ".", &[("id", "integer"), ("name", "string")]);
+    fixture.files().has_header = false;
+    fixture.write("a.csv", format!("1,{long}\n2,y\n"));
+    let sql = "SELECT id, length(name) AS n FROM t ORDER BY id";
+    assert_eq!(fixture.query(sql).await, "| 1  | 5242880 |\n| 2  | 1       |");
+    let fixture = Fixture::new(FileFormat::Json, ".", &[("id", "integer"), ("name", "string")]);
+    fixture.write("a.json", format!("{{\"id\":1,\"name\":\"{long}\"}}\n{{\"id\":2,\"name\":\"y\"}}\n"));
+    assert_eq!(fixture.query(sql).await, "| 1  | 5242880 |\n| 2  | 1       |");
+}
+
+#[tokio::test]
 async fn an_array_of_many_objects_is_not_cut_into_ranges() {
     use datafusion::prelude::{SessionConfig, SessionContext};
 

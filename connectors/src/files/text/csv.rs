@@ -13,13 +13,10 @@ use super::cells::Faults;
 use super::columns::ColumnParser;
 use super::decoding::Text;
 use super::records::{Records, Step};
-use super::{MOST_BATCH_BYTES, TextBatch, TextReader, TextScan, fatal, rows};
+use super::{MOST_BATCH_BYTES, MOST_RECORD_BYTES, TextBatch, TextReader, TextScan, fatal, rows};
 use crate::data_fault::DataFault;
 use crate::files::checked::FileColumns;
 use crate::files::format::{Encoding, FoundColumns};
-
-/// The largest number of bytes of a record.
-const MOST_RECORD_BYTES: usize = 64 << 20;
 
 /// A reader of one CSV file.
 pub(in crate::files) struct CsvReader {
@@ -179,17 +176,18 @@ pub(in crate::files) struct CsvSample {
 }
 
 impl CsvSample {
-    /// Reads at most `count` records, and at most `most_bytes` bytes.
+    /// Reads at most `count` records, and at most `most_bytes` bytes after the first record.
     ///
     /// # Errors
-    /// An error of the text; a first record that is longer than the sample; a header that is no UTF-8.
+    /// An error of the text; a first record that is too long for a reader; a header that is no UTF-8.
     pub(in crate::files) async fn read(
         encoding: &Encoding,
         text: Text,
         count: usize,
         most_bytes: usize,
     ) -> Result<Self> {
-        let mut sample = Self { names: Vec::new(), records: records(encoding, most_bytes), is_even: true };
+        let records = records(encoding, MOST_RECORD_BYTES);
+        let mut sample = Self { names: Vec::new(), records, is_even: true };
         let mut chunks = text.chunks;
         while let Some(chunk) = chunks.try_next().await? {
             let mut rest = &chunk[..];
@@ -197,12 +195,13 @@ impl CsvSample {
                 match sample.records.read(rest) {
                     Step::Record(length) => {
                         sample.accept(encoding.has_header, &rest[..length])?;
+                        sample.records.set_most_bytes(most_bytes);
                         rest = &rest[length..];
                     }
                     // A later record that is too long ends the sample.
                     Step::TooLarge if !sample.names.is_empty() => return Ok(sample),
                     Step::TooLarge => {
-                        let expected = format!("a first record of at most {most_bytes} bytes");
+                        let expected = format!("a first record of at most {MOST_RECORD_BYTES} bytes");
                         let fault = DataFault::of_record(Some(1), expected, "more");
                         return Err(fatal(fault.with_hint("is a quote missing?")));
                     }

@@ -1,5 +1,6 @@
 //! The words of faults of values: the expected value, and what the owner can do.
 
+use super::numbers::is_digits;
 use super::values::{Kind, ValueParser};
 
 /// Strings that often stand for NULL.
@@ -42,6 +43,10 @@ impl ValueParser {
             return Some(format!("if `{text}` means NULL, add it to `portolan.nullValues`"));
         }
         let hint = match &self.kind {
+            Kind::Float if is_digits(text.trim_start_matches(['-', '+'])) => {
+                "a DOUBLE would round it: a `physicalType` such as `DECIMAL(38,0)`, or the `logicalType` string, keeps all \
+                 digits"
+            }
             Kind::Integer | Kind::Float | Kind::Decimal128(..) | Kind::Decimal256(..) => {
                 let is_separated = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.,' ".contains(&byte));
                 if !is_separated || !text.contains([',', '\'', ' ']) {

@@ -1,5 +1,6 @@
-//! Reads JSON: one object on each line, or one array of objects. Arrow's decoder reads every value as a string. It does
-//! not report lines, so a batch with a fault is read again, record by record.
+//! Reads JSON: one object on each line, or one array of objects. Arrow's decoder reads every value as a string. It also
+//! reads text that is no JSON, so each batch is checked. It does not report lines, so a batch with a fault is read again,
+//! record by record.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,11 +17,12 @@ use super::cells::Faults;
 use super::columns::{ColumnParser, as_text};
 use super::decoding::line_breaks;
 use super::elements::Elements;
-use super::{MOST_BATCH_BYTES, TextBatch, TextReader, TextScan, rows};
+use super::strict::{self, Found};
+use super::{MOST_BATCH_BYTES, MOST_RECORD_BYTES, TextBatch, TextReader, TextScan, rows};
 use crate::data_fault::{DataFault, kept};
 
-/// The largest number of bytes of a record.
-const MOST_RECORD_BYTES: usize = 64 << 20;
+/// The expected record, for a message.
+pub(super) const RECORD: &str = "a JSON object";
 
 /// A reader of one JSON file, or of a range of its lines.
 pub(in crate::files) struct JsonReader {
@@ -166,7 +168,7 @@ impl JsonReader {
     /// Reads the text of a batch record by record, and finds all faults. Returns the number of records without one.
     fn read_again(&mut self, text: &[(Bytes, u64)], error: &str) -> Result<usize> {
         let mut single = decoder(&self.texts, 1)?;
-        let (mut count, mut start, faults) = (0, None, self.faults.found.len());
+        let (mut count, mut start, mut record, faults) = (0, None, Vec::new(), self.faults.found.len());
         let is_array = matches!(self.layout, Layout::Array(_));
         let parts = text
             .iter()
@@ -175,10 +177,14 @@ impl JsonReader {
             while !rest.is_empty() {
                 if !single.has_partial_record() {
                     start = Some(line);
+                    record.clear();
                 }
                 match single.decode(rest) {
                     Ok(0) => break,
-                    Ok(read) => rest = &rest[read..],
+                    Ok(read) => {
+                        record.extend_from_slice(&rest[..read]);
+                        rest = &rest[read..];
+                    }
                     Err(error) => {
                         let fault = self.record_fault(Some(line), &message(&error));
                         self.faults.add(fault);
@@ -190,10 +196,13 @@ impl JsonReader {
                     continue;
                 }
                 match single.flush() {
-                    Ok(Some(record)) => {
-                        self.parsed(&record, &[(0, start.unwrap_or_default())])?;
-                        count += 1;
-                    }
+                    Ok(Some(batch)) => match strict::check(&record) {
+                        Ok(()) => {
+                            self.parsed(&batch, &[(0, start.unwrap_or_default())])?;
+                            count += 1;
+                        }
+                        Err(Found(found)) => self.faults.add(DataFault::of_record(start, RECORD, found)),
+                    },
                     Ok(None) => {}
                     Err(error) => {
                         let fault = self.record_fault(start, &message(&error));
@@ -242,7 +251,7 @@ impl JsonReader {
             true => "another value".to_owned(),
             false => format!("text that is none: {message}"),
         };
-        DataFault::of_record(line, "a JSON object", found)
+        DataFault::of_record(line, RECORD, found)
     }
 }
 
@@ -278,7 +287,7 @@ impl TextReader for JsonReader {
         }
         let (starts, text) = (std::mem::take(&mut self.starts), std::mem::take(&mut self.kept));
         self.kept_bytes = 0;
-        let mut error = self.error.take();
+        let mut error = self.error.take().or_else(|| is_json(&text).err());
         let mut decoded = None;
         if error.is_none() {
             match self.decoder.flush() {
@@ -301,6 +310,19 @@ impl TextReader for JsonReader {
 fn decoder(texts: &SchemaRef, batch_size: usize) -> Result<Decoder> {
     // Numbers and booleans become strings, as the file writes them.
     Ok(ReaderBuilder::new(texts.clone()).with_batch_size(batch_size).with_coerce_primitive(true).build_decoder()?)
+}
+
+/// Checks that the text of a batch is JSON.
+///
+/// # Errors
+/// The reason in general: the text is read again to find the record.
+fn is_json(text: &[(Bytes, u64)]) -> Result<(), String> {
+    let checked = match text {
+        [(only, _)] => strict::check(only),
+        // A record can have several pieces.
+        pieces => strict::check(&pieces.iter().map(|(piece, _)| piece.as_ref()).collect::<Vec<&[u8]>>().concat()),
+    };
+    checked.map_err(|_| "it is not valid JSON".to_owned())
 }
 
 /// Returns the message of an error without Arrow's prefix.

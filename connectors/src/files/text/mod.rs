@@ -8,9 +8,11 @@ mod decoding;
 mod elements;
 mod expected;
 mod json;
+mod json_columns;
 mod numbers;
 mod quotes;
 mod records;
+mod strict;
 mod times;
 mod values;
 
@@ -38,6 +40,7 @@ pub(super) use self::decoding::Text;
 use self::decoding::{Chunks, line_breaks};
 pub(super) use self::elements::Elements;
 use self::json::JsonReader;
+pub(super) use self::json_columns::JsonColumns;
 pub(super) use self::values::{ValueParser, infer};
 use super::format::Encoding;
 use super::layout::Layout;
@@ -45,6 +48,9 @@ use crate::data_fault::DataFault;
 
 /// The number of bytes of text after which a batch ends, whatever its number of rows.
 const MOST_BATCH_BYTES: usize = 16 << 20;
+
+/// The largest number of bytes of a record.
+pub(super) const MOST_RECORD_BYTES: usize = 64 << 20;
 
 /// The number of bytes before a range in which line breaks are counted, for the line of a fault.
 const MOST_COUNTED_BYTES: u64 = 1 << 30;

@@ -58,13 +58,33 @@ pub(super) fn integer(text: &str) -> Option<i64> {
     text.parse().ok().or_else(|| scaled(text, 0)?.parse().ok())
 }
 
-/// Parses a floating-point number. A number that is too large for the type is not infinite.
+/// The largest number of digits of an integer that each floating-point number holds.
+const EXACT_DIGITS: usize = 15;
+
+/// Parses a floating-point number. A number that is too large for the type is not infinite, and an integer is not rounded.
 pub(super) fn float(text: &str) -> Option<f64> {
     use arrow::compute::kernels::cast_utils::Parser;
 
     let value = arrow::datatypes::Float64Type::parse(text)?;
     let is_written = || text.contains(['i', 'I']);
-    (value.is_finite() || value.is_nan() || is_written()).then_some(value)
+    ((value.is_finite() && is_exact(text, value)) || value.is_nan() || (value.is_infinite() && is_written()))
+        .then_some(value)
+}
+
+/// True unless a text has the digits of an integer, and the number has others. Programs write large floating-point numbers
+/// in full, or with zeros after the digits that identify the number.
+fn is_exact(text: &str, value: f64) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text).trim_start_matches('0');
+    if digits.len() <= EXACT_DIGITS || !is_digits(digits) {
+        return true;
+    }
+    let value = value.abs();
+    digits == value.to_string() || digits == format!("{value:.0}")
+}
+
+/// True if a text has digits, and nothing else.
+pub(super) fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Parses a decimal number into an integer: the number times ten to the power of `scale`.
@@ -205,6 +225,26 @@ mod tests {
         assert_eq!(float("1e300"), Some(1e300));
         assert!(float("NaN").is_some_and(f64::is_nan));
         assert_eq!(float("1,5"), None);
+    }
+
+    #[test]
+    fn a_float_does_not_round_an_integer() {
+        for (text, expected) in [
+            ("9007199254740992", Some(9_007_199_254_740_992.0)),
+            ("-9007199254740994", Some(-9_007_199_254_740_994.0)),
+            ("0009007199254740992", Some(9_007_199_254_740_992.0)),
+            ("1152921504606846976", Some(1_152_921_504_606_846_976.0)),
+            // The same number, with the fewest digits that identify it.
+            ("1152921504606847000", Some(1_152_921_504_606_846_976.0)),
+            ("100000000000000000000", Some(1e20)),
+            ("9007199254740993.5", Some(9_007_199_254_740_994.0)),
+            ("9007199254740993", None),
+            ("-9007199254740993", None),
+            ("+9007199254740993", None),
+            ("18446744073709551615", None),
+        ] {
+            assert_eq!(float(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -78,6 +78,11 @@ impl Records {
         self.width = width;
     }
 
+    /// Sets the largest number of bytes of a record.
+    pub(in crate::files) fn set_most_bytes(&mut self, most_bytes: usize) {
+        self.most_bytes = most_bytes;
+    }
+
     /// Reads on to the end of a record. An empty piece is the end of the text.
     pub(in crate::files) fn read(&mut self, text: &[u8]) -> Step {
         let mut consumed = 0;

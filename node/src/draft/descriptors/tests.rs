@@ -31,8 +31,7 @@ fn port(name: &str, location: &str, format: FileFormat, columns: Vec<ColumnDraft
         name: name.to_owned(),
         server: "files".to_owned(),
         files: FileSource::new(location, "", format),
-        encoding: None,
-        quote: None,
+        may_be_windows: false,
         columns,
         left_out: vec![],
         counted: Some(Counted { rows: 3, is_all: true }),
@@ -126,7 +125,7 @@ fn the_notation_of_text_is_in_the_contract() {
     active.text_type = TextType { truth_words: Some(("ja", "nein")), ..TextType::of("boolean") };
     let mut port = port("bills", "/d/bills.csv", FileFormat::Csv, vec![paid, amount, active]);
     (port.files.delimiter, port.files.has_header) = (Some(b';'), false);
-    (port.quote, port.encoding) = (Some(b'\''), Some("windows-1252"));
+    (port.files.text.quote, port.files.text.encoding) = (Some(b'\''), Some("windows-1252".to_owned()));
     let text = contract(&shop(), &port, None);
     for part in [
         "  encoding: windows-1252\n  customProperties:\n",

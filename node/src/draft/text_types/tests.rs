@@ -3,7 +3,11 @@
 use super::*;
 
 fn csv(values: &[&str]) -> TextType {
-    let mut all = TextValues::of_csv();
+    separated(b',', values)
+}
+
+fn separated(delimiter: u8, values: &[&str]) -> TextType {
+    let mut all = TextValues::of_csv(delimiter);
     values.iter().for_each(|value| all.add(value));
     all.text_type()
 }
@@ -70,6 +74,23 @@ fn numbers_have_the_separators_of_their_country() {
     ] {
         assert_eq!(notation(&values), expected, "{values:?}");
     }
+}
+
+#[test]
+fn a_point_can_separate_thousands_where_a_comma_separates_no_values() {
+    for (values, expected) in [
+        (&["1.234", "22.345", "7"] as &[&str], "string"),
+        (&["-1.000"], "string"),
+        (&["1.234", "0.250"], "number"),
+        (&["1.234", "1234.567"], "number"),
+        (&["1.5"], "number"),
+        (&["1.234.567"], "number"),
+        (&["12"], "integer"),
+    ] {
+        let found = separated(b';', values);
+        assert_eq!((found.logical_type, found.note.is_some()), (expected, expected == "string"), "{values:?}");
+    }
+    assert!(csv(&["1,234"]).note.is_some() && csv(&["x"]).note.is_none());
 }
 
 #[test]
