@@ -129,7 +129,8 @@ fn unlike(name: &str, from: &DataType, to: &DataType) -> String {
     }
 }
 
-fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+/// Returns names in backticks, at most some of them.
+pub(super) fn quoted_list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
     let more = names.len().saturating_sub(NAMED);
     let shown = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
