@@ -75,7 +75,7 @@ impl VisitorMut for Calls<'_> {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         let spelled = match expr {
             Expr::Function(function) => self.call(function),
-            Expr::BinaryOp { left, op, right } => arrow(left, op, right),
+            Expr::BinaryOp { left, op, right } => operator(left, op, right),
             _ => Ok(None),
         };
         match spelled {
@@ -102,11 +102,16 @@ fn limited(query: &mut Query) {
     query.fetch = None;
 }
 
-/// Writes `->` and `->>` as functions.
-fn arrow(left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Option<Expr>> {
+/// Writes `->` and `->>` as functions, and refuses `^`, which is an exclusive OR for DataFusion.
+fn operator(left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Option<Expr>> {
     let function = match op {
         BinaryOperator::Arrow => json::EXTRACT,
         BinaryOperator::LongArrow => json::EXTRACT_TEXT,
+        BinaryOperator::BitwiseXor => {
+            let what = "`^` is a power in DuckDB and PostgreSQL, and an exclusive OR in other databases: write \
+                        `power(a, b)`, or `(a | b) - (a & b)`";
+            return Err(at(left.span(), what.to_owned()));
+        }
         _ => return Ok(None),
     };
     let span = left.span();
@@ -147,7 +152,9 @@ impl Calls<'_> {
             json::EXTRACT | json::EXTRACT_TEXT => {
                 let Some(arguments) = plain_arguments(function) else { return Ok(None) };
                 let [before @ .., path] = arguments.as_slice() else { return Ok(None) };
-                return extracted(&name, before, path, span);
+                let Some(mut spelled) = extracted(&name, before, path, span)? else { return Ok(None) };
+                over_the_same(function, &mut spelled, &format!("{name}(doc, path)"), span)?;
+                return Ok(Some(spelled));
             }
             "date_diff" | "datediff" => return part_as_text(function, &name, span).map(|()| None),
             _ => {}
@@ -161,7 +168,8 @@ impl Calls<'_> {
             StandsFor::Joined => joined(function, span).map(|()| None),
             StandsFor::Session(fact) => self.fact(function, fact).map(Some),
             StandsFor::Text => {
-                let arguments = arguments(function, "format(pattern, x, …)", span)?;
+                let usage = "format(pattern, x, …)";
+                let arguments = arguments(function, usage, span)?;
                 let Some((pattern, rest)) = arguments.split_first() else {
                     return Err(at(span, "`format` takes a pattern, and values".to_owned()));
                 };
@@ -170,14 +178,18 @@ impl Calls<'_> {
                         format!("the pattern of `format` is a literal, got `{pattern}`: `printf` takes any string");
                     return Err(at(span, what));
                 };
-                filled(&texts::template(pattern, rest.len()).map_err(|what| at(span, what))?, rest, span).map(Some)
+                let template = texts::template(pattern, rest.len()).map_err(|what| at(span, what))?;
+                let mut spelled = filled(&template, rest, span)?;
+                over_the_same(function, &mut spelled, usage, span)?;
+                Ok(Some(spelled))
             }
             StandsFor::Template(places, template) => {
                 let usage = format!("{name}({})", spelling.arguments);
                 let arguments = arguments(function, &usage, span)?;
                 if arguments.len() != places {
                     let given = arguments.len();
-                    return Err(at(span, format!("`{name}` takes {places} arguments, got {given}: write `{usage}`")));
+                    let noun = if places == 1 { "argument" } else { "arguments" };
+                    return Err(at(span, format!("`{name}` takes {places} {noun}, got {given}: write `{usage}`")));
                 }
                 let mut spelled = filled(template, &arguments, span)?;
                 over_the_same(function, &mut spelled, &usage, span)?;
@@ -201,22 +213,25 @@ impl Calls<'_> {
     }
 }
 
-/// Copies the FILTER and the window of a call to the call in its place.
+/// Moves the clauses behind a call to the call in its place.
 fn over_the_same(function: &mut Function, spelled: &mut Expr, usage: &str, span: Span) -> Result<()> {
-    let (filter, over) = (function.filter.take(), function.over.take());
+    let (filter, over, nulls) = (function.filter.take(), function.over.take(), function.null_treatment.take());
     match spelled {
         Expr::Function(spelled) => {
             spelled.filter = filter;
             spelled.over = over;
+            spelled.null_treatment = nulls;
             Ok(())
         }
-        _ if filter.is_none() && over.is_none() => Ok(()),
-        _ => Err(at(span, format!("`{usage}` is no aggregate function: it takes no FILTER and no OVER"))),
+        _ if filter.is_none() && over.is_none() && nulls.is_none() => Ok(()),
+        _ => Err(at(span, format!("`{usage}` is no aggregate function: it takes no FILTER, OVER or IGNORE NULLS"))),
     }
 }
 
-/// Adds the separator to a call that joins strings, and gives the call DataFusion's name.
+/// Adds the separator to a call that joins strings, and gives the call DataFusion's name. The order in WITHIN GROUP moves
+/// into the brackets.
 fn joined(function: &mut Function, span: Span) -> Result<()> {
+    let order = std::mem::take(&mut function.within_group);
     let FunctionArguments::List(FunctionArgumentList { args, clauses, .. }) = &mut function.args else {
         return Err(at(span, format!("`{}` takes the strings to join", function.name)));
     };
@@ -227,6 +242,9 @@ fn joined(function: &mut Function, span: Span) -> Result<()> {
     };
     if args.len() == 1 {
         args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(separator)));
+    }
+    if !order.is_empty() {
+        clauses.push(FunctionArgumentClause::OrderBy(order));
     }
     rename(function, "string_agg");
     Ok(())

@@ -2,6 +2,7 @@
 //!
 //! - [`Syntax`] parses a statement: `->` and `->>` bind as operators on JSON do.
 //! - [`unreserve`] lets columns have the name `user`.
+//! - [`plain_numbers`] removes the underscores from numbers.
 //! - [`spell_out`] writes calls and clauses of a statement as the ones that DataFusion has: `year(day)` becomes
 //!   `date_part('year', day)`. Nothing behind it knows the other spelling, so that a plan means the same at any node.
 //! - [`functions`] are the functions that no expression of DataFusion stands for. Every node registers them, and plans
@@ -12,6 +13,7 @@ mod calls;
 mod formats;
 mod json;
 mod lengths;
+mod numbers;
 mod patterned;
 mod periods;
 mod printf;
@@ -29,6 +31,7 @@ use datafusion::common::DataFusionError;
 use datafusion::logical_expr::ScalarUDF;
 
 pub(crate) use self::calls::spell_out;
+pub(crate) use self::numbers::plain_numbers;
 pub(crate) use self::spellings::{SPELLINGS, is_of_session};
 pub(crate) use self::syntax::Syntax;
 pub(crate) use self::user::unreserve;

@@ -168,6 +168,8 @@ async fn spelled_aggregates_have_the_values_of_other_databases() {
         (format!("SELECT group_concat(s, '-' ORDER BY s DESC) {over}"), &["b-a"]),
         (format!("SELECT group_concat(s ORDER BY s SEPARATOR '; ') {over}"), &["a; b"]),
         (format!("SELECT string_agg(s ORDER BY s) {over}"), &["a,b"]),
+        (format!("SELECT string_agg(s, ';') WITHIN GROUP (ORDER BY s DESC) {over}"), &["b;a"]),
+        (format!("SELECT group_concat(DISTINCT s) WITHIN GROUP (ORDER BY s) {over}"), &["a,b"]),
         (format!("SELECT group_concat(s) FILTER (WHERE b) {over}"), &["a"]),
         (format!("SELECT count_if(b), count_if(b) FILTER (WHERE g = 2), count_if(NOT b) {over}"), &["1|0|1"]),
         (format!("SELECT g, count_if(s = 'a') OVER (PARTITION BY g) {over} ORDER BY g, s"), &["1|1", "1|1", "2|0"]),
@@ -195,7 +197,17 @@ async fn calls_without_a_meaning_say_what_to_write() {
         ("SELECT list_transform([1], x -> x + 1)", ErrorKind::Unsupported, "lambda"),
         ("SELECT year(DISTINCT DATE '2024-01-01')", ErrorKind::InvalidQuery, "no DISTINCT"),
         ("SELECT len(12)", ErrorKind::InvalidQuery, "`len` takes a string or a list, got Int64"),
-        ("SELECT mod(1, 2) OVER ()", ErrorKind::InvalidQuery, "no OVER"),
+        ("SELECT mod(1, 2) OVER ()", ErrorKind::InvalidQuery, "no FILTER, OVER"),
+        ("SELECT year(DATE '2024-01-01') IGNORE NULLS", ErrorKind::InvalidQuery, "takes no IGNORE NULLS"),
+        ("SELECT json_extract('{}', '$.a') OVER ()", ErrorKind::InvalidQuery, "takes no OVER"),
+        ("SELECT upper(DISTINCT 'a')", ErrorKind::InvalidQuery, "`upper` is no aggregate function"),
+        (
+            "SELECT a FROM (VALUES (1)) t(a) WHERE upper('a') FILTER (WHERE false) = 'A'",
+            ErrorKind::InvalidQuery,
+            "no FILTER",
+        ),
+        ("SELECT 2 ^ 3", ErrorKind::InvalidQuery, "write `power(a, b)`, or `(a | b) - (a & b)` (line 1, column 8)"),
+        ("SELECT 0b11", ErrorKind::InvalidQuery, "`0b11` is no number"),
         ("SELECT current_database(1)", ErrorKind::InvalidQuery, "no arguments"),
         ("SELECT format('{:d}', 1)", ErrorKind::InvalidQuery, "printf"),
         ("SELECT FROM (VALUES (1)) t(a)", ErrorKind::InvalidQuery, "SELECT *"),
@@ -217,6 +229,9 @@ async fn clauses_of_other_databases_are_read() {
         ("SELECT b FROM (VALUES (1)) u(b) WHERE EXISTS (SELECT FROM (VALUES (2)) t(a))", &["1"]),
         ("SELECT user FROM (VALUES ('ann')) t(user)", &["ann"]),
         ("FROM (VALUES (1)) t(a)", &["1"]),
+        ("SELECT 1_000_000, -1_0.5_0, 1_0e1", &["1000000|-10.5|100.0"]),
+        ("SELECT a FROM (VALUES (1), (2_000)) t(a) WHERE a > 1_999 LIMIT 1_0", &["2000"]),
+        ("SELECT (6 | 3) - (6 & 3), power(2, 3)", &["5|8.0"]),
     ] {
         let found = rows(&engine, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
         assert_eq!(found, expected, "{sql}");

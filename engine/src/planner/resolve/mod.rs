@@ -10,6 +10,7 @@ mod ignored_clauses;
 mod keywords;
 mod labels;
 mod row_values;
+mod scalar_calls;
 mod show;
 mod syntax;
 mod table_calls;
@@ -174,6 +175,7 @@ fn parse(sql: &str) -> Result<Statement> {
             ignored_clauses::check(&statement)?;
             if let Statement::Statement(statement) = &mut statement {
                 dialect::unreserve(statement);
+                dialect::plain_numbers(statement)?;
             }
             keywords::check(&statement)?;
             Ok(statement)
@@ -246,6 +248,7 @@ async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<Logic
         from_first::spell_out(statement);
         let facts = state.config().get_extension::<SessionFacts>().unwrap_or_default();
         dialect::spell_out(statement, &facts)?;
+        scalar_calls::check(statement, state)?;
         volatile::check(statement, state)?;
         patterns::translate(statement)?;
         using_joins::spell_out(statement, state).await?;
