@@ -228,8 +228,8 @@ fn over_the_same(function: &mut Function, spelled: &mut Expr, usage: &str, span:
     }
 }
 
-/// Adds the separator to a call that joins strings, and gives the call DataFusion's name. The order in WITHIN GROUP moves
-/// into the brackets.
+/// Adds the separator to a call that joins strings, and gives the call DataFusion's name. The order in WITHIN GROUP
+/// moves into the brackets.
 fn joined(function: &mut Function, span: Span) -> Result<()> {
     let order = std::mem::take(&mut function.within_group);
     let FunctionArguments::List(FunctionArgumentList { args, clauses, .. }) = &mut function.args else {

@@ -7,6 +7,7 @@ mod explain_options;
 mod files;
 mod functions;
 mod ignored_clauses;
+mod joins;
 mod keywords;
 mod labels;
 mod row_values;
