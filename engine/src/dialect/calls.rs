@@ -4,15 +4,16 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     BinaryOperator, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
-    FunctionArguments, Ident, LimitClause, Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement, Value,
+    FunctionArguments, LimitClause, Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement, Value,
     VisitorMut,
 };
 use sqlparser::tokenizer::Span;
 
-use super::arguments::{arguments, at, invalid, literal, name_of, plain_arguments, rename, span_of, string};
-use super::spellings::{Fact, INSTEAD, SPELLINGS, StandsFor, WITH_LAMBDA};
+use super::arguments::{arguments, at, invalid, literal, name_of, placed, plain_arguments, rename, span_of, string};
+use super::instead::{INSTEAD, WITH_LAMBDA};
+use super::spellings::{Fact, SPELLINGS, StandsFor};
 use super::templates::filled;
-use super::{SessionFacts, json, periods, texts};
+use super::{SessionFacts, json, parts, texts};
 use crate::visit::visit_mut;
 use crate::{Error, ErrorKind, Result};
 
@@ -62,10 +63,14 @@ impl VisitorMut for Calls<'_> {
             }
             // A lambda in the arguments would become an operator on JSON.
             Expr::Function(function) => match name_of(function) {
-                Some(name) if WITH_LAMBDA.contains(&name.as_str()) => ControlFlow::Break(Error::new(
-                    ErrorKind::Unsupported,
-                    format!("`{name}` takes a lambda, which statements cannot have: use `unnest`, and group again"),
-                )),
+                Some(name) if WITH_LAMBDA.contains(&name.as_str()) => {
+                    let what = format!(
+                        "`{name}` takes a lambda, which statements cannot have: `unnest` the list in a subquery, and \
+                         group the items again with `array_agg`"
+                    );
+                    let error = Error::new(ErrorKind::Unsupported, what);
+                    ControlFlow::Break(placed(error, span_of(function).unwrap_or_else(Span::empty)))
+                }
                 _ => ControlFlow::Continue(()),
             },
             _ => ControlFlow::Continue(()),
@@ -156,7 +161,13 @@ impl Calls<'_> {
                 over_the_same(function, &mut spelled, &format!("{name}(doc, path)"), span)?;
                 return Ok(Some(spelled));
             }
-            "date_diff" | "datediff" => return part_as_text(function, &name, span).map(|()| None),
+            "date_diff" | "datediff" => {
+                parts::as_text(function, &name, span)?;
+                return parts::check_difference(function, &name, span).map(|()| None);
+            }
+            "date_part" | "datepart" | "date_trunc" | "datetrunc" => {
+                return parts::as_text(function, &name, span).map(|()| None);
+            }
             _ => {}
         }
         let Some(spelling) = SPELLINGS.iter().find(|spelling| spelling.name == name) else { return Ok(None) };
@@ -247,25 +258,5 @@ fn joined(function: &mut Function, span: Span) -> Result<()> {
         clauses.push(FunctionArgumentClause::OrderBy(order));
     }
     rename(function, "string_agg");
-    Ok(())
-}
-
-/// Writes the part of `date_diff` as a string. Some databases write it as a name.
-fn part_as_text(function: &mut Function, name: &str, span: Span) -> Result<()> {
-    let usage = "date_diff('day', start, end)";
-    let given = arguments(function, usage, span)?.len();
-    if given != 3 {
-        return Err(at(
-            span,
-            format!("`{name}` takes a part, a start and an end, got {given} arguments: write `{usage}`"),
-        ));
-    }
-    if let FunctionArguments::List(list) = &mut function.args
-        && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(part))) = list.args.first_mut()
-        && let Expr::Identifier(Ident { value, quote_style: None, .. }) = part
-        && periods::is_part(value)
-    {
-        *part = string(&value.clone());
-    }
     Ok(())
 }

@@ -11,9 +11,11 @@
 mod arguments;
 mod calls;
 mod formats;
+mod instead;
 mod json;
 mod lengths;
 mod numbers;
+mod parts;
 mod patterned;
 mod periods;
 mod printf;

@@ -9,7 +9,8 @@ use sqlparser::ast::{Expr, FunctionArguments};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
-use super::spellings::{INSTEAD, SPELLINGS, StandsFor, WITH_LAMBDA};
+use super::instead::{INSTEAD, WITH_LAMBDA};
+use super::spellings::{SPELLINGS, StandsFor};
 use crate::visit::visit_expressions;
 use crate::{Engine, ErrorKind, Principal, upstream};
 
@@ -79,6 +80,7 @@ fn what_is_written_instead_exists() {
         state.scalar_functions().contains_key(name)
             || state.aggregate_functions().contains_key(name)
             || SPELLINGS.iter().any(|spelling| spelling.name == name)
+            || name == "unnest"
     };
     for (_, instead) in INSTEAD {
         let written = instead.split('`').nth(1).unwrap();
@@ -133,6 +135,7 @@ async fn spelled_functions_have_the_values_of_other_databases() {
             "current_user, session_user, current_catalog, current_database(), current_schema()".into(),
             "ann|ann|portolan|portolan|mesh",
         ),
+        ("printf('%s', NULL), printf('%d-%d', 1, NULL), printf('%g', 0.5)".into(), "NULL|NULL|0.5"),
         ("localtimestamp = CAST(now() AS TIMESTAMP(6)), length(CAST(gen_random_uuid() AS VARCHAR))".into(), "true|36"),
     ] {
         let found =
@@ -194,9 +197,32 @@ async fn calls_without_a_meaning_say_what_to_write() {
             "there is no function `getdate`: write `now()` (line 1, column 8)",
         ),
         ("SELECT datediff('2024-01-01', '2024-01-02')", ErrorKind::InvalidQuery, "date_diff('day', start, end)"),
-        ("SELECT list_transform([1], x -> x + 1)", ErrorKind::Unsupported, "lambda"),
+        (
+            "SELECT DATEDIFF(week, '2024-01-01', '2024-02-01')",
+            ErrorKind::InvalidQuery,
+            "for the Mondays (line 1, column 8)",
+        ),
+        ("SELECT date_diff('dow', DATE '2024-01-01', now())", ErrorKind::InvalidQuery, "got `dow` (line 1, column 8)"),
+        (
+            "SELECT date_diff(DATE '2024-02-01', DATE '2024-01-01', DAY)",
+            ErrorKind::InvalidQuery,
+            "takes the part first: write `date_diff('day', start, end)` (line 1, column 8)",
+        ),
+        (
+            "SELECT date_trunc(a, MONTH) FROM (VALUES (now())) t(a)",
+            ErrorKind::InvalidQuery,
+            "write `date_trunc('month', at)`",
+        ),
+        ("SELECT mode(a) FROM (VALUES (1)) t(a)", ErrorKind::InvalidQuery, "there is no function `mode`: write"),
+        ("SELECT printf('%d', 1.5)", ErrorKind::InvalidQuery, "`%d` of `printf` takes an integer, got DOUBLE"),
+        ("SELECT printf('%d', 1, 2)", ErrorKind::InvalidQuery, "`printf` has one value more"),
+        (
+            "SELECT list_transform([1], x -> x + 1)",
+            ErrorKind::Unsupported,
+            "group the items again with `array_agg` (line 1, column 8)",
+        ),
         ("SELECT year(DISTINCT DATE '2024-01-01')", ErrorKind::InvalidQuery, "no DISTINCT"),
-        ("SELECT len(12)", ErrorKind::InvalidQuery, "`len` takes a string or a list, got Int64"),
+        ("SELECT len(12)", ErrorKind::InvalidQuery, "`len` takes a string or a list, got BIGINT"),
         ("SELECT mod(1, 2) OVER ()", ErrorKind::InvalidQuery, "no FILTER, OVER"),
         ("SELECT year(DATE '2024-01-01') IGNORE NULLS", ErrorKind::InvalidQuery, "takes no IGNORE NULLS"),
         ("SELECT json_extract('{}', '$.a') OVER ()", ErrorKind::InvalidQuery, "takes no OVER"),
@@ -232,6 +258,9 @@ async fn clauses_of_other_databases_are_read() {
         ("SELECT 1_000_000, -1_0.5_0, 1_0e1", &["1000000|-10.5|100.0"]),
         ("SELECT a FROM (VALUES (1), (2_000)) t(a) WHERE a > 1_999 LIMIT 1_0", &["2000"]),
         ("SELECT (6 | 3) - (6 & 3), power(2, 3)", &["5|8.0"]),
+        ("SELECT datepart(YEAR, DATE '2024-02-29'), date_part(dow, DATE '2024-03-03')", &["2024|0"]),
+        ("SELECT date_trunc(month, TIMESTAMP '2024-02-29 10:00:00')", &["2024-02-01T00:00:00"]),
+        ("SELECT DATEDIFF(day, a, day) FROM (VALUES (DATE '2024-01-01', DATE '2024-01-03')) t(a, day)", &["2"]),
     ] {
         let found = rows(&engine, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
         assert_eq!(found, expected, "{sql}");
