@@ -222,7 +222,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("SELECT * FROM (VALUES (1), (2, 3)) AS t(x)", "row 2 of VALUES has 2 values instead of 1"),
     (
         "CREATE TABLE t (a INTT)",
-        "there is no type `INTT`; types are BIGINT, DOUBLE, DECIMAL(15,2), VARCHAR, DATE, … (line 1, column 19)",
+        "there is no type `INTT`; did you mean `INT`? (line 1, column 19)",
     ),
 ];
 
