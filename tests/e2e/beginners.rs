@@ -169,7 +169,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ),
     (
         "SELECT * FROM geo.places.nation WHERE n_name = 'FRANCE",
-        "syntax error: the string that begins here has no closing quote (line 1, column 48)",
+        "syntax error: the string that begins here has no closing quote, and a quote within a string is written twice (line 1, column 48)",
     ),
     ("SELECT *", "`SELECT *` needs a FROM with a table"),
     (

@@ -13,6 +13,7 @@ mod labels;
 mod row_values;
 mod scalar_calls;
 mod show;
+mod statements;
 mod syntax;
 mod table_calls;
 mod time_zone;
@@ -38,6 +39,7 @@ pub use self::files::files_of;
 pub(crate) use self::labels::Labels;
 use self::labels::RenamedColumns;
 use self::show::{Shown, show};
+use self::statements::only_reads;
 use crate::bounds;
 use crate::dialect::{self, SessionFacts, Syntax};
 use crate::execution::errors::{from_datafusion, position};
@@ -258,38 +260,6 @@ async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<Logic
     planned.map_err(|e| functions::unknown(&e, state).unwrap_or_else(|| from_datafusion(&e)))
 }
 
-/// Rejects statements that would write or define something, before any name is looked up.
-fn only_reads(statement: &Statement) -> Result<()> {
-    let reads = match statement {
-        Statement::Statement(statement) => matches!(
-            **statement,
-            SqlStatement::Query(_)
-                | SqlStatement::ExplainTable { .. }
-                | SqlStatement::ShowTables { .. }
-                | SqlStatement::ShowColumns { .. }
-                | SqlStatement::ShowFunctions { .. }
-                | SqlStatement::ShowVariable { .. }
-        ),
-        _ => false,
-    };
-    if reads {
-        return Ok(());
-    }
-    if let Statement::Explain(_) = statement {
-        return Err(unsupported("EXPLAIN takes a query, and this is another EXPLAIN"));
-    }
-    let text = statement.to_string();
-    let mut words = text.split_whitespace();
-    let first = words.next().unwrap_or("this").to_uppercase();
-    // Other statements that begin with one of these words are supported.
-    let second = if matches!(first.as_str(), "CREATE" | "DROP" | "SET") { words.next() } else { None };
-    let first = second.map_or_else(|| first.clone(), |second| format!("{first} {}", second.to_uppercase()));
-    Err(unsupported(&format!(
-        "{first} is not supported: SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, \
-         INSERT, UPDATE, DELETE and CALL are"
-    )))
-}
-
 /// Checks every table name, so that the error for an unknown name has its place and similar names. The caller looks up
 /// `target`.
 async fn known_names(
@@ -356,9 +326,17 @@ fn unknown(reference: &TableReference, span: Option<Span>, mesh: &MeshSnapshot) 
         return at(Error::new(ErrorKind::NotFound, what), span);
     }
     let near = suggestions(reference, mesh);
-    let missing = if near.is_empty() { missing_ports(mesh) } else { String::new() };
-    let hint = if near.is_empty() { String::new() } else { format!("; did you mean `{}`?", near.join("` or `")) };
-    let error = Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{missing}{hint}"));
+    let is_of_postgres = reference.schema() == Some("pg_catalog") || reference.table().starts_with("pg_");
+    let hint = match near.first() {
+        // Quotes around the whole name make one part of it.
+        Some(same) if *same == name => {
+            format!("; it is one name in quotes: write `{name}`, with quotes around each part")
+        }
+        Some(_) => format!("; did you mean `{}`?", near.join("` or `")),
+        None if is_of_postgres => "; `information_schema` and the schema `mesh` have tables about tables".to_owned(),
+        None => missing_ports(mesh),
+    };
+    let error = Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{hint}"));
     let error = error.with_suggestion(near.into_iter().next());
     at(error.about(Some(Subject::Constant(reference.table().to_owned()))), span)
 }
