@@ -2,6 +2,7 @@
 //! before planning begins, in one immutable view: planning itself does no I/O. Only files that the statement names are
 //! opened here.
 
+mod aliases;
 pub(crate) mod change;
 mod explain_options;
 mod files;
@@ -32,6 +33,7 @@ use portolan_connectors::Subject;
 use sqlparser::ast::{DescribeAlias, Expr, ObjectName, Set, Statement as SqlStatement, Use, Value};
 use sqlparser::tokenizer::Span;
 
+use self::aliases::Aliases;
 use self::change::{Change, Scope, change};
 use self::explain_options::take_explain;
 pub(crate) use self::explain_options::{ExplainOptions, Format};
@@ -213,7 +215,16 @@ pub(crate) async fn labelled(
             _ => break,
         }
     }
-    Ok((planned?, labels))
+    Ok((planned.map_err(of_equal_names)?, labels))
+}
+
+/// Returns the error of two columns with one name in our words. A view has an error of its own.
+fn of_equal_names(error: Error) -> Error {
+    if views::is_of_view(&error) || !SAME_NAME.iter().any(|said| error.context().contains(said)) {
+        return error;
+    }
+    let what = "two columns of a subquery have the same name: give each of them its own name with AS";
+    Error::new(error.kind(), what)
 }
 
 /// Returns the names and types of a query's columns as rows. Only an analysed plan has the types.
@@ -256,8 +267,12 @@ async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<Logic
         patterns::translate(statement)?;
         using_joins::spell_out(statement, state).await?;
     }
+    let aliases = Aliases::of(&statement);
     let planned = state.statement_to_plan(statement).await;
-    planned.map_err(|e| functions::unknown(&e, state).unwrap_or_else(|| from_datafusion(&e)))
+    planned.map_err(|e| {
+        let known = functions::unknown(&e, state).or_else(|| aliases.misplaced(&e));
+        known.unwrap_or_else(|| from_datafusion(&e))
+    })
 }
 
 /// Checks every table name, so that the error for an unknown name has its place and similar names. The caller looks up
