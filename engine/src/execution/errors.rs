@@ -23,7 +23,7 @@ use super::budget;
 use super::disk::disk_error;
 use crate::{Error, ErrorKind, Position};
 
-pub(crate) use conversions::converted;
+pub(crate) use conversions::not_converted;
 
 /// The text of an error, with what it refers to.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_connectors::{FragmentSummary, PulledRows, lock};
 
 use super::Ready;
+use super::casts::Casts;
 use super::place::located;
 use super::plan_end::{CurrentPlan, EndedOperators};
 use crate::execution::run::Batches;
@@ -56,6 +57,8 @@ pub struct QueryStream {
     edge: SentEdge,
     /// The text of the statement, in which the positions of errors are found. `None` for a fragment.
     text: Option<String>,
+    /// The casts of the statement, among which an error about a value finds its column.
+    casts: Casts,
     stop: Stop,
     /// The largest memory of the rows that [`QueryStream::collect`] returns, in bytes.
     most_collected: usize,
@@ -90,7 +93,8 @@ impl QueryStream {
     ) -> Self {
         let (rows, edge) = (RowSource::Running(batches), SentEdge::default());
         let (stop, most_collected) = (Stop::default(), usize::MAX);
-        Self { schema, query_id, progress, plan, operators, rows, edge, text: None, stop, most_collected }
+        let (text, casts) = (None, Casts::default());
+        Self { schema, query_id, progress, plan, operators, rows, edge, text, casts, stop, most_collected }
     }
 
     /// Sets the signal that stops the query, and the largest memory of its rows that a caller may collect, in bytes.
@@ -113,6 +117,7 @@ impl QueryStream {
             rows: RowSource::Fixed(batches.into_iter()),
             edge: SentEdge::default(),
             text: None,
+            casts: Casts::default(),
             stop: Stop::default(),
             most_collected: usize::MAX,
         }
@@ -126,9 +131,9 @@ impl QueryStream {
         Ok(Self::fixed(schema, vec![batch]))
     }
 
-    /// Sets the text of the statement.
-    pub(super) fn of_statement(self, text: &str) -> Self {
-        Self { text: Some(text.to_owned()), ..self }
+    /// Sets the text and the casts of the statement.
+    pub(super) fn of_statement(self, text: &str, casts: &Casts) -> Self {
+        Self { text: Some(text.to_owned()), casts: casts.clone(), ..self }
     }
 
     /// Sets the edge over which the rows are sent.
@@ -214,7 +219,7 @@ impl Stream for QueryStream {
             RowSource::Running(batches) => {
                 let next = std::task::ready!(batches.poll_next_unpin(cx));
                 let text = this.text.as_deref().unwrap_or_default();
-                Poll::Ready(next.map(|batch| batch.map_err(|e| located(e, text))))
+                Poll::Ready(next.map(|batch| batch.map_err(|e| this.casts.named(located(e, text), text))))
             }
             RowSource::Fixed(batches) => {
                 let next = batches.next();

@@ -16,9 +16,11 @@ pub(super) fn message(message: &str) -> Option<Message> {
     string(message).or_else(|| date(message)).or_else(|| number(message)).or_else(|| types(message))
 }
 
-/// Returns the string in one of our messages about a conversion. An error of another node has only its text.
-pub(crate) fn converted(message: &str) -> Option<&str> {
-    message.split_once(CANNOT_CONVERT)?.1.rsplit_once(TO).map(|(string, _)| string)
+/// Returns the string in one of our messages about a conversion, and the SQL name of the type. An error of another node
+/// has only its text.
+pub(crate) fn not_converted(message: &str) -> Option<(&str, &str)> {
+    let (string, rest) = message.split_once(CANNOT_CONVERT)?.1.rsplit_once(TO)?;
+    Some((string, rest.split([':', '(']).next().unwrap_or(rest).trim_end()))
 }
 
 /// A string that is no value of a type.
@@ -148,7 +150,8 @@ mod tests {
     fn the_string_is_found_in_an_error_of_another_node() {
         let text =
             "domain geo: node grpc://a:1: cannot convert '1998-13-01' to DATE: expected a date like '2024-12-31'";
-        assert_eq!(converted(text), Some("1998-13-01"));
-        assert_eq!(converted("cannot convert a thing"), None);
+        assert_eq!(not_converted(text), Some(("1998-13-01", "DATE")));
+        assert_eq!(not_converted("cannot convert 'x' to BIGINT"), Some(("x", "BIGINT")));
+        assert_eq!(not_converted("cannot convert a thing"), None);
     }
 }
