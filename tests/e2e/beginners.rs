@@ -220,10 +220,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ),
     ("INSERT INTO people VALUES ('Bern')", "row 1 of VALUES has 1 value instead of 3"),
     ("SELECT * FROM (VALUES (1), (2, 3)) AS t(x)", "row 2 of VALUES has 2 values instead of 1"),
-    (
-        "CREATE TABLE t (a INTT)",
-        "there is no type `INTT`; did you mean `INT`? (line 1, column 19)",
-    ),
+    ("CREATE TABLE t (a INTT)", "there is no type `INTT`; did you mean `INT`? (line 1, column 19)"),
 ];
 
 /// What was typed, the expected message, and the message that came.

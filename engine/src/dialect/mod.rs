@@ -2,7 +2,8 @@
 //!
 //! - [`Syntax`] parses a statement: `->` and `->>` bind as operators on JSON do.
 //! - [`unreserve`] lets columns have the name `user`.
-//! - [`plain_numbers`] removes the underscores from numbers.
+//! - [`plain_literals`] writes numbers without underscores, and strings without a prefix.
+//! - [`type_of`] knows further names of types.
 //! - [`spell_out`] writes calls and clauses of a statement as the ones that DataFusion has: `year(day)` becomes
 //!   `date_part('year', day)`. Nothing behind it knows the other spelling, so that a plan means the same at any node.
 //! - [`functions`] are the functions that no expression of DataFusion stands for. Every node registers them, and plans
@@ -14,7 +15,7 @@ mod formats;
 mod instead;
 mod json;
 mod lengths;
-mod numbers;
+mod literals;
 mod parts;
 mod patterned;
 mod periods;
@@ -25,6 +26,7 @@ mod templates;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod types;
 mod user;
 
 use std::sync::Arc;
@@ -33,9 +35,10 @@ use datafusion::common::DataFusionError;
 use datafusion::logical_expr::ScalarUDF;
 
 pub(crate) use self::calls::spell_out;
-pub(crate) use self::numbers::plain_numbers;
+pub(crate) use self::literals::plain_literals;
 pub(crate) use self::spellings::{SPELLINGS, is_of_session};
 pub(crate) use self::syntax::Syntax;
+pub(crate) use self::types::type_of;
 pub(crate) use self::user::unreserve;
 use crate::execution::errors::into_datafusion;
 use crate::{Error, ErrorKind};

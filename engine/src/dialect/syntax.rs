@@ -49,7 +49,7 @@ impl Dialect for Syntax {
         self.0.is_identifier_part(ch)
     }
 
-    // `plain_numbers` removes them.
+    // `plain_literals` removes them.
     fn supports_numeric_literal_underscores(&self) -> bool {
         true
     }

@@ -222,6 +222,16 @@ async fn calls_without_a_meaning_say_what_to_write() {
             "group the items again with `array_agg` (line 1, column 8)",
         ),
         ("SELECT year(DISTINCT DATE '2024-01-01')", ErrorKind::InvalidQuery, "no DISTINCT"),
+        (
+            "SELECT length([1, 2])",
+            ErrorKind::InvalidQuery,
+            "`length` takes a string, got a list: write `array_length(list)`",
+        ),
+        (
+            "SELECT reverse(a) FROM (VALUES ([1])) t(a)",
+            ErrorKind::InvalidQuery,
+            "write `array_reverse(list)` (line 1, column 16)",
+        ),
         ("SELECT len(12)", ErrorKind::InvalidQuery, "`len` takes a string or a list, got BIGINT"),
         ("SELECT mod(1, 2) OVER ()", ErrorKind::InvalidQuery, "no FILTER, OVER"),
         ("SELECT year(DATE '2024-01-01') IGNORE NULLS", ErrorKind::InvalidQuery, "takes no IGNORE NULLS"),
@@ -258,6 +268,11 @@ async fn clauses_of_other_databases_are_read() {
         ("SELECT 1_000_000, -1_0.5_0, 1_0e1", &["1000000|-10.5|100.0"]),
         ("SELECT a FROM (VALUES (1), (2_000)) t(a) WHERE a > 1_999 LIMIT 1_0", &["2000"]),
         ("SELECT (6 | 3) - (6 & 3), power(2, 3)", &["5|8.0"]),
+        (
+            "SELECT CAST(1.7 AS CHARACTER VARYING(9)), '2024-02-29'::DATETIME, CAST('7' AS INT64), CAST(0.1 AS FLOAT(53))",
+            &["1.7|2024-02-29T00:00:00|7|0.1"],
+        ),
+        (r"SELECT N'é', r'a\b', U&'\0041', 'a' = N'a'", &[r"é|a\b|A|true"]),
         ("SELECT datepart(YEAR, DATE '2024-02-29'), date_part(dow, DATE '2024-03-03')", &["2024|0"]),
         ("SELECT date_trunc(month, TIMESTAMP '2024-02-29 10:00:00')", &["2024-02-01T00:00:00"]),
         ("SELECT DATEDIFF(day, a, day) FROM (VALUES (DATE '2024-01-01', DATE '2024-01-03')) t(a, day)", &["2"]),

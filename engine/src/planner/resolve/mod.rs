@@ -180,7 +180,7 @@ fn parse(sql: &str) -> Result<Statement> {
             ignored_clauses::check(&statement)?;
             if let Statement::Statement(statement) = &mut statement {
                 dialect::unreserve(statement);
-                dialect::plain_numbers(statement)?;
+                dialect::plain_literals(statement)?;
             }
             keywords::check(&statement)?;
             Ok(statement)

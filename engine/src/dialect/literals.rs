@@ -1,6 +1,6 @@
-//! Numbers as statements write them: with underscores between their digits (`1_000_000`), as in DuckDB and PostgreSQL.
-//! Letters directly behind a number are refused: the parser, sqlparser 0.62, reads `0b11` as the number 0 with the name
-//! `b11`.
+//! Constants of other databases: numbers with underscores between their digits (`1_000_000`), and strings with a prefix
+//! (`N'abc'`, `r'a\b'`, `U&'\0041'`). Letters directly behind a number are refused: the parser, sqlparser 0.62, reads
+//! `0b11` as the number 0 with the name `b11`.
 
 use std::ops::ControlFlow;
 
@@ -10,20 +10,20 @@ use super::arguments::at;
 use crate::visit::visit_mut;
 use crate::{Error, Result};
 
-/// Removes the underscores from the numbers of a statement.
+/// Writes the constants of a statement as DataFusion reads them.
 ///
 /// # Errors
 /// `InvalidQuery` for an underscore at another place in a number, and for letters directly behind a number.
-pub(crate) fn plain_numbers(statement: &mut Statement) -> Result<()> {
-    match visit_mut(statement, &mut Numbers) {
+pub(crate) fn plain_literals(statement: &mut Statement) -> Result<()> {
+    match visit_mut(statement, &mut Literals) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
 }
 
-struct Numbers;
+struct Literals;
 
-impl VisitorMut for Numbers {
+impl VisitorMut for Literals {
     type Break = Error;
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
@@ -41,7 +41,17 @@ impl VisitorMut for Numbers {
 
     fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<Error> {
         let span = value.span;
-        let Value::Number(text, _) = &mut value.value else { return ControlFlow::Continue(()) };
+        let text = match &mut value.value {
+            Value::Number(text, _) => text,
+            // The parser has resolved the escapes.
+            Value::NationalStringLiteral(text)
+            | Value::UnicodeStringLiteral(text)
+            | Value::SingleQuotedRawStringLiteral(text) => {
+                value.value = Value::SingleQuotedString(std::mem::take(text));
+                return ControlFlow::Continue(());
+            }
+            _ => return ControlFlow::Continue(()),
+        };
         if !are_between_digits(text) {
             let what = format!("`{text}` is no number: an underscore is allowed only between two digits");
             return ControlFlow::Break(at(span, what));
@@ -85,7 +95,7 @@ mod tests {
 
     fn plain(sql: &str) -> Result<String> {
         let mut statement = Parser::parse_sql(&Syntax::default(), sql).unwrap().remove(0);
-        plain_numbers(&mut statement)?;
+        plain_literals(&mut statement)?;
         Ok(statement.to_string())
     }
 
@@ -104,6 +114,12 @@ mod tests {
         ] {
             assert_eq!(plain(sql).unwrap(), expected, "{sql}");
         }
+    }
+
+    #[test]
+    fn strings_lose_their_prefix() {
+        let expected = r"SELECT 'it''s', 'a\b', 'A', 'n' FROM t WHERE a = 'x'";
+        assert_eq!(plain(r"SELECT N'it''s', r'a\b', U&'\0041', 'n' FROM t WHERE a = N'x'").unwrap(), expected);
     }
 
     #[test]
