@@ -70,7 +70,7 @@ impl LocalFileOptions {
         let Some(format) = self.format.or_else(of_name) else {
             let known = FORMATS.map(|(_, extension)| extension).join(", ");
             return Err(invalid(format!(
-                "`{location}`: expected a name that ends in {known} and the like, or the format"
+                "`{location}`: expected an extension such as {known}, or the format"
             )));
         };
         let is_tabbed = format == FileFormat::Csv && extension_of(location, format).as_deref() == Some("tsv");

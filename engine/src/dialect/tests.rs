@@ -146,6 +146,29 @@ async fn spelled_functions_have_the_values_of_other_databases() {
     assert_eq!(version, [format!("Portolan {}", env!("CARGO_PKG_VERSION"))]);
 }
 
+/// The results that the book's table of other meanings shows.
+#[tokio::test]
+async fn other_meanings_are_those_of_the_book() {
+    let engine = Engine::builder().build().unwrap();
+    let book = include_str!("../../../docs/src/functions.md");
+    for (written, expected) in [
+        ("7 / 2", "3"),
+        ("0.1 + 0.2", "0.30000000000000004"),
+        ("CAST(2.7 AS INT)", "2"),
+        ("CAST('abcdef' AS VARCHAR(3))", "abcdef"),
+        ("substr('hello', -3)", "hello"),
+        ("list_sort([2, NULL, 1])", "[NULL, 1, 2]"),
+        ("list_distinct([1, NULL])", "[1, NULL]"),
+        ("to_hex(255)", "ff"),
+        ("encode('a', 'base64')", "YQ"),
+    ] {
+        assert_eq!(rows(&engine, &format!("SELECT {written}")).await.unwrap(), [expected], "{written}");
+        assert!(book.contains(&format!("| `{written}` | {expected}")), "{written}");
+    }
+    let ordered = rows(&engine, "SELECT x FROM (VALUES (1), (NULL)) t(x) ORDER BY x DESC").await.unwrap();
+    assert_eq!(ordered, ["NULL", "1"]);
+}
+
 /// The type of a NULL, and of a parameter, is not known when a statement is planned.
 #[tokio::test]
 async fn documents_and_paths_may_be_null_or_parameters() {

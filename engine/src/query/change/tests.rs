@@ -473,7 +473,7 @@ async fn clauses_that_nobody_would_carry_out_are_refused() {
 }
 
 #[tokio::test]
-async fn parameters_have_the_type_that_the_statement_tells() {
+async fn parameters_have_the_type_that_the_statement_determines() {
     let session = gateway().await.session(Principal::new("ann"));
     let sql = "SELECT CAST($1 AS INT), $2 FROM generate_series(1, 9) t WHERE value < $3 LIMIT $4 OFFSET $5";
     let prepared = session.prepare(sql).await.unwrap();
