@@ -204,7 +204,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ),
     (
         "SELECT * FROM (SELECT n_name AS a, n_regionkey AS a FROM geo.places.nation)",
-        "two columns of a subquery have the same name: give each of them its own name with AS",
+        "two columns of a subquery have the same name `a`: give each of them its own name with AS",
     ),
     (
         "SELECT lag(n_name) FROM geo.places.nation",

@@ -33,7 +33,7 @@ use portolan_connectors::Subject;
 use sqlparser::ast::{DescribeAlias, Expr, ObjectName, Set, Statement as SqlStatement, Use, Value};
 use sqlparser::tokenizer::Span;
 
-use self::aliases::Aliases;
+use self::aliases::{Aliases, have_one_name, of_one_name};
 use self::change::{Change, Scope, change};
 use self::explain_options::take_explain;
 pub(crate) use self::explain_options::{ExplainOptions, Format};
@@ -205,9 +205,7 @@ pub(crate) async fn labelled(
     for which in [RenamedColumns::Expressions, RenamedColumns::All] {
         match (&planned, &spare) {
             // Other names for the columns of this statement do not change the statement of a view.
-            (Err(e), Some(spare))
-                if SAME_NAME.iter().any(|said| e.context().contains(said)) && !views::is_of_view(e) =>
-            {
+            (Err(e), Some(spare)) if have_one_name(e) && !views::is_of_view(e) => {
                 let mut apart = spare.clone();
                 labels::make_unique(&mut apart, which);
                 planned = query(Statement::Statement(Box::new(apart)), state, mesh).await;
@@ -215,16 +213,8 @@ pub(crate) async fn labelled(
             _ => break,
         }
     }
-    Ok((planned.map_err(of_equal_names)?, labels))
-}
-
-/// Returns the error of two columns with one name in our words. A view has an error of its own.
-fn of_equal_names(error: Error) -> Error {
-    if views::is_of_view(&error) || !SAME_NAME.iter().any(|said| error.context().contains(said)) {
-        return error;
-    }
-    let what = "two columns of a subquery have the same name: give each of them its own name with AS";
-    Error::new(error.kind(), what)
+    let in_our_words = |e| if views::is_of_view(&e) { e } else { of_one_name(e) };
+    Ok((planned.map_err(in_our_words)?, labels))
 }
 
 /// Returns the names and types of a query's columns as rows. Only an analysed plan has the types.
@@ -235,9 +225,6 @@ fn described(plan: LogicalPlan, labels: &Labels, state: &SessionState) -> Result
     let schema = labels.named(plan.schema().inner().clone());
     Ok(LogicalPlan::DescribeTable(DescribeTable { schema, output_schema }))
 }
-
-/// Parts of DataFusion's errors for two expressions with the same name, which may be written differently.
-const SAME_NAME: [&str; 2] = ["require unique expression names", "would be ambiguous"];
 
 async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
     only_reads(&statement)?;
