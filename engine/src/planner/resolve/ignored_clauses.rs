@@ -11,7 +11,7 @@ use sqlparser::ast::{
     TableFunctionArgs, Top, TopQuantity, Value, Visitor, WildcardAdditionalOptions,
 };
 
-use super::joins;
+use super::{at, joins};
 use crate::visit::visit;
 use crate::{Error, ErrorKind, Result};
 
@@ -232,7 +232,7 @@ fn constant_order(order: &Expr) -> ControlFlow<Error> {
     let Value::SingleQuotedString(name) = &value.value else { return ControlFlow::Continue(()) };
     let what = format!("ORDER BY {value} orders by a constant: for a column, write \"{name}\" in double quotes");
     let error = Error::new(ErrorKind::InvalidQuery, what);
-    ControlFlow::Break(joins::placed(error, value.span))
+    ControlFlow::Break(at(error, Some(value.span)))
 }
 
 /// Rejects options of `*`. DataFusion ignores ILIKE.

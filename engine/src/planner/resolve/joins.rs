@@ -4,10 +4,9 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{Join, JoinConstraint, JoinOperator, Spanned, TableFactor, TableWithJoins};
-use sqlparser::tokenizer::Span;
 
+use super::at;
 use super::ignored_clauses::refuse;
-use crate::execution::errors::position;
 use crate::{Error, ErrorKind};
 
 /// Rejects the first such join.
@@ -52,15 +51,7 @@ fn checked(join: &Join) -> ControlFlow<Error> {
         return ControlFlow::Continue(());
     }
     let what = "a JOIN needs a condition: write ON or USING after the table, or CROSS JOIN for all pairs of rows";
-    ControlFlow::Break(placed(Error::new(ErrorKind::InvalidQuery, what), join.relation.span()))
-}
-
-/// Adds the start of a span to an error.
-pub(super) fn placed(error: Error, span: Span) -> Error {
-    match position(span.start.line, span.start.column) {
-        Some(position) => error.at(position),
-        None => error,
-    }
+    ControlFlow::Break(at(Error::new(ErrorKind::InvalidQuery, what), Some(join.relation.span())))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use datafusion::execution::session_state::SessionState;
 use sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArguments, Statement};
 
-use crate::execution::errors::position;
+use super::at;
 use crate::upstream::identifiers::normal;
 use crate::visit::visit_expressions;
 use crate::{Error, ErrorKind, Result};
@@ -41,11 +41,7 @@ fn refused(function: &Function, state: &SessionState) -> Option<Error> {
         return None;
     }
     let what = format!("`{name}` is no aggregate function: it takes no {clause}");
-    let error = Error::new(ErrorKind::InvalidQuery, what);
-    Some(match position(ident.span.start.line, ident.span.start.column) {
-        Some(position) => error.at(position),
-        None => error,
-    })
+    Some(at(Error::new(ErrorKind::InvalidQuery, what), Some(ident.span)))
 }
 
 /// Returns the first clause of a call that only other functions have. DataFusion rejects the clauses that are not here.
