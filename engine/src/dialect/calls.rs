@@ -168,6 +168,10 @@ impl Calls<'_> {
             "date_part" | "datepart" | "date_trunc" | "datetrunc" => {
                 return parts::as_text(function, &name, span).map(|()| None);
             }
+            "strftime" => {
+                pattern_last(function);
+                return Ok(None);
+            }
             _ => {}
         }
         let Some(spelling) = SPELLINGS.iter().find(|spelling| spelling.name == name) else { return Ok(None) };
@@ -236,6 +240,18 @@ fn over_the_same(function: &mut Function, spelled: &mut Expr, usage: &str, span:
         }
         _ if filter.is_none() && over.is_none() && nulls.is_none() => Ok(()),
         _ => Err(at(span, format!("`{usage}` is no aggregate function: it takes no FILTER, OVER or IGNORE NULLS"))),
+    }
+}
+
+/// Puts the pattern of `strftime` behind the date. DuckDB accepts both orders.
+fn pattern_last(function: &mut Function) {
+    let FunctionArguments::List(FunctionArgumentList { args, .. }) = &mut function.args else { return };
+    let is_pattern = |argument: &FunctionArg| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => literal(expr).is_some_and(|text| text.contains('%')),
+        _ => false,
+    };
+    if args.len() == 2 && args.first().is_some_and(is_pattern) {
+        args.swap(0, 1);
     }
 }
 

@@ -135,6 +135,7 @@ async fn spelled_functions_have_the_values_of_other_databases() {
             "current_user, session_user, current_catalog, current_database(), current_schema()".into(),
             "ann|ann|portolan|portolan|mesh",
         ),
+        ("strftime('%d.%m.%Y', DATE '2024-02-29'), strftime(DATE '2024-02-29', '%Y')".into(), "29.02.2024|2024"),
         ("printf('%s', NULL), printf('%d-%d', 1, NULL), printf('%g', 0.5)".into(), "NULL|NULL|0.5"),
         ("localtimestamp = CAST(now() AS TIMESTAMP(6)), length(CAST(gen_random_uuid() AS VARCHAR))".into(), "true|36"),
     ] {
