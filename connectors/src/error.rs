@@ -200,6 +200,13 @@ impl Error {
         self
     }
 
+    /// Adds a detail to the end of the context.
+    #[must_use]
+    pub fn with_detail(mut self, detail: &str) -> Self {
+        self.append(detail);
+        self
+    }
+
     fn fault(&mut self) -> &mut StatementFault {
         self.fault.get_or_insert_default()
     }

@@ -2,6 +2,7 @@
 
 mod adapt;
 mod bulk;
+mod casts;
 mod change;
 #[cfg(feature = "files")]
 mod files;

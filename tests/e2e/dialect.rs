@@ -100,6 +100,10 @@ const OF_DUCKDB: &[(&str, &[&str])] = &[
         "SELECT id, printf('%05d;%-4s;%.2f;%x', id, s, CAST(id AS DOUBLE) / 2, id + 9) FROM east.samples.a",
         &["1|00001;ab  ;0.50;a", "2|00002;c   ;1.00;b", "3|NULL"],
     ),
+    (
+        "SELECT id, printf('%g|%.3g', CAST(id AS DOUBLE) / 8, CAST(id AS DOUBLE) * 12345.0) FROM east.samples.a",
+        &["1|0.125|1.23e+04", "2|0.25|2.47e+04", "3|0.375|3.7e+04"],
+    ),
     ("SELECT id, format('{} is {}', s, id) FROM east.samples.a", &["1|ab is 1", "2|c is 2", "3|NULL"]),
     (
         "SELECT group_concat(s ORDER BY s), group_concat(s, '-' ORDER BY s DESC), count_if(id > 1), mod(7, 3) \
@@ -234,7 +238,7 @@ async fn what_is_not_understood_is_refused() {
             ("SELECT list_filter([1, 2], x -> x > 1)", ErrorKind::Unsupported, "lambda"),
             ("SET TIME ZONE 'Europe/Berlin'", ErrorKind::Unsupported, "AT TIME ZONE"),
             ("SHOW CREATE TABLE east.samples.a", ErrorKind::Unsupported, "`DESCRIBE east.samples.a`"),
-            ("SHOW search_path", ErrorKind::Unsupported, "SHOW accepts ALL"),
+            ("SHOW search_path", ErrorKind::Unsupported, "SHOW schema shows"),
             ("SHOW tabels", ErrorKind::Unsupported, "did you mean `SHOW tables`?"),
             ("SHOW FULL TABLES", ErrorKind::Unsupported, "SHOW accepts ALL"),
             ("SHOW PROCESSLIST", ErrorKind::Unsupported, "mesh.queries"),

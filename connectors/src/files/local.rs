@@ -73,9 +73,7 @@ impl LocalFileOptions {
         let of_name = || FORMATS.iter().find(|(format, _)| has_extension(location, *format)).map(|(format, _)| *format);
         let Some(format) = self.format.or_else(of_name) else {
             let known = FORMATS.map(|(_, extension)| extension).join(", ");
-            return Err(invalid(format!(
-                "`{location}`: expected a name that ends in {known} and the like, or the format"
-            )));
+            return Err(invalid(format!("`{location}`: expected an extension such as {known}, or the format")));
         };
         let is_tabbed = format == FileFormat::Csv && extension_of(location, format).as_deref() == Some("tsv");
         let delimiter = self.delimiter.or(is_tabbed.then_some(b'\t'));

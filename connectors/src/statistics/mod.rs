@@ -181,7 +181,7 @@ impl PortCollector<'_> {
         }
     }
 
-    /// Computes statistics. After a panic, only what the footprint tells is `known`, so that the node does not try the
+    /// Computes statistics. After a panic, only what the footprint has is `known`, so that the node does not try the
     /// port again before its data changes. The statistics of other ports are not affected.
     async fn caught(&self, computed: impl Future<Output = PortStatistics>, known: PortStatistics) -> PortStatistics {
         caught_async(computed).await.unwrap_or_else(|panic| {
@@ -299,7 +299,7 @@ impl PortCollector<'_> {
     }
 }
 
-/// Returns what a footprint tells. The data was not sampled if there are no bounds, and its version does not count then.
+/// Returns the statistics that a footprint has. The data was not sampled if there are no bounds, and its version does not count then.
 fn known_of(footprint: Option<&Footprint>, bounds: Option<Bounds>) -> PortStatistics {
     let (bytes, data_version) = (footprint.map(|f| f.bytes), bounds.and(footprint).map(|f| f.version.clone()));
     PortStatistics { bytes, data_version, ..PortStatistics::default() }

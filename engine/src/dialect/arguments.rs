@@ -75,7 +75,11 @@ pub(super) fn invalid(what: String) -> Error {
 
 /// Returns the error of a call, with its place in the statement.
 pub(super) fn at(span: Span, what: String) -> Error {
-    let error = invalid(what);
+    placed(invalid(what), span)
+}
+
+/// Adds the start of a span to an error.
+pub(super) fn placed(error: Error, span: Span) -> Error {
     match position(span.start.line, span.start.column) {
         Some(position) => error.at(position),
         None => error,

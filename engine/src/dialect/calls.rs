@@ -4,15 +4,16 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     BinaryOperator, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
-    FunctionArguments, Ident, LimitClause, Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement, Value,
+    FunctionArguments, LimitClause, Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement, Value,
     VisitorMut,
 };
 use sqlparser::tokenizer::Span;
 
-use super::arguments::{arguments, at, invalid, literal, name_of, plain_arguments, rename, span_of, string};
-use super::spellings::{Fact, INSTEAD, SPELLINGS, StandsFor, WITH_LAMBDA};
+use super::arguments::{arguments, at, invalid, literal, name_of, placed, plain_arguments, rename, span_of, string};
+use super::instead::{INSTEAD, WITH_LAMBDA};
+use super::spellings::{Fact, SPELLINGS, StandsFor};
 use super::templates::filled;
-use super::{SessionFacts, json, periods, texts};
+use super::{SessionFacts, json, parts, texts};
 use crate::visit::visit_mut;
 use crate::{Error, ErrorKind, Result};
 
@@ -62,10 +63,14 @@ impl VisitorMut for Calls<'_> {
             }
             // A lambda in the arguments would become an operator on JSON.
             Expr::Function(function) => match name_of(function) {
-                Some(name) if WITH_LAMBDA.contains(&name.as_str()) => ControlFlow::Break(Error::new(
-                    ErrorKind::Unsupported,
-                    format!("`{name}` takes a lambda, which statements cannot have: use `unnest`, and group again"),
-                )),
+                Some(name) if WITH_LAMBDA.contains(&name.as_str()) => {
+                    let what = format!(
+                        "`{name}` takes a lambda, which statements cannot have: `unnest` the list in a subquery, and \
+                         group the items again with `array_agg`"
+                    );
+                    let error = Error::new(ErrorKind::Unsupported, what);
+                    ControlFlow::Break(placed(error, span_of(function).unwrap_or_else(Span::empty)))
+                }
                 _ => ControlFlow::Continue(()),
             },
             _ => ControlFlow::Continue(()),
@@ -75,7 +80,7 @@ impl VisitorMut for Calls<'_> {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         let spelled = match expr {
             Expr::Function(function) => self.call(function),
-            Expr::BinaryOp { left, op, right } => arrow(left, op, right),
+            Expr::BinaryOp { left, op, right } => operator(left, op, right),
             _ => Ok(None),
         };
         match spelled {
@@ -102,11 +107,16 @@ fn limited(query: &mut Query) {
     query.fetch = None;
 }
 
-/// Writes `->` and `->>` as functions.
-fn arrow(left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Option<Expr>> {
+/// Writes `->` and `->>` as functions, and refuses `^`, which is an exclusive OR for DataFusion.
+fn operator(left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Option<Expr>> {
     let function = match op {
         BinaryOperator::Arrow => json::EXTRACT,
         BinaryOperator::LongArrow => json::EXTRACT_TEXT,
+        BinaryOperator::BitwiseXor => {
+            let what = "`^` is a power in DuckDB and PostgreSQL, and an exclusive OR in other databases: write \
+                        `power(a, b)`, or `(a | b) - (a & b)`";
+            return Err(at(left.span(), what.to_owned()));
+        }
         _ => return Ok(None),
     };
     let span = left.span();
@@ -147,9 +157,21 @@ impl Calls<'_> {
             json::EXTRACT | json::EXTRACT_TEXT => {
                 let Some(arguments) = plain_arguments(function) else { return Ok(None) };
                 let [before @ .., path] = arguments.as_slice() else { return Ok(None) };
-                return extracted(&name, before, path, span);
+                let Some(mut spelled) = extracted(&name, before, path, span)? else { return Ok(None) };
+                over_the_same(function, &mut spelled, &format!("{name}(doc, path)"), span)?;
+                return Ok(Some(spelled));
             }
-            "date_diff" | "datediff" => return part_as_text(function, &name, span).map(|()| None),
+            "date_diff" | "datediff" => {
+                parts::as_text(function, &name, span)?;
+                return parts::check_difference(function, &name, span).map(|()| None);
+            }
+            "date_part" | "datepart" | "date_trunc" | "datetrunc" => {
+                return parts::as_text(function, &name, span).map(|()| None);
+            }
+            "strftime" => {
+                pattern_last(function);
+                return Ok(None);
+            }
             _ => {}
         }
         let Some(spelling) = SPELLINGS.iter().find(|spelling| spelling.name == name) else { return Ok(None) };
@@ -161,7 +183,8 @@ impl Calls<'_> {
             StandsFor::Joined => joined(function, span).map(|()| None),
             StandsFor::Session(fact) => self.fact(function, fact).map(Some),
             StandsFor::Text => {
-                let arguments = arguments(function, "format(pattern, x, …)", span)?;
+                let usage = "format(pattern, x, …)";
+                let arguments = arguments(function, usage, span)?;
                 let Some((pattern, rest)) = arguments.split_first() else {
                     return Err(at(span, "`format` takes a pattern, and values".to_owned()));
                 };
@@ -170,14 +193,18 @@ impl Calls<'_> {
                         format!("the pattern of `format` is a literal, got `{pattern}`: `printf` takes any string");
                     return Err(at(span, what));
                 };
-                filled(&texts::template(pattern, rest.len()).map_err(|what| at(span, what))?, rest, span).map(Some)
+                let template = texts::template(pattern, rest.len()).map_err(|what| at(span, what))?;
+                let mut spelled = filled(&template, rest, span)?;
+                over_the_same(function, &mut spelled, usage, span)?;
+                Ok(Some(spelled))
             }
             StandsFor::Template(places, template) => {
                 let usage = format!("{name}({})", spelling.arguments);
                 let arguments = arguments(function, &usage, span)?;
                 if arguments.len() != places {
                     let given = arguments.len();
-                    return Err(at(span, format!("`{name}` takes {places} arguments, got {given}: write `{usage}`")));
+                    let noun = if places == 1 { "argument" } else { "arguments" };
+                    return Err(at(span, format!("`{name}` takes {places} {noun}, got {given}: write `{usage}`")));
                 }
                 let mut spelled = filled(template, &arguments, span)?;
                 over_the_same(function, &mut spelled, &usage, span)?;
@@ -201,22 +228,37 @@ impl Calls<'_> {
     }
 }
 
-/// Copies the FILTER and the window of a call to the call in its place.
+/// Moves the clauses behind a call to the call in its place.
 fn over_the_same(function: &mut Function, spelled: &mut Expr, usage: &str, span: Span) -> Result<()> {
-    let (filter, over) = (function.filter.take(), function.over.take());
+    let (filter, over, nulls) = (function.filter.take(), function.over.take(), function.null_treatment.take());
     match spelled {
         Expr::Function(spelled) => {
             spelled.filter = filter;
             spelled.over = over;
+            spelled.null_treatment = nulls;
             Ok(())
         }
-        _ if filter.is_none() && over.is_none() => Ok(()),
-        _ => Err(at(span, format!("`{usage}` is no aggregate function: it takes no FILTER and no OVER"))),
+        _ if filter.is_none() && over.is_none() && nulls.is_none() => Ok(()),
+        _ => Err(at(span, format!("`{usage}` is no aggregate function: it takes no FILTER, OVER or IGNORE NULLS"))),
     }
 }
 
-/// Adds the separator to a call that joins strings, and gives the call DataFusion's name.
+/// Puts the pattern of `strftime` behind the date. DuckDB accepts both orders.
+fn pattern_last(function: &mut Function) {
+    let FunctionArguments::List(FunctionArgumentList { args, .. }) = &mut function.args else { return };
+    let is_pattern = |argument: &FunctionArg| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => literal(expr).is_some_and(|text| text.contains('%')),
+        _ => false,
+    };
+    if args.len() == 2 && args.first().is_some_and(is_pattern) {
+        args.swap(0, 1);
+    }
+}
+
+/// Adds the separator to a call that joins strings, and gives the call DataFusion's name. The order in WITHIN GROUP
+/// moves into the brackets.
 fn joined(function: &mut Function, span: Span) -> Result<()> {
+    let order = std::mem::take(&mut function.within_group);
     let FunctionArguments::List(FunctionArgumentList { args, clauses, .. }) = &mut function.args else {
         return Err(at(span, format!("`{}` takes the strings to join", function.name)));
     };
@@ -228,26 +270,9 @@ fn joined(function: &mut Function, span: Span) -> Result<()> {
     if args.len() == 1 {
         args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(separator)));
     }
+    if !order.is_empty() {
+        clauses.push(FunctionArgumentClause::OrderBy(order));
+    }
     rename(function, "string_agg");
-    Ok(())
-}
-
-/// Writes the part of `date_diff` as a string. Some databases write it as a name.
-fn part_as_text(function: &mut Function, name: &str, span: Span) -> Result<()> {
-    let usage = "date_diff('day', start, end)";
-    let given = arguments(function, usage, span)?.len();
-    if given != 3 {
-        return Err(at(
-            span,
-            format!("`{name}` takes a part, a start and an end, got {given} arguments: write `{usage}`"),
-        ));
-    }
-    if let FunctionArguments::List(list) = &mut function.args
-        && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(part))) = list.args.first_mut()
-        && let Expr::Identifier(Ident { value, quote_style: None, .. }) = part
-        && periods::is_part(value)
-    {
-        *part = string(&value.clone());
-    }
     Ok(())
 }

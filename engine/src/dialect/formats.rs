@@ -39,9 +39,12 @@ impl Patterns {
             Self::Strptime => percent::strptime(pattern),
         };
         let translated = translated.map_err(|what| format!("the pattern `{pattern}` is not understood: {what}"))?;
+        let incomplete = |what| format!("the pattern `{pattern}` is incomplete: {what}");
+        if matches!(self, Self::ToTimestamp | Self::ToDate | Self::Strptime) {
+            percent::require_date(&translated).map_err(incomplete)?;
+        }
         if matches!(self, Self::ToTimestamp | Self::Strptime) {
-            percent::require_time(&translated)
-                .map_err(|what| format!("the pattern `{pattern}` is incomplete: {what}"))?;
+            percent::require_time(&translated).map_err(incomplete)?;
         }
         Ok(translated)
     }
@@ -162,11 +165,14 @@ mod tests {
                 ("YYYY-MM-DD HH24:MI.US", "seconds"),
                 ("%F %R%.f", "seconds"),
                 ("%F %T %Z", "`%Z`"),
+                ("YYYY-MM", "incomplete: a date needs"),
+                ("HH24:MI", "incomplete: a date needs"),
                 ("YYYY-MM-DD Day", "leave it out"),
                 ("YYYY-MM-DD US", "decimal point"),
             ],
         );
-        all_fail(ToDate, &[("%F %Z", "`%Z`")]);
+        all_fail(ToDate, &[("%F %Z", "`%Z`"), ("%Y", "a date needs a year, a month and a day")]);
+        all_become(ToDate, &[("IYYY-IW-ID", "%G-%V-%u"), ("YYYYDDD", "%Y%j"), ("%D", "%D")]);
         all_fail(
             Strptime,
             &[

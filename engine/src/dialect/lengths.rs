@@ -11,6 +11,7 @@ use datafusion::logical_expr::scalar_doc_sections::DOC_SECTION_STRING;
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use portolan_catalog::sql_type;
 
 use super::refused;
 
@@ -36,7 +37,7 @@ fn is_list(data_type: &DataType) -> Result<bool> {
         DataType::Dictionary(_, values) if values.is_string() => Ok(false),
         DataType::Null => Ok(false),
         text if text.is_string() => Ok(false),
-        other => Err(refused(format!("`len` takes a string or a list, got {other}"))),
+        other => Err(refused(format!("`len` takes a string or a list, got {}", sql_type(other)))),
     }
 }
 

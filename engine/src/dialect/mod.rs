@@ -2,6 +2,8 @@
 //!
 //! - [`Syntax`] parses a statement: `->` and `->>` bind as operators on JSON do.
 //! - [`unreserve`] lets columns have the name `user`.
+//! - [`plain_literals`] writes numbers without underscores, and strings without a prefix.
+//! - [`type_of`] knows further names of types.
 //! - [`spell_out`] writes calls and clauses of a statement as the ones that DataFusion has: `year(day)` becomes
 //!   `date_part('year', day)`. Nothing behind it knows the other spelling, so that a plan means the same at any node.
 //! - [`functions`] are the functions that no expression of DataFusion stands for. Every node registers them, and plans
@@ -10,8 +12,11 @@
 mod arguments;
 mod calls;
 mod formats;
+mod instead;
 mod json;
 mod lengths;
+mod literals;
+mod parts;
 mod patterned;
 mod periods;
 mod printf;
@@ -21,6 +26,7 @@ mod templates;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod types;
 mod user;
 
 use std::sync::Arc;
@@ -29,8 +35,10 @@ use datafusion::common::DataFusionError;
 use datafusion::logical_expr::ScalarUDF;
 
 pub(crate) use self::calls::spell_out;
+pub(crate) use self::literals::plain_literals;
 pub(crate) use self::spellings::{SPELLINGS, is_of_session};
 pub(crate) use self::syntax::Syntax;
+pub(crate) use self::types::type_of;
 pub(crate) use self::user::unreserve;
 use crate::execution::errors::into_datafusion;
 use crate::{Error, ErrorKind};

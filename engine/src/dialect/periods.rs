@@ -12,6 +12,7 @@ use datafusion::logical_expr::scalar_doc_sections::DOC_SECTION_DATETIME;
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use portolan_catalog::sql_type;
 
 use super::refused;
 
@@ -31,9 +32,19 @@ pub(super) fn function() -> Arc<ScalarUDF> {
     }))
 }
 
-/// True if the function counts these periods.
+/// True for the name of a part of a date.
 pub(super) fn is_part(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
     Period::of(name).is_ok()
+        || matches!(lower.as_str(), "week" | "weeks" | "dow" | "doy" | "epoch" | "isodow" | "isoyear")
+}
+
+/// Checks that the function counts these periods.
+///
+/// # Errors
+/// The reason why it does not.
+pub(super) fn check(part: &str) -> Result<(), String> {
+    Period::of(part).map(|_| ())
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -53,7 +64,7 @@ enum Period {
 }
 
 impl Period {
-    fn of(name: &str) -> Result<Self> {
+    fn of(name: &str) -> Result<Self, String> {
         let lower = name.to_ascii_lowercase();
         Ok(match lower.strip_suffix('s').unwrap_or(&lower) {
             "year" => Self::Months(12),
@@ -66,16 +77,16 @@ impl Period {
             "millisecond" => Self::Microseconds(1_000),
             "microsecond" => Self::Microseconds(1),
             "week" => {
-                return Err(refused(format!(
+                return Err(format!(
                     "databases count weeks in different ways: write `{NAME}('day', start, end) / 7` for the weeks \
                      between, or `{NAME}('day', date_trunc('week', start), date_trunc('week', end)) / 7` for the Mondays"
-                )));
+                ));
             }
             _ => {
-                return Err(refused(format!(
+                return Err(format!(
                     "`{NAME}` counts years, quarters, months, days, hours, minutes, seconds, milliseconds and \
                      microseconds, got `{name}`"
-                )));
+                ));
             }
         })
     }
@@ -110,7 +121,7 @@ fn moment(data_type: &DataType) -> Result<DataType> {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => {
             Ok(DataType::Timestamp(TimeUnit::Microsecond, None))
         }
-        other => Err(refused(format!("`{NAME}` takes dates and timestamps, got {other}"))),
+        other => Err(refused(format!("`{NAME}` takes dates and timestamps, got {}", sql_type(other)))),
     }
 }
 
@@ -130,7 +141,7 @@ fn microseconds(values: &ArrayRef) -> Result<Int64Array> {
         DataType::Timestamp(TimeUnit::Millisecond, _) => times(1_000),
         DataType::Timestamp(TimeUnit::Microsecond, _) => Ok(units.clone()),
         DataType::Timestamp(TimeUnit::Nanosecond, _) => Ok(units.unary(|at| at.div_euclid(1_000))),
-        other => Err(refused(format!("`{NAME}` takes dates and timestamps, got {other}"))),
+        other => Err(refused(format!("`{NAME}` takes dates and timestamps, got {}", sql_type(other)))),
     }
 }
 
@@ -165,7 +176,7 @@ impl ScalarUDFImpl for DateDiff {
         let Some(part) = part.try_as_str().flatten() else {
             return Ok(ColumnarValue::Scalar(ScalarValue::Int64(None)));
         };
-        let period = Period::of(part)?;
+        let period = Period::of(part).map_err(refused)?;
         let is_scalar = [from, to].iter().all(|moment| matches!(moment, ColumnarValue::Scalar(_)));
         let moments = [from, to].map(|value| value.cast_to(&moment(&value.data_type())?, None));
         let moments = moments.into_iter().collect::<Result<Vec<_>>>()?;
@@ -228,7 +239,7 @@ mod tests {
     #[test]
     fn other_periods_are_refused() {
         for (part, says) in [("week", "Mondays"), ("century", "got `century`"), ("", "got ``")] {
-            let error = Period::of(part).map(|_| ()).unwrap_err().to_string();
+            let error = check(part).unwrap_err();
             assert!(error.contains(says), "{part}: {error}");
         }
     }

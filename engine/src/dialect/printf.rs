@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use datafusion::common::{Result, ScalarValue};
@@ -13,6 +14,7 @@ use datafusion::logical_expr::scalar_doc_sections::DOC_SECTION_STRING;
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use portolan_catalog::sql_type;
 
 use self::conversion::{Conversion, Kind, Part, parts};
 use super::refused;
@@ -22,7 +24,7 @@ const MOST_EXACT: u64 = 1 << 53;
 
 /// Returns the function.
 pub(super) fn function() -> Arc<ScalarUDF> {
-    let what = "Returns the pattern, with the values in the places of %s, %d, %x, %o, %f and %e.";
+    let what = "Returns the pattern, with the values in the places of %s, %d, %x, %o, %f, %e and %g.";
     Arc::new(ScalarUDF::new_from_impl(Printf {
         signature: Signature::variadic_any(Volatility::Immutable),
         documentation: Documentation::builder(DOC_SECTION_STRING, what, "printf(pattern, value, …)").build(),
@@ -38,6 +40,8 @@ struct Printf {
 /// The values of an argument.
 struct Values {
     array: ArrayRef,
+    /// The NULLs, also those of an argument whose type is unknown.
+    nulls: Option<NullBuffer>,
     numbers: Numbers,
     /// The values as text, once a row needs them.
     texts: OnceCell<ArrayRef>,
@@ -57,7 +61,7 @@ enum Numbers {
 impl Values {
     fn of(array: ArrayRef) -> Result<Self> {
         if array.data_type().is_nested() {
-            return Err(refused(format!("`printf` takes no lists and structs, got {}", array.data_type())));
+            return Err(refused(format!("`printf` takes no lists and structs, got {}", sql_type(array.data_type()))));
         }
         let numbers = match array.data_type() {
             DataType::UInt64 => Numbers::Unsigned(array.clone()),
@@ -65,7 +69,11 @@ impl Values {
             numbers if numbers.is_numeric() => Numbers::Floats(cast(&array, &DataType::Float64)?),
             _ => Numbers::None,
         };
-        Ok(Self { array, numbers, texts: OnceCell::new() })
+        Ok(Self { nulls: array.logical_nulls(), array, numbers, texts: OnceCell::new() })
+    }
+
+    fn is_null(&self, row: usize) -> bool {
+        self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
     }
 
     fn text(&self, row: usize) -> Result<&str> {
@@ -82,7 +90,8 @@ impl Values {
     /// Writes the value of a row, which is not NULL.
     fn write(&self, row: usize, conversion: &Conversion<'_>, out: &mut String) -> Result<()> {
         let wrong = |wanted: &str| {
-            refused(format!("`{}` of `printf` takes {wanted}, got {}", conversion.text, self.array.data_type()))
+            let given = sql_type(self.array.data_type());
+            refused(format!("`{}` of `printf` takes {wanted}, got {given}", conversion.text))
         };
         match conversion.kind {
             Kind::Text => conversion.text(self.text(row)?, out),
@@ -105,7 +114,7 @@ impl Values {
                 let number = number.ok_or_else(|| wrong("an integer that is not negative"))?;
                 conversion.integer(false, &print(number), out);
             }
-            Kind::Fixed | Kind::Scientific => {
+            Kind::Fixed | Kind::Scientific | Kind::General => {
                 let number = match &self.numbers {
                     Numbers::Floats(numbers) => Some(numbers.as_primitive::<Float64Type>().value(row)),
                     Numbers::Signed(numbers) => {
@@ -140,13 +149,14 @@ fn printed(parts: &[Part<'_>], values: &[Values], row: usize) -> Result<Option<S
         let Some(value) = values.next() else {
             return Err(refused(format!("`printf` has no value for `{}`", conversion.text)));
         };
-        if value.array.is_null(row) {
+        if value.is_null(row) {
             return Ok(None);
         }
         value.write(row, conversion, &mut out)?;
     }
     match values.len() {
         0 => Ok(Some(out)),
+        1 => Err(refused("`printf` has one value more than its pattern has conversions".to_owned())),
         more => Err(refused(format!("`printf` has {more} values more than its pattern has conversions"))),
     }
 }

@@ -1,5 +1,5 @@
 //! The syntax of statements: the generic one of the parser, except that `->` and `->>` bind more tightly than other
-//! operators.
+//! operators, and that numbers may have underscores.
 //!
 //! The generic dialect of sqlparser 0.62 reads `doc ->> 'a' = 'x'` as `doc ->> ('a' = 'x')`. PostgreSQL compares the
 //! value in the document, as nearly every statement means it.
@@ -47,6 +47,11 @@ impl Dialect for Syntax {
 
     fn is_identifier_part(&self, ch: char) -> bool {
         self.0.is_identifier_part(ch)
+    }
+
+    // `plain_literals` removes them.
+    fn supports_numeric_literal_underscores(&self) -> bool {
+        true
     }
 
     // All questions that the generic dialect answers in its own way.

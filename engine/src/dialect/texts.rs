@@ -18,7 +18,9 @@ pub(super) fn template(pattern: &str, arguments: usize) -> Result<String, String
     }
     let places = pieces.len() - 1;
     if places != arguments {
-        return Err(format!("the pattern `{pattern}` of `format` has {places} places for {arguments} arguments"));
+        return Err(format!(
+            "the pattern `{pattern}` of `format` needs an argument for each place: expected {places}, got {arguments}"
+        ));
     }
     let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let place = |number: usize| format!("CAST(${number} AS VARCHAR)");
@@ -60,8 +62,8 @@ mod tests {
             ("{0}", 1, "printf"),
             ("%d", 1, "printf"),
             ("100% of {}", 1, "printf"),
-            ("{} {}", 1, "2 places for 1 arguments"),
-            ("%s", 0, "1 places for 0 arguments"),
+            ("{} {}", 1, "expected 2, got 1"),
+            ("%s", 0, "expected 1, got 0"),
         ] {
             let error = template(pattern, arguments).unwrap_err();
             assert!(error.contains(says) && error.contains(pattern), "{pattern}: {error}");

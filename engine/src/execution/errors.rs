@@ -4,9 +4,12 @@
 mod arguments;
 mod columns;
 mod conversions;
+mod operators;
+mod parts;
 mod patterns;
 mod phrases;
 mod sql_words;
+mod type_names;
 
 use std::error::Error as StdError;
 
@@ -20,7 +23,7 @@ use super::budget;
 use super::disk::disk_error;
 use crate::{Error, ErrorKind, Position};
 
-pub(crate) use conversions::converted;
+pub(crate) use conversions::not_converted;
 
 /// The text of an error, with what it refers to.
 #[derive(Debug)]
@@ -201,12 +204,13 @@ fn described(error: &DataFusionError) -> Message {
             Message { text: format!("{}: {text}", of_text(context).text), subject, suggestion }
         }
         // The message continues with a dump of the expression.
-        DataFusionError::NotImplemented(message) if message.contains(NO_SUBQUERY) => Message::new(
-            "a subquery is not supported at this place: write it as a join, or in the select list of a subquery in FROM",
-        ),
-        DataFusionError::Plan(message)
-        | DataFusionError::Execution(message)
-        | DataFusionError::NotImplemented(message) => of_text(without_backtrace(message)),
+        DataFusionError::NotImplemented(message) if message.contains(NO_SUBQUERY) && !message.contains(NO_WINDOW) => {
+            Message::new(
+                "a subquery is not supported at this place: write it as a join, or in the select list of a subquery in FROM",
+            )
+        }
+        DataFusionError::Plan(message) | DataFusionError::Execution(message) => of_text(without_backtrace(message)),
+        DataFusionError::NotImplemented(message) => not_implemented(without_backtrace(message)),
         DataFusionError::External(inner) => of_text(&inner.to_string()),
         // DataFusion adds where to report a fault, but its users cannot know whose fault it is.
         DataFusionError::Internal(message) => {
@@ -236,6 +240,19 @@ fn of_text(text: &str) -> Message {
     polished(phrases::ours(&without_prefixes(text)).unwrap_or_else(|| Message::new(polished_text(text))))
 }
 
+/// Describes something that DataFusion does not implement. Some of its messages are only the name of it.
+fn not_implemented(text: &str) -> Message {
+    if let Some(ours) = phrases::ours(&without_prefixes(text)) {
+        return polished(ours);
+    }
+    let text = polished_text(text);
+    let is_sentence = ["support", "implement", "available", "permitted", "must", "cannot"];
+    Message::new(match is_sentence.iter().any(|word| text.contains(word)) {
+        true => text,
+        false => format!("{text} is not supported"),
+    })
+}
+
 /// Returns a message that begins in lower case and has one line.
 fn polished(message: Message) -> Message {
     Message { text: lower_first(&one_line(&message.text)), ..message }
@@ -245,7 +262,7 @@ fn polished(message: Message) -> Message {
 fn polished_text(text: &str) -> String {
     let text = text.split("This issue was likely caused by a bug").next().unwrap_or(text);
     let text = sql_words::in_sql_words(&one_line(&without_prefixes(text)));
-    lower_first(text.trim_end_matches(['.', ' ']))
+    lower_first(text.trim_end_matches(['.', '!', ' ']))
 }
 
 /// What DataFusion and Arrow write before the message of an error. One error may be within another.
@@ -283,6 +300,8 @@ fn names_rule(context: &str) -> bool {
 
 /// The start of DataFusion's message about a subquery, or a column of the outer query, that no rule turned into a join.
 const NO_SUBQUERY: &str = "Physical plan does not support logical expression";
+/// The same message about a window function.
+const NO_WINDOW: &str = "Physical plan does not support logical expression WindowFunction";
 
 /// Describes a lack of memory, with the limit of ours that was reached.
 fn exhausted(message: &str) -> String {
@@ -399,7 +418,24 @@ mod tests {
                 arrow(ArrowError::ExternalError(Box::new(DataFusionError::Execution("Invalid radius".into())))),
                 "invalid radius",
             ),
-            (DataFusionError::NotImplemented("TOP".into()), "TOP"),
+            (
+                DataFusionError::NotImplemented("ANY in LIKE expression".into()),
+                "ANY in LIKE expression is not supported",
+            ),
+            (DataFusionError::NotImplemented("JOIN x not supported yet".into()), "JOIN x not supported yet"),
+            (
+                DataFusionError::NotImplemented("Unsupported SQL type INTT".into()),
+                "there is no type `INTT`; did you mean `INT`?",
+            ),
+            (
+                DataFusionError::NotImplemented(format!("{NO_WINDOW}(WindowFunction {{ fun: x }})")),
+                "a window function cannot be in WHERE, HAVING or a condition of a join: write QUALIFY, or compute it in a \
+                 subquery in FROM",
+            ),
+            (
+                DataFusionError::NotImplemented(format!("{NO_SUBQUERY} ScalarSubquery(<subquery>)")),
+                "a subquery is not supported at this place: write it as a join, or in the select list of a subquery in FROM",
+            ),
         ] {
             assert_eq!(from_datafusion(&error).context(), expected);
         }

@@ -92,7 +92,7 @@ fn fit(batch: &RecordBatch, wanted: &Schema) -> Result<RecordBatch> {
     if batch.num_columns() != wanted.fields().len() {
         return Err(Error::new(
             ErrorKind::InvalidQuery,
-            format!("expected {} parameters, got {} values", wanted.fields().len(), batch.num_columns()),
+            format!("each parameter needs a value: expected {}, got {}", wanted.fields().len(), batch.num_columns()),
         ));
     }
     let columns = batch.columns().iter().zip(wanted.fields()).map(|(column, field)| {

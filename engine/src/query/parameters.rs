@@ -45,7 +45,7 @@ pub(super) fn with_values(plan: LogicalPlan, parameters: &Schema, values: &[Scal
     if values.len() != fields.len() {
         return Err(Error::new(
             ErrorKind::InvalidQuery,
-            format!("expected {} parameters, got {} values", fields.len(), values.len()),
+            format!("each parameter needs a value: expected {}, got {}", fields.len(), values.len()),
         ));
     }
     if values.is_empty() {

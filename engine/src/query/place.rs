@@ -6,7 +6,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
 
 use crate::Error;
-use crate::execution::errors::{converted, position};
+use crate::execution::errors::{not_converted, position};
 
 /// Returns an error with the position of its subject in the statement. If the position is known already, or if the
 /// subject is not found, the error stays as it is.
@@ -14,7 +14,7 @@ pub(super) fn located(error: Error, sql: &str) -> Error {
     if error.position().is_some() {
         return error;
     }
-    let constant = || converted(error.context()).map(|text| Subject::Constant(text.to_owned()));
+    let constant = || not_converted(error.context()).map(|(text, _)| Subject::Constant(text.to_owned()));
     let Some(subject) = error.subject().cloned().or_else(constant) else { return error };
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else { return error };
     let tokens: Vec<_> = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();

@@ -9,6 +9,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 
+use super::casts::Casts;
 use super::parameter_names::{Numbered, by_name, numbered, require_numbers, with_names};
 use super::parameters::{parameters, with_values};
 use super::place::located;
@@ -73,6 +74,7 @@ pub struct Prepared {
     resolved: Arc<Resolved>,
     schema: SchemaRef,
     parameters: SchemaRef,
+    casts: Casts,
     /// The deadline of all runs together, if a caller has set one.
     pub(super) deadline: Option<Instant>,
 }
@@ -93,11 +95,7 @@ impl Prepared {
                 // The future is large, and would be moved on the caller's stack.
                 (Box::pin(resolve(&text, &state, &view.snapshot, &names)).await?, parameter_names)
             };
-            let plan = match &resolved {
-                Resolved::Query(plan, _) | Resolved::Explain { query: plan, .. } => Some(plan),
-                Resolved::Change(change) => change.rows(),
-                Resolved::Set(_) | Resolved::Show { .. } => None,
-            };
+            let plan = plan_of(&resolved);
             if let Some(plan) = plan {
                 check_plan(plan)?;
             }
@@ -112,8 +110,9 @@ impl Prepared {
                 false => resolved,
             };
             let schema = promised(&resolved);
+            let casts = plan_of(&resolved).map(Casts::of).unwrap_or_default();
             let resolved = Arc::new(resolved);
-            Ok(Self { session, sql, view, names, resolved, schema, parameters, deadline: None })
+            Ok(Self { session, sql, view, names, resolved, schema, parameters, casts, deadline: None })
         });
         // Planning does not yield, so its caller watches the time.
         let prepared = tokio::time::timeout(limit, planning).await;
@@ -130,8 +129,8 @@ impl Prepared {
         let state = session_state(&session.engine, &view, Some(names.clone()));
         let resolved = analysed(Resolved::Query(plan, Labels::default()), &state)?;
         let (schema, parameters) = (promised(&resolved), Arc::new(Schema::empty()));
-        let (session, resolved) = (session.clone(), Arc::new(resolved));
-        Ok(Self { session, sql: what, view, names, resolved, schema, parameters, deadline: None })
+        let (session, resolved, casts) = (session.clone(), Arc::new(resolved), Casts::default());
+        Ok(Self { session, sql: what, view, names, resolved, schema, parameters, casts, deadline: None })
     }
 
     /// Runs the query as it was planned, also if the meaning of names has changed since.
@@ -266,7 +265,8 @@ impl Prepared {
         let started =
             self.on_cpu(Box::pin(async move { Box::pin(this.current().await?.run(&parameters, entry)).await }));
         let started = self.in_time(started, planning_timed_out).await;
-        started.map(|stream| stream.of_statement(&self.sql)).map_err(|e| located(e, &self.sql))
+        let started = started.map(|stream| stream.of_statement(&self.sql, &self.casts));
+        started.map_err(|e| self.casts.named(located(e, &self.sql), &self.sql))
     }
 
     /// Waits for a run of the statement, for a little longer than its limit. The run reports its deadline itself, with
@@ -397,6 +397,15 @@ fn analysed(resolved: Resolved, state: &SessionState) -> Result<Resolved> {
         Resolved::Change(change) => Resolved::Change(change.map_rows(|plan| analyse_statement(state, plan))?),
         other => other,
     })
+}
+
+/// Returns the plan of the rows that a statement reads.
+fn plan_of(resolved: &Resolved) -> Option<&LogicalPlan> {
+    match resolved {
+        Resolved::Query(plan, _) | Resolved::Explain { query: plan, .. } => Some(plan),
+        Resolved::Change(change) => change.rows(),
+        Resolved::Set(_) | Resolved::Show { .. } => None,
+    }
 }
 
 /// Returns the columns that a statement promises. All are nullable, because what is known about NULLs differs between a

@@ -11,6 +11,7 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_connectors::{FragmentSummary, PulledRows, lock};
 
 use super::Ready;
+use super::casts::Casts;
 use super::place::located;
 use super::plan_end::{CurrentPlan, EndedOperators};
 use crate::execution::run::Batches;
@@ -59,6 +60,8 @@ pub struct QueryStream {
     edge: SentEdge,
     /// The text of the statement, in which the positions of errors are found. `None` for a fragment.
     text: Option<String>,
+    /// The casts of the statement, among which an error about a value finds its column.
+    casts: Casts,
     stop: Stop,
     /// The engine of a running query. Its threads drive the plan, and stop when the engine is dropped.
     engine: Option<Arc<EngineState>>,
@@ -92,8 +95,8 @@ impl QueryStream {
         batches: Batches,
     ) -> Self {
         let (rows, edge) = (RowSource::Running(batches), SentEdge::default());
-        let stop = Stop::default();
-        Self { schema, query_id, progress, plan, operators, rows, edge, text: None, stop, engine: None }
+        let (stop, text, casts) = (Stop::default(), None, Casts::default());
+        Self { schema, query_id, progress, plan, operators, rows, edge, text, casts, stop, engine: None }
     }
 
     /// Sets the engine, and the signal that stops the query.
@@ -116,6 +119,7 @@ impl QueryStream {
             rows: RowSource::Fixed(batches.into_iter()),
             edge: SentEdge::default(),
             text: None,
+            casts: Casts::default(),
             stop: Stop::default(),
             engine: None,
         }
@@ -129,9 +133,9 @@ impl QueryStream {
         Ok(Self::fixed(schema, vec![batch]))
     }
 
-    /// Sets the text of the statement.
-    pub(super) fn of_statement(self, text: &str) -> Self {
-        Self { text: Some(text.to_owned()), ..self }
+    /// Sets the text and the casts of the statement.
+    pub(super) fn of_statement(self, text: &str, casts: &Casts) -> Self {
+        Self { text: Some(text.to_owned()), casts: casts.clone(), ..self }
     }
 
     /// Sets the edge over which the rows are sent.
@@ -218,7 +222,7 @@ impl Stream for QueryStream {
             RowSource::Running(batches) => {
                 let next = std::task::ready!(batches.poll_next_unpin(cx));
                 let text = this.text.as_deref().unwrap_or_default();
-                Poll::Ready(next.map(|batch| batch.map_err(|e| located(e, text))))
+                Poll::Ready(next.map(|batch| batch.map_err(|e| this.casts.named(located(e, text), text))))
             }
             RowSource::Fixed(batches) => {
                 let next = batches.next();

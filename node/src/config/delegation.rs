@@ -219,12 +219,12 @@ impl NodeConfig {
             if !self.trusted_nodes.is_empty() {
                 check.report_missing(
                     "/trusted_nodes",
-                    "`listen` does not tell how other nodes reach this node: list its URLs in `node.audiences`",
+                    "`listen` does not show how other nodes reach this node: list its URLs in `node.audiences`",
                 );
             } else {
                 check.report_missing(
                     "/listen",
-                    "`listen` does not tell how other nodes reach this node: list its URLs in `node.audiences`, for \
+                    "`listen` does not show how other nodes reach this node: list its URLs in `node.audiences`, for \
                      which the node signs the catalog of its domain",
                 );
             }

@@ -52,7 +52,7 @@ pub fn find_ports(arguments: &[String]) -> Result<Vec<PortFiles>> {
         }
         if ports.len() == before {
             return Err(Error::config(format!(
-                "{argument} has no data: expected files that end in `.parquet`, `.csv`, `.jsonl`, `.arrow` and the like"
+                "{argument} has no data: expected files with an extension such as `.parquet`, `.csv`, `.jsonl` or `.arrow`"
             )));
         }
     }
@@ -103,7 +103,7 @@ fn of_path(text: &str, ports: &mut Vec<PortFiles>) -> Result<()> {
     let location = literal(&found)?;
     let Some(format) = format_of(location) else {
         return Err(Error::config(format!(
-            "{text}: expected a name that ends in `.parquet`, `.csv`, `.jsonl`, `.arrow` and the like"
+            "{text}: expected an extension such as `.parquet`, `.csv`, `.jsonl` or `.arrow`"
         )));
     };
     ports.push(PortFiles { name: file_port_name(&found), location: location.to_owned(), format: Some(format) });

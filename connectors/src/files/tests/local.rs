@@ -211,7 +211,7 @@ async fn files_that_are_no_table_are_refused() {
         ("empty.csv", "empty.csv has no columns"),
         ("broken.parquet", "broken.parquet cannot be read"),
         ("s3://bucket/o.parquet", "expected a path on this machine, got a URL of `s3://`"),
-        ("mixed", "`mixed`: expected a name that ends in `.parquet`"),
+        ("mixed", "`mixed`: expected an extension such as `.parquet`"),
     ];
     for (location, expected) in cases {
         let error = refused(at, location).await;

@@ -167,6 +167,18 @@ fn is_of_duckdb(modifier: &str, letter: char, more: &str) -> bool {
     }
 }
 
+/// Refuses a pattern of chrono that cannot determine a date: no string would fit it.
+pub(super) fn require_date(pattern: &str) -> Result<(), String> {
+    let letters: Vec<char> = pieces(pattern)?.iter().filter_map(|piece| Some(piece.field?.1)).collect();
+    let has = |any: &str| letters.iter().any(|letter| any.contains(*letter));
+    let has_week = has("UWV") && has("uwaA");
+    let is_complete = has("FDxcvs+") || (has("YyGg") && (has_week || has("j") || (has("mbBh") && has("de"))));
+    match is_complete {
+        true => Ok(()),
+        false => Err("a date needs a year, a month and a day".to_owned()),
+    }
+}
+
 /// Refuses a pattern of chrono that has only a part of the time: DataFusion 55.2 ignores such a part.
 pub(super) fn require_time(pattern: &str) -> Result<(), String> {
     let letters: Vec<char> = pieces(pattern)?.iter().filter_map(|piece| Some(piece.field?.1)).collect();

@@ -39,6 +39,8 @@ pub(super) enum Kind {
     Fixed,
     /// A number with an exponent.
     Scientific,
+    /// A number with an exponent if it is large or small, and without zeros at its end.
+    General,
 }
 
 /// Returns the parts of a pattern.
@@ -76,8 +78,8 @@ fn conversion(from: &str) -> Result<(Conversion<'_>, &str), String> {
     let is_length = matches!(&inner[options.len()..end], "" | "hh" | "h" | "l" | "ll" | "j" | "z" | "t");
     let unsupported = || {
         format!(
-            "`printf` does not support `{text}`: it has `%s`, `%d`, `%i`, `%u`, `%x`, `%o`, `%f`, `%e`, with the flags \
-             `-`, `0`, `+` and blank, a width and a precision"
+            "`printf` does not support `{text}`: it has `%s`, `%d`, `%i`, `%u`, `%x`, `%o`, `%f`, `%e`, `%g`, with the \
+             flags `-`, `0`, `+` and blank, a width and a precision"
         )
     };
     let kind = match letter {
@@ -89,6 +91,7 @@ fn conversion(from: &str) -> Result<(Conversion<'_>, &str), String> {
         'o' => Kind::Unsigned(|number| format!("{number:o}")),
         'f' | 'F' => Kind::Fixed,
         'e' | 'E' => Kind::Scientific,
+        'g' | 'G' => Kind::General,
         _ => return Err(unsupported()),
     };
     if !is_length {
@@ -159,6 +162,7 @@ impl Conversion<'_> {
             _ if number.is_nan() => "nan".to_owned(),
             _ if number.is_infinite() => "inf".to_owned(),
             Kind::Scientific => with_exponent(&format!("{size:.precision$e}")),
+            Kind::General => general(size, precision.max(1)),
             _ => format!("{size:.precision$}"),
         };
         if self.capitals {
@@ -181,6 +185,26 @@ impl Conversion<'_> {
             out.extend([sign, text]);
         }
     }
+}
+
+/// Writes a number with so many significant digits, in the shorter of the two forms, as C does.
+fn general(size: f64, digits: usize) -> String {
+    let scientific = format!("{size:.places$e}", places = digits - 1);
+    let exponent =
+        scientific.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()).unwrap_or_default();
+    let places = i64::try_from(digits).unwrap_or(i64::MAX) - 1 - i64::from(exponent);
+    match usize::try_from(places) {
+        Ok(places) if exponent >= -4 => without_zeros(&format!("{size:.places$}")).to_owned(),
+        _ => match scientific.split_once('e') {
+            Some((number, exponent)) => with_exponent(&format!("{}e{exponent}", without_zeros(number))),
+            None => scientific,
+        },
+    }
+}
+
+/// Returns a number without the zeros at the end of its fraction.
+fn without_zeros(number: &str) -> &str {
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 
 /// Writes an exponent as C does, with a sign and at least two digits: `1.5e3` becomes `1.5e+03`.
@@ -241,6 +265,22 @@ mod tests {
             ("%05f", f64::NEG_INFINITY, " -inf"),
             ("%F", f64::NAN, "NAN"),
             ("%.2f", 1e15, "1000000000000000.00"),
+            ("%g", 0.0, "0"),
+            ("%g", 1.5, "1.5"),
+            ("%g", 100_000.0, "100000"),
+            ("%g", 1_000_000.0, "1e+06"),
+            ("%g", 999_999.5, "1e+06"),
+            ("%g", 0.0001, "0.0001"),
+            ("%g", 0.000_01, "1e-05"),
+            ("%g", 123_456_789.0, "1.23457e+08"),
+            ("%.3g", 1234.5, "1.23e+03"),
+            ("%.3g", 2.345_67, "2.35"),
+            ("%.0g", 15.0, "2e+01"),
+            ("%010g", -1.5, "-0000001.5"),
+            ("%-8g", 2.5, "2.5     "),
+            ("%+g", 3.0, "+3"),
+            ("%G", 1e20, "1E+20"),
+            ("%g", f64::INFINITY, "inf"),
         ] {
             let mut out = String::new();
             only(pattern).float(number, &mut out);
@@ -258,7 +298,7 @@ mod tests {
     #[test]
     fn other_conversions_are_refused() {
         for (pattern, says) in [
-            ("%g", "`%g`"),
+            ("%a", "`%a`"),
             ("%c", "`%c`"),
             ("%#x", "`%#x`"),
             ("%*d", "`%*d`"),

@@ -87,7 +87,7 @@ impl Writer<'_> {
         let test = match &restriction.body {
             Body::Nothing => lit(false),
             Body::All(conditions) if conditions.is_empty() => {
-                return self.refuse("the join did not tell its keys".to_owned());
+                return self.refuse("the join did not report its keys".to_owned());
             }
             Body::All(conditions) => self.conditions(conditions)?,
         };

@@ -21,7 +21,15 @@ pub(super) fn message(message: &str) -> Option<Message> {
         1 => in_sql_words(&given),
         _ => format!("({})", in_sql_words(&given)),
     };
-    let valid = if valid.is_empty() { String::new() } else { format!(": write {}", either(&valid)) };
+    let is_string = given == "VARCHAR" || given.starts_with("(VARCHAR,");
+    let valid = match name.as_str() {
+        // `text[1]` and `text[1:3]` are calls of these.
+        "array_element" | "array_slice" if is_string => {
+            ": `[…]` reads an array; for characters of a string, write `substr(text, 1, 1)`".to_owned()
+        }
+        _ if valid.is_empty() => String::new(),
+        _ => format!(": write {}", either(&valid)),
+    };
     let text = format!("function `{name}` does not accept {given}{valid}");
     Some(Message::new(text).about(Subject::Function(name)))
 }
@@ -168,6 +176,11 @@ mod tests {
             ("now(Int64)", "now(NullAry())", "BIGINT: write `now()`"),
             ("power(Utf8, Int64)", "power(Numeric(2))", "(VARCHAR, BIGINT): write `power(number, number)`"),
             ("coalesce(Date32, Int64)", "coalesce(UserDefined)", "(DATE, BIGINT)"),
+            (
+                "array_element(Utf8View, Int64)",
+                "array_element(array, index)",
+                "(VARCHAR, BIGINT): `[…]` reads an array; for characters of a string, write `substr(text, 1, 1)`",
+            ),
             (
                 "f(Timestamp(ns, \"UTC\"))",
                 "f(Timestamp(ns), array)",

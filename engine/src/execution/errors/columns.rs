@@ -11,6 +11,8 @@ use super::Message;
 
 /// The largest number of columns that an error lists if no name is similar.
 const COLUMNS_LISTED: usize = 8;
+/// The start of DataFusion's name for the items of a list in FROM.
+const UNNEST: &str = "UNNEST(";
 
 /// Describes an error about names. `notes` are DataFusion's notes to it.
 pub(super) fn message(error: &SchemaError, notes: &[&str]) -> Message {
@@ -42,6 +44,7 @@ fn ambiguous(name: &str, notes: &[&str]) -> Message {
 
 fn not_found(field: &Column, valid: &[Column]) -> Message {
     let typed = field.relation.as_ref().map(ToString::to_string);
+    let reads_items = field.relation.is_none() && valid.iter().any(|column| column.name.starts_with(UNNEST));
     let valid: Vec<&Column> = valid.iter().filter(|column| is_nameable(column)).collect();
     let is_own = |column: &Column| match (&field.relation, &column.relation) {
         (Some(typed), Some(own)) => typed.resolved_eq(own),
@@ -52,7 +55,12 @@ fn not_found(field: &Column, valid: &[Column]) -> Message {
     let place = typed.as_deref().filter(|_| own.is_empty() && !others.is_empty());
     let place = place.map(|table| format!(": FROM has no table `{table}`")).unwrap_or_default();
     let hint = hint(typed.as_deref(), &field.name, &own).or_else(|| elsewhere(&field.name, &others));
-    let (hint, suggestion) = hint.unwrap_or_else(|| (listed(field, &own), None));
+    let (hint, suggestion) = hint.unwrap_or_else(|| match reads_items {
+        true => {
+            (format!("; to name the items of a list, write `UNNEST(…) AS t({})`", quote_identifier(&field.name)), None)
+        }
+        false => (listed(field, &own), None),
+    });
     let what = typed.map_or_else(|| field.name.clone(), |table| format!("{table}.{}", field.name));
     Message::new(format!("there is no column `{what}`{place}{hint}"))
         .about(Subject::Name(field.name.clone()))
@@ -62,7 +70,8 @@ fn not_found(field: &Column, valid: &[Column]) -> Message {
 /// True if a statement can name a column. Results of expressions, such as `count(*)`, have names that users did not
 /// choose.
 fn is_nameable(column: &Column) -> bool {
-    !column.name.starts_with('#') && (column.relation.is_some() || !column.name.contains('('))
+    let is_ours = column.name.starts_with('#') || column.name.starts_with(UNNEST);
+    !is_ours && (column.relation.is_some() || !column.name.contains('('))
 }
 
 /// Returns what to write instead of the name of a column in these tables, as text and as a name.
@@ -186,6 +195,8 @@ mod tests {
         );
         let (text, _) = said(Column::new_unqualified("hello"), vec![]);
         assert_eq!(text, "there is no column `hello`; for a string, write 'hello'");
+        let (text, _) = said(Column::new_unqualified("x"), columns("x", &["UNNEST(make_array(Int64(1)))"]));
+        assert_eq!(text, "there is no column `x`; to name the items of a list, write `UNNEST(…) AS t(x)`");
         let many: Vec<String> = (1..=9).map(|i| format!("column{i}0000")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         let (text, _) = said(Column::new_unqualified("x"), columns("t", &many));

@@ -13,12 +13,14 @@ const TO: &str = "' to ";
 
 /// Describes a value that cannot be converted; `None` for other messages.
 pub(super) fn message(message: &str) -> Option<Message> {
-    string(message).or_else(|| number(message)).or_else(|| types(message))
+    string(message).or_else(|| date(message)).or_else(|| number(message)).or_else(|| types(message))
 }
 
-/// Returns the string in one of our messages about a conversion. An error of another node has only its text.
-pub(crate) fn converted(message: &str) -> Option<&str> {
-    message.split_once(CANNOT_CONVERT)?.1.rsplit_once(TO).map(|(string, _)| string)
+/// Returns the string in one of our messages about a conversion, and the SQL name of the type. An error of another node
+/// has only its text.
+pub(crate) fn not_converted(message: &str) -> Option<(&str, &str)> {
+    let (string, rest) = message.split_once(CANNOT_CONVERT)?.1.rsplit_once(TO)?;
+    Some((string, rest.split([':', '(']).next().unwrap_or(rest).trim_end()))
 }
 
 /// A string that is no value of a type.
@@ -34,9 +36,18 @@ fn string(message: &str) -> Option<Message> {
         let (string, _) = message.split_once("Error parsing timestamp from '")?.1.rsplit_once("': ")?;
         Some((string, "TIMESTAMP".to_owned()))
     };
-    let time = || Some((between(message, "Failed to parse '", "' as time")?, "TIME".to_owned()));
+    let time = || {
+        let starts = ["Failed to parse '", "Error parsing '"];
+        let string = starts.iter().find_map(|start| between(message, start, "' as time"))?;
+        Some((string, "TIME".to_owned()))
+    };
     let decimal = || Some((between(message, "can't parse the string value ", " to decimal")?, "DECIMAL".to_owned()));
     let (string, data_type) = found.or_else(timestamp).or_else(time).or_else(decimal)?;
+    // `to_date` with a pattern reads a timestamp, too. The pattern is not the one that the user wrote, but a translation.
+    if let Some((string, _)) = string.rsplit_once("' using format '") {
+        let text = format!("{CANNOT_CONVERT}{string}{TO}a date or a timestamp: it does not fit the pattern");
+        return Some(Message::new(text).about(Subject::Constant(string.to_owned())));
+    }
     let example = match data_type.as_str() {
         "DATE" => ": expected a date like '2024-12-31'",
         "TIMESTAMP" | "TIMESTAMP WITH TIME ZONE" => ": expected a timestamp like '2024-12-31 23:59:59'",
@@ -46,6 +57,17 @@ fn string(message: &str) -> Option<Message> {
     };
     let text = format!("{CANNOT_CONVERT}{string}{TO}{data_type}{example}");
     Some(Message::new(text).about(Subject::Constant(string.to_owned())))
+}
+
+/// A string that `to_date` without a pattern does not read. The message does not have the string.
+fn date(message: &str) -> Option<Message> {
+    let is_date = message.contains("Unable to cast to Date32 for converting from i64 to i32 failed");
+    is_date.then(|| {
+        Message::new(
+            "a value cannot be converted to DATE: expected a date like '2024-12-31', or its pattern as in \
+             to_date(text, 'DD.MM.YYYY')",
+        )
+    })
 }
 
 /// A number that is too large for a type.
@@ -94,6 +116,22 @@ mod tests {
                 "cannot convert 'x' to TIMESTAMP: expected a timestamp like '2024-12-31 23:59:59'",
                 Some("x"),
             ),
+            (
+                "Error parsing timestamp from 'it's 24' using format '%Y-%m-%d': input is not enough for unique date",
+                "cannot convert 'it's 24' to a date or a timestamp: it does not fit the pattern",
+                Some("it's 24"),
+            ),
+            (
+                "Error parsing 'x' as time. Tried formats: [\"%H:%M:%S\"]",
+                "cannot convert 'x' to TIME: expected a time like '23:59:59'",
+                Some("x"),
+            ),
+            (
+                "Unable to cast to Date32 for converting from i64 to i32 failed",
+                "a value cannot be converted to DATE: expected a date like '2024-12-31', or its pattern as in \
+                 to_date(text, 'DD.MM.YYYY')",
+                None,
+            ),
             ("Cannot cast string 'x' to value of Decimal128(38, 10) type", "cannot convert 'x' to DECIMAL", Some("x")),
             ("can't parse the string value 1,5 to decimal", "cannot convert '1,5' to DECIMAL", Some("1,5")),
             ("Can't cast value 300 to type Int8", "300 does not fit the type TINYINT", Some("300")),
@@ -112,7 +150,8 @@ mod tests {
     fn the_string_is_found_in_an_error_of_another_node() {
         let text =
             "domain geo: node grpc://a:1: cannot convert '1998-13-01' to DATE: expected a date like '2024-12-31'";
-        assert_eq!(converted(text), Some("1998-13-01"));
-        assert_eq!(converted("cannot convert a thing"), None);
+        assert_eq!(not_converted(text), Some(("1998-13-01", "DATE")));
+        assert_eq!(not_converted("cannot convert 'x' to BIGINT"), Some(("x", "BIGINT")));
+        assert_eq!(not_converted("cannot convert a thing"), None);
     }
 }

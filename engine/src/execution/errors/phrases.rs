@@ -4,18 +4,19 @@
 use portolan_connectors::Subject;
 
 use super::sql_words::in_sql_words;
-use super::{Message, arguments, conversions};
+use super::{Message, arguments, conversions, operators, parts, type_names};
 
 /// Returns our words for a message; `None` if the message has none.
 pub(super) fn ours(message: &str) -> Option<Message> {
     arguments::message(message)
         .or_else(|| conversions::message(message))
         .or_else(|| grouping(message))
-        .or_else(|| operators(message))
+        .or_else(|| operators::message(message))
         .or_else(|| numbers_of_columns(message))
         .or_else(|| places_of_columns(message))
         .or_else(|| names(message))
-        .or_else(|| unsupported(message))
+        .or_else(|| type_names::message(message))
+        .or_else(|| parts::message(message))
 }
 
 /// Returns the text between two others.
@@ -54,64 +55,6 @@ fn short(column: &str) -> &str {
         Some((table, name)) if is_plain && table.contains('.') => name,
         _ => column,
     }
-}
-
-/// Operators whose operands have the wrong types.
-fn operators(message: &str) -> Option<Message> {
-    const STARTS: [&str; 12] = [
-        "Cannot coerce arithmetic expression ",
-        "Cannot get result type for arithmetic operation ",
-        "Cannot get result type for temporal operation ",
-        "Cannot get result type for decimal operation ",
-        "Cannot infer common argument type for comparison operation ",
-        "Cannot infer common argument type for logical boolean operation ",
-        "Cannot infer common argument type for regex operation ",
-        "Cannot infer common argument type for operation ",
-        "Cannot infer common argument type for AtAt operation ",
-        "Cannot infer common type for bitwise operation ",
-        "Cannot infer common string type for string concat operation ",
-        "There isn't a common type to coerce ",
-    ];
-    let rest = STARTS.iter().find_map(|start| message.strip_prefix(start))?;
-    if let Some((types, operator)) = rest.strip_suffix(" expression").and_then(|rest| rest.rsplit_once(" in ")) {
-        let (left, right) = types.split_once(" and ")?;
-        return Some(refused(operator, left, right));
-    }
-    let rest = rest.strip_suffix(" to valid types").unwrap_or(rest);
-    let operation = rest.split_once(": ").map_or(rest, |(operation, _)| operation);
-    let words = words(operation);
-    match words.as_slice() {
-        [left, operator @ .., right] if !operator.is_empty() => Some(refused(&operator.join(" "), left, right)),
-        _ => None,
-    }
-}
-
-fn refused(operator: &str, left: &str, right: &str) -> Message {
-    let (left, right) = (in_sql_words(left), in_sql_words(right));
-    let text = ["VARCHAR", "NULL"];
-    let instead = match (operator, left.as_str(), right.as_str()) {
-        ("*" | "/", "INTERVAL", _) | ("*", _, "INTERVAL") => "write the interval itself, as in INTERVAL '2 months'",
-        ("+", left, right) if text.contains(&left) && text.contains(&right) => "`||` concatenates strings",
-        ("AND" | "OR", ..) => "compare the value, as in `x <> 0`",
-        _ => "CAST one of them",
-    };
-    Message::new(format!("`{operator}` does not accept {left} and {right}: {instead}"))
-}
-
-/// Splits an operation at the spaces that are not in parentheses.
-fn words(operation: &str) -> Vec<&str> {
-    let mut depth = 0_usize;
-    operation
-        .split(|c: char| {
-            match c {
-                '(' => depth += 1,
-                ')' => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            c == ' ' && depth == 0
-        })
-        .filter(|word| !word.is_empty())
-        .collect()
 }
 
 /// Lists with the wrong number of columns or values.
@@ -154,7 +97,7 @@ fn places_of_columns(message: &str) -> Option<Message> {
     Some(Message::new(text).about(Subject::Constant(place.to_owned())))
 }
 
-/// Names of tables, types and fields.
+/// Names of functions and tables, and conditions.
 fn names(message: &str) -> Option<Message> {
     if let Some(name) = between(message, "Invalid function '", "'") {
         let text = format!("there is no function `{name}`");
@@ -164,10 +107,6 @@ fn names(message: &str) -> Option<Message> {
         let subject = Subject::Name(table.rsplit('.').next().unwrap_or(table).to_owned());
         return Some(Message::new(format!("FROM has no table `{table}`")).about(subject));
     }
-    if let Some(name) = message.strip_prefix("Unsupported SQL type ") {
-        let text = format!("there is no type `{name}`; types are BIGINT, DOUBLE, DECIMAL(15,2), VARCHAR, DATE, …");
-        return Some(Message::new(text).about(Subject::Name(name.to_lowercase())));
-    }
     let (predicate, found) =
         message.strip_prefix("Cannot create filter with non-boolean predicate '")?.split_once("' returning ")?;
     let name = short(predicate);
@@ -175,22 +114,6 @@ fn names(message: &str) -> Option<Message> {
     let text =
         format!("a condition must be true or false, but `{predicate}` is {found}: compare it, as in `{predicate} = …`");
     Some(Message::new(text).about(Subject::Name(name.to_owned())))
-}
-
-/// Parts of statements that DataFusion does not know. Its messages end with a dump of the part.
-fn unsupported(message: &str) -> Option<Message> {
-    const DUMPS: [&str; 7] =
-        ["Ident {", "ValueWithSpan {", "Span(", "quote_style", "ObjectName(", "Function {", "Location("];
-    if let Some(parts) = message.strip_prefix("could not parse compound identifier from ") {
-        let parts: Vec<&str> = parts.trim_matches(['[', ']']).split(", ").map(|part| part.trim_matches('"')).collect();
-        return Some(Message::new(format!("`{}` is neither a column nor a field of one", parts.join("."))));
-    }
-    let dump = DUMPS.iter().filter_map(|dump| message.find(dump)).min()?;
-    let what = match message[..dump].split_once(": ") {
-        Some((what, _)) if !what.starts_with("Unsupported ast node") => what,
-        _ => "this expression is not supported",
-    };
-    Some(Message::new(what.to_owned()))
 }
 
 #[cfg(test)]
@@ -228,39 +151,6 @@ mod tests {
             said("Aggregate function calls cannot be nested: 'count(t.x)' is nested inside 'sum(count(t.x))'"),
             "`count(t.x)` cannot be inside of `sum(count(t.x))`: compute it in a subquery in FROM"
         );
-    }
-
-    #[test]
-    fn operands_have_their_sql_types() {
-        for (message, expected) in [
-            (
-                "Cannot coerce arithmetic expression Utf8View + Int64 to valid types",
-                "`+` does not accept VARCHAR and BIGINT: CAST one of them",
-            ),
-            (
-                "Cannot coerce arithmetic expression Utf8 + Utf8View to valid types",
-                "`+` does not accept VARCHAR and VARCHAR: `||` concatenates strings",
-            ),
-            (
-                "Cannot get result type for temporal operation Interval(MonthDayNano) * Int64: Invalid argument error: \
-                 Invalid interval arithmetic operation: Interval(MonthDayNano) * Interval(MonthDayNano)",
-                "`*` does not accept INTERVAL and BIGINT: write the interval itself, as in INTERVAL '2 months'",
-            ),
-            (
-                "Cannot infer common argument type for comparison operation Decimal128(15, 2) IS DISTINCT FROM List(Int64)",
-                "`IS DISTINCT FROM` does not accept DECIMAL(15,2) and BIGINT[]: CAST one of them",
-            ),
-            (
-                "Cannot infer common argument type for logical boolean operation Int64 AND Boolean",
-                "`AND` does not accept BIGINT and BOOLEAN: compare the value, as in `x <> 0`",
-            ),
-            (
-                "There isn't a common type to coerce Int64 and Utf8 in LIKE expression",
-                "`LIKE` does not accept BIGINT and VARCHAR: CAST one of them",
-            ),
-        ] {
-            assert_eq!(said(message), expected);
-        }
     }
 
     #[test]
@@ -302,24 +192,8 @@ mod tests {
             ("Invalid function 'sunm'.\nDid you mean 'sum'?", "there is no function `sunm`"),
             ("Invalid qualifier x", "FROM has no table `x`"),
             (
-                "Unsupported SQL type INTT",
-                "there is no type `INTT`; types are BIGINT, DOUBLE, DECIMAL(15,2), VARCHAR, DATE, …",
-            ),
-            (
                 "Cannot create filter with non-boolean predicate 'geo.places.nation.n_name' returning Utf8View",
                 "a condition must be true or false, but `n_name` is VARCHAR: compare it, as in `n_name = …`",
-            ),
-            (
-                "could not parse compound identifier from [\"n_name\", \"foo\"]",
-                "`n_name.foo` is neither a column nor a field of one",
-            ),
-            (
-                "Unsupported SQL unary operator: x: Identifier(Ident { value: \"agent\", quote_style: None })",
-                "Unsupported SQL unary operator",
-            ),
-            (
-                "Unsupported ast node in sqltorel: Convert { is_try: false, expr: Identifier(Ident { value: \"a\" }) }",
-                "this expression is not supported",
             ),
             ("anything else", "anything else"),
         ] {

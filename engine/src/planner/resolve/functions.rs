@@ -12,8 +12,13 @@ use crate::{Error, ErrorKind};
 pub(super) fn unknown(error: &DataFusionError, state: &SessionState) -> Option<Error> {
     let DataFusionError::Plan(message) = error.find_root() else { return None };
     let name = message.strip_prefix("Invalid function '")?.split('\'').next()?;
-    let unknown = Error::new(ErrorKind::InvalidQuery, format!("there is no function `{name}`"));
-    let unknown = unknown.suggesting(nearest(name, names(state)));
+    let unknown = if state.window_functions().contains_key(name) {
+        let what = format!("`{name}` is a window function: write `{name}(…) OVER (ORDER BY …)`");
+        Error::new(ErrorKind::InvalidQuery, what)
+    } else {
+        let unknown = Error::new(ErrorKind::InvalidQuery, format!("there is no function `{name}`"));
+        unknown.suggesting(nearest(name, names(state)))
+    };
     Some(match position_of(error) {
         Some(position) => unknown.at(position),
         None => unknown,
@@ -45,6 +50,7 @@ mod tests {
         assert_eq!(said("sunm"), "there is no function `sunm`; did you mean `sum`?");
         assert_eq!(said("lastday"), "there is no function `lastday`; did you mean `last_day`?");
         assert_eq!(said("frobnicate"), "there is no function `frobnicate`");
+        assert_eq!(said("lag"), "`lag` is a window function: write `lag(…) OVER (ORDER BY …)`");
         let other = DataFusionError::Plan("Invalid qualifier x".to_owned());
         assert!(unknown(&other, &state_builder().build()).is_none());
     }

@@ -2,15 +2,19 @@
 //! before planning begins, in one immutable view: planning itself does no I/O. Only files that the statement names are
 //! opened here.
 
+mod aliases;
 pub(crate) mod change;
 mod explain_options;
 mod files;
 mod functions;
 mod ignored_clauses;
+mod joins;
 mod keywords;
 mod labels;
 mod row_values;
+mod scalar_calls;
 mod show;
+mod statements;
 mod syntax;
 mod table_calls;
 mod time_zone;
@@ -29,6 +33,7 @@ use portolan_connectors::Subject;
 use sqlparser::ast::{DescribeAlias, Expr, ObjectName, Set, Statement as SqlStatement, Use, Value};
 use sqlparser::tokenizer::Span;
 
+use self::aliases::{Aliases, have_one_name, of_one_name};
 use self::change::{Change, Scope, change};
 use self::explain_options::take_explain;
 pub(crate) use self::explain_options::{ExplainOptions, Format};
@@ -36,6 +41,7 @@ pub use self::files::files_of;
 pub(crate) use self::labels::Labels;
 use self::labels::RenamedColumns;
 use self::show::{Shown, show};
+use self::statements::only_reads;
 use crate::bounds;
 use crate::dialect::{self, SessionFacts, Syntax};
 use crate::execution::errors::{from_datafusion, position};
@@ -174,6 +180,7 @@ fn parse(sql: &str) -> Result<Statement> {
             ignored_clauses::check(&statement)?;
             if let Statement::Statement(statement) = &mut statement {
                 dialect::unreserve(statement);
+                dialect::plain_literals(statement)?;
             }
             keywords::check(&statement)?;
             Ok(statement)
@@ -198,9 +205,7 @@ pub(crate) async fn labelled(
     for which in [RenamedColumns::Expressions, RenamedColumns::All] {
         match (&planned, &spare) {
             // Other names for the columns of this statement do not change the statement of a view.
-            (Err(e), Some(spare))
-                if SAME_NAME.iter().any(|said| e.context().contains(said)) && !views::is_of_view(e) =>
-            {
+            (Err(e), Some(spare)) if have_one_name(e) && !views::is_of_view(e) => {
                 let mut apart = spare.clone();
                 labels::make_unique(&mut apart, which);
                 planned = query(Statement::Statement(Box::new(apart)), state, mesh).await;
@@ -208,7 +213,8 @@ pub(crate) async fn labelled(
             _ => break,
         }
     }
-    Ok((planned?, labels))
+    let in_our_words = |e| if views::is_of_view(&e) { e } else { of_one_name(e) };
+    Ok((planned.map_err(in_our_words)?, labels))
 }
 
 /// Returns the names and types of a query's columns as rows. Only an analysed plan has the types.
@@ -219,9 +225,6 @@ fn described(plan: LogicalPlan, labels: &Labels, state: &SessionState) -> Result
     let schema = labels.named(plan.schema().inner().clone());
     Ok(LogicalPlan::DescribeTable(DescribeTable { schema, output_schema }))
 }
-
-/// Parts of DataFusion's errors for two expressions with the same name, which may be written differently.
-const SAME_NAME: [&str; 2] = ["require unique expression names", "would be ambiguous"];
 
 async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
     only_reads(&statement)?;
@@ -246,44 +249,17 @@ async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<Logic
         from_first::spell_out(statement);
         let facts = state.config().get_extension::<SessionFacts>().unwrap_or_default();
         dialect::spell_out(statement, &facts)?;
+        scalar_calls::check(statement, state)?;
         volatile::check(statement, state)?;
         patterns::translate(statement)?;
         using_joins::spell_out(statement, state).await?;
     }
+    let aliases = Aliases::of(&statement);
     let planned = state.statement_to_plan(statement).await;
-    planned.map_err(|e| functions::unknown(&e, state).unwrap_or_else(|| from_datafusion(&e)))
-}
-
-/// Rejects statements that would write or define something, before any name is looked up.
-fn only_reads(statement: &Statement) -> Result<()> {
-    let reads = match statement {
-        Statement::Statement(statement) => matches!(
-            **statement,
-            SqlStatement::Query(_)
-                | SqlStatement::ExplainTable { .. }
-                | SqlStatement::ShowTables { .. }
-                | SqlStatement::ShowColumns { .. }
-                | SqlStatement::ShowFunctions { .. }
-                | SqlStatement::ShowVariable { .. }
-        ),
-        _ => false,
-    };
-    if reads {
-        return Ok(());
-    }
-    if let Statement::Explain(_) = statement {
-        return Err(unsupported("EXPLAIN takes a query, and this is another EXPLAIN"));
-    }
-    let text = statement.to_string();
-    let mut words = text.split_whitespace();
-    let first = words.next().unwrap_or("this").to_uppercase();
-    // Other statements that begin with one of these words are supported.
-    let second = if matches!(first.as_str(), "CREATE" | "DROP" | "SET") { words.next() } else { None };
-    let first = second.map_or_else(|| first.clone(), |second| format!("{first} {}", second.to_uppercase()));
-    Err(unsupported(&format!(
-        "{first} is not supported: SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, \
-         INSERT, UPDATE, DELETE and CALL are"
-    )))
+    planned.map_err(|e| {
+        let known = functions::unknown(&e, state).or_else(|| aliases.misplaced(&e));
+        known.unwrap_or_else(|| from_datafusion(&e))
+    })
 }
 
 /// Checks every table name, so that the error for an unknown name has its place and similar names. The caller looks up
@@ -354,10 +330,18 @@ fn unknown(reference: &TableReference, span: Option<Span>, mesh: &MeshSnapshot) 
     let near = suggestions(reference, mesh);
     // A name with three parts probably means a port.
     let file = files::probable(&name).filter(|_| reference.catalog().is_none());
-    let hint = match &file {
-        Some(file) => format!("; the name of a file has single quotes: {file}"),
-        None if near.is_empty() => missing_ports(mesh),
-        None => format!("; did you mean `{}`?", near.join("` or `")),
+    let is_of_postgres = reference.schema() == Some("pg_catalog") || reference.table().starts_with("pg_");
+    let hint = match (&file, near.first()) {
+        (Some(file), _) => format!("; the name of a file has single quotes: {file}"),
+        // Quotes around the whole name make one part of it.
+        (None, Some(same)) if *same == name => {
+            format!("; it is one name in quotes: write `{name}`, with quotes around each part")
+        }
+        (None, Some(_)) => format!("; did you mean `{}`?", near.join("` or `")),
+        (None, None) if is_of_postgres => {
+            "; `information_schema` and the schema `mesh` have tables about tables".to_owned()
+        }
+        (None, None) => missing_ports(mesh),
     };
     let error = Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{hint}"));
     let error = error.with_suggestion(file.or_else(|| near.into_iter().next()));

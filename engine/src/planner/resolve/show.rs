@@ -98,6 +98,10 @@ fn variable_of(variable: &[Ident]) -> Result<Shown> {
         [first, ..] if first.starts_with("portolan") || matches!(*first, "catalog" | "schema") => {
             Ok(Shown::Setting(words.join(".")))
         }
+        [] => Err(unsupported(&format!("this SHOW is not supported: {ACCEPTED}"))),
+        ["search_path"] => {
+            Err(unsupported("SHOW search_path is not supported: SHOW schema shows the schema of names with one part"))
+        }
         words => {
             let name = words.join(" ");
             let others = ["all", "catalogs", "columns", "databases", "functions", "schemas", "tables"];

@@ -445,6 +445,16 @@ async fn clauses_that_nobody_would_carry_out_are_refused() {
         "SELECT value FROM generate_series(1, 2) WITH ORDINALITY",
         "SELECT value FROM LATERAL generate_series(1, 2) WITH ORDINALITY",
         "SELECT n_name FROM geo.places.nation LIMIT 1 SETTINGS max_threads = 1",
+        "SELECT n_name FROM geo.places.nation LIMIT 1 BY n_regionkey",
+        "SELECT n_name FROM geo.places.nation ORDER BY n_name FETCH FIRST 1 ROW WITH TIES",
+        "SELECT * ILIKE 'n_n%' FROM geo.places.nation",
+        "SELECT n.* ILIKE 'n_n%' FROM geo.places.nation n",
+        "SELECT * RENAME (n_name AS name) FROM geo.places.nation",
+        "SELECT n_name INTO names FROM geo.places.nation",
+        "SELECT TOP (3) n_name FROM geo.places.nation",
+        "SELECT n_name FROM geo.places.nation SORT BY n_name",
+        "SELECT * FROM geo.places.nation PIVOT (count(*) FOR n_regionkey IN (1))",
+        "SELECT x, o FROM UNNEST([1, 2]) AS x WITH OFFSET AS o",
         "SELECT n_name FROM geo.places.nation LIMIT 1 FORMAT JSON",
         "SELECT n_name FROM geo.places.nation LIMIT 1 FOR JSON AUTO",
         "SELECT n_name FROM geo.places.nation FOR UPDATE",
@@ -463,7 +473,7 @@ async fn clauses_that_nobody_would_carry_out_are_refused() {
 }
 
 #[tokio::test]
-async fn parameters_have_the_type_that_the_statement_tells() {
+async fn parameters_have_the_type_that_the_statement_determines() {
     let session = gateway().await.session(Principal::new("ann"));
     let sql = "SELECT CAST($1 AS INT), $2 FROM generate_series(1, 9) t WHERE value < $3 LIMIT $4 OFFSET $5";
     let prepared = session.prepare(sql).await.unwrap();

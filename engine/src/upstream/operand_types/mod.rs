@@ -2,6 +2,7 @@
 //! Before each of its steps, our rules act if DataFusion would compare other values than those that the query writes.
 //!
 //! [`decimals`] compares a decimal and a literal as decimals. [`unrelated`] refuses to compare a date and a number.
+//! [`printed_lists`] refuses lists in functions of strings.
 //! [`instants`] handles timestamps that nanoseconds cannot hold. [`intervals`] compares intervals by their length. Each
 //! rule sees a group of operands that need one type: the operands of a comparison, or the branches of a `UNION`, a
 //! `CASE` or a function such as `coalesce`.
@@ -16,6 +17,7 @@ mod groups;
 mod instants;
 mod intervals;
 mod literals;
+mod printed_lists;
 mod timestamps;
 mod union;
 mod unrelated;
@@ -184,6 +186,7 @@ impl TreeNodeRewriter for Rewriter<'_> {
 
     fn f_up(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
         let mut expr = self.with_final_types(expr)?;
+        printed_lists::refuse(&expr, self.schema)?;
         groups::settle(&mut expr, self.schema)?;
         // Here `transformed` means only that the expression may have changed.
         Ok(Transformed::yes(TypeCoercionRewriter::new(self.schema).f_up(expr)?.data))

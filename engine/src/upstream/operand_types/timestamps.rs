@@ -17,25 +17,27 @@ use datafusion::logical_expr::{Expr, ExprSchemable};
 use sqlparser::ast::DataType as SqlType;
 
 use super::groups::plain;
+use crate::dialect::type_of;
 
 /// The metadata key of a type that the query writes without a precision.
 const MARK: &str = "portolan.timestamp";
 /// The number of digits after the second that microseconds hold.
 const MICROSECOND_DIGITS: usize = 6;
 
-/// Marks `TIMESTAMP` without a precision.
+/// Marks `TIMESTAMP` without a precision, and knows the names of types in other databases.
 #[derive(Debug)]
 pub(crate) struct TimestampTypes;
 
 impl TypePlanner for TimestampTypes {
     fn plan_type_field(&self, sql_type: &SqlType) -> Result<Option<FieldRef>> {
         Ok(match sql_type {
-            SqlType::Timestamp(None, _) => {
+            SqlType::Timestamp(None, _) | SqlType::Datetime(None) => {
                 let mark = HashMap::from([(MARK.to_owned(), String::new())]);
                 let field = Field::new("", DataType::Timestamp(TimeUnit::Nanosecond, None), true);
                 Some(Arc::new(field.with_metadata(mark)))
             }
-            _ => None,
+            // A state has one planner of types.
+            other => type_of(other).map(|data_type| Arc::new(Field::new("", data_type, true))),
         })
     }
 }

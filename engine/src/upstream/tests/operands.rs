@@ -68,6 +68,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "SELECT CAST(x AS TIMESTAMP) FROM (VALUES (DATE '9999-12-31')) t(x)",
         Fails("converted value exceeds the representable i64 range"),
     ),
+    ("operand_types/printed_lists.rs", "SELECT length([1, 2])", Rows(&["6"])),
     ("operand_types/unrelated.rs", "SELECT DATE '2024-01-01' > 1998", Rows(&["true"])),
     (
         "operand_types/unrelated.rs",

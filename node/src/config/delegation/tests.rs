@@ -117,7 +117,7 @@ fn what_cannot_be_is_said_where_it_stands() {
         ),
         (
             "listen: 0.0.0.0:1\nanonymous: true\nallow_plaintext: true\ntrusted_nodes:\n- {name: a, key: public.pem}\n",
-            "node.yaml:4: trusted_nodes: `listen` does not tell how other nodes reach this node",
+            "node.yaml:4: trusted_nodes: `listen` does not show how other nodes reach this node",
         ),
     ] {
         let error = check(folder.path(), text).unwrap_err();

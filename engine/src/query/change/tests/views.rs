@@ -193,7 +193,10 @@ async fn a_view_that_cannot_be_planned_is_planned_once() {
     let error = refused(&session, "SELECT x.m, x.b FROM v15 AS x").await;
     let context = error.context();
     assert!(context.starts_with("view `v15`: view `v14`: "), "{context}");
-    assert!(context.contains("view `v0`: ") && context.contains("would be ambiguous"), "{context}");
+    assert!(
+        context.contains("view `v0`: ") && context.contains("two columns of a subquery have the same name"),
+        "{context}"
+    );
 }
 
 #[tokio::test]
