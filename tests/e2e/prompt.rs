@@ -275,14 +275,14 @@ fn ctrl_c_ends_the_first_file_and_not_the_prompt() {
 }
 
 #[test]
-fn the_history_survives_a_terminal_that_is_closed() {
+fn the_history_survives_the_end_of_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let node = node(&folder.path().join("node"));
     let mut prompt = Prompt::start(&["sql", "--url", node.url(), "--no-rc"], folder.path(), &[]);
     prompt.wait_for("> ", 1);
     prompt.type_in("SELECT 1 AS kept;\r");
     prompt.wait_for("(1 row", 1);
-    signal(&prompt, "-HUP");
+    signal(&prompt, "-KILL");
     let (code, shown) = prompt.end();
     assert_eq!(code, None, "{shown}");
     let history = std::fs::read_to_string(folder.path().join("portolan/history")).unwrap();

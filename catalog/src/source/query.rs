@@ -34,7 +34,8 @@ pub(super) fn query_source(
     let is_shared = of.is_none();
     let at = |key: &str| property_place(read, of, i, key);
     let mut errors = without_files(read);
-    for (of, i, _) in found {
+    let of_one = contract.schema.len() == 1;
+    for (of, i, _) in found.filter(|(of, ..)| of.is_some() || of_one) {
         let used = Place { field: String::new(), ..at("property") };
         let message = format!("the query of the port is also at {used}: remove one of them");
         errors.push(wrong(property_place(read, of, i, "property"), message));

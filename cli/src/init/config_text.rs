@@ -110,6 +110,7 @@ mod tests {
     use portolan_node::NodeConfig;
 
     use super::*;
+    use crate::init::authority::Authority;
 
     #[test]
     fn a_node_reads_its_config() {
@@ -119,6 +120,8 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         }
+        let authority = Authority::open(&folder.path().join("authority")).unwrap();
+        fs::write(folder.path().join(AUTHORITY), &authority.pem).unwrap();
         let gateway = portolan_connectors::node::NodeKey::from_pem(
             portolan_connectors::node::NodeKey::generate().unwrap().as_bytes(),
         )

@@ -65,8 +65,8 @@ fn decoded(beginning: &[u8]) -> (Cow<'_, str>, Option<&'static str>) {
         return (encoding.decode_without_bom_handling(beginning).0, Some(encoding.name()));
     }
     match str::from_utf8(beginning) {
-        // The last character may be cut.
-        Err(error) if error.error_len().is_some() => {
+        // The last character may be cut. Text with letters of UTF-8 before the fault is in no encoding, and its reader says so.
+        Err(error) if error.error_len().is_some() && beginning[..error.valid_up_to()].is_ascii() => {
             (WINDOWS_1252.decode_without_bom_handling(beginning).0, Some(WINDOWS_1252.name()))
         }
         _ => (UTF_8.decode_without_bom_handling(beginning).0, None),

@@ -265,12 +265,15 @@ async fn a_json_number_is_whole_by_its_digits() {
         "15e-2",
         "9223372036854775808.0",
         "1e19",
-        "1e400",
-        "1e99999999999",
     ] {
         fs::write(&path, format!("{{\"i\":{text}}}\n")).unwrap();
         let message = faulty_at(&context, "SELECT i FROM t", "/a.json").await;
         assert!(message.contains(&format!("expected an integer of 64 bits, got `{text}`")), "{message}");
+    }
+    for text in ["1e400", "-1e99999999999"] {
+        fs::write(&path, format!("{{\"i\":{text}}}\n")).unwrap();
+        let message = faulty_at(&context, "SELECT i FROM t", "/a.json").await;
+        assert!(message.contains("number out of range"), "{message}");
     }
 }
 

@@ -174,7 +174,7 @@ mod tests {
         for (text, expected) in [
             ("{\"a\":[1 2]}", "text that is none: expected `,` or `]`"),
             ("{\"a\":1 \"b\":2}", "text that is none: expected `,` or `}`"),
-            ("{\"a\":[1,]}", "text that is none: expected value"),
+            ("{\"a\":[1,]}", "text that is none: trailing comma"),
             ("{\"a\":01}", "text that is none: invalid number"),
             ("{\"a\":{\"b\":[{\"c\":1.}]}}", "text that is none: invalid number"),
             ("{\"n\":1e400}", "text that is none: number out of range"),
