@@ -71,11 +71,7 @@ pub(crate) fn from_datafusion(error: &DataFusionError) -> Error {
         _ => {}
     }
     let Message { text, subject, suggestion } = message;
-    let error_of_ours = Error::new(kind, text).about(subject).with_suggestion(suggestion);
-    match position_of(error) {
-        Some(position) => error_of_ours.at(position),
-        None => error_of_ours,
-    }
+    Error::new(kind, text).about(subject).with_suggestion(suggestion).at(position_of(error))
 }
 
 /// True if a text has a URL, or the path of a file from the root. A slash alone may be an operator.

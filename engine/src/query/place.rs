@@ -18,11 +18,7 @@ pub(super) fn located(error: Error, sql: &str) -> Error {
     let Some(subject) = error.subject().cloned().or_else(constant) else { return error };
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else { return error };
     let tokens: Vec<_> = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
-    let found = find(&subject, &tokens).and_then(|token| position(token.span.start.line, token.span.start.column));
-    match found {
-        Some(position) => error.at(position),
-        None => error,
-    }
+    error.at(find(&subject, &tokens).and_then(|token| position(token.span.start.line, token.span.start.column)))
 }
 
 /// Returns the token of a subject. A name may occur several times, and the first one is as wrong as the others. Of several

@@ -60,11 +60,7 @@ pub(super) fn error(error: &DataFusionError, sql: &str) -> Error {
     let place = place.or_else(|| what.ends_with("found: EOF").then(|| end(sql)).flatten());
     let before = place.and_then(|place| word_before(sql, place));
     let (text, suggestion) = described(what, before.as_deref());
-    let error = Error::new(ErrorKind::InvalidQuery, format!("syntax error: {text}")).suggesting(suggestion);
-    match place {
-        Some(place) => error.at(place),
-        None => error,
-    }
+    Error::new(ErrorKind::InvalidQuery, format!("syntax error: {text}")).suggesting(suggestion).at(place)
 }
 
 /// Reads a place such as `1, Column: 8`.
