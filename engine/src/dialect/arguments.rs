@@ -5,7 +5,7 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::Span;
 
-use crate::execution::errors::position;
+use crate::execution::errors::start_of;
 use crate::{Error, ErrorKind, Result};
 
 /// Returns the arguments of a call.
@@ -75,13 +75,5 @@ pub(super) fn invalid(what: String) -> Error {
 
 /// Returns the error of a call, with its place in the statement.
 pub(super) fn at(span: Span, what: String) -> Error {
-    placed(invalid(what), span)
-}
-
-/// Adds the start of a span to an error.
-pub(super) fn placed(error: Error, span: Span) -> Error {
-    match position(span.start.line, span.start.column) {
-        Some(position) => error.at(position),
-        None => error,
-    }
+    invalid(what).at(start_of(span))
 }

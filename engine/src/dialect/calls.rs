@@ -9,11 +9,12 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::Span;
 
-use super::arguments::{arguments, at, invalid, literal, name_of, placed, plain_arguments, rename, span_of, string};
+use super::arguments::{arguments, at, invalid, literal, name_of, plain_arguments, rename, span_of, string};
 use super::instead::{INSTEAD, WITH_LAMBDA};
 use super::spellings::{Fact, SPELLINGS, StandsFor};
 use super::templates::filled;
 use super::{SessionFacts, json, parts, texts};
+use crate::execution::errors::start_of;
 use crate::visit::visit_mut;
 use crate::{Error, ErrorKind, Result};
 
@@ -69,7 +70,7 @@ impl VisitorMut for Calls<'_> {
                          group the items again with `array_agg`"
                     );
                     let error = Error::new(ErrorKind::Unsupported, what);
-                    ControlFlow::Break(placed(error, span_of(function).unwrap_or_else(Span::empty)))
+                    ControlFlow::Break(error.at(span_of(function).and_then(start_of)))
                 }
                 _ => ControlFlow::Continue(()),
             },

@@ -18,6 +18,7 @@ use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use portolan_catalog::names_location;
 use portolan_connectors::Subject;
+use sqlparser::tokenizer::Span;
 
 use super::budget;
 use super::disk::disk_error;
@@ -127,6 +128,11 @@ pub(crate) fn position_of(error: &DataFusionError) -> Option<Position> {
 /// Returns a position; `None` for the line 0, which stands for an unknown position.
 pub(crate) fn position(line: u64, column: u64) -> Option<Position> {
     (line > 0).then_some(Position { line, column })
+}
+
+/// Returns the position where a part of a statement starts.
+pub(crate) fn start_of(part: Span) -> Option<Position> {
+    position(part.start.line, part.start.column)
 }
 
 /// Returns the first of our errors in the chain of causes.

@@ -315,7 +315,7 @@ impl Scope<'_> {
         let port = PortRef::new(domain, product, &table);
         match self.mesh.port(&port) {
             Some(_) => Ok(Target::Port(port)),
-            None => Err(unknown(&reference(&parts), None, self.mesh)),
+            None => Err(unknown(&reference(&parts), self.mesh)),
         }
     }
 

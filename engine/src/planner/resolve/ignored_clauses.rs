@@ -11,7 +11,8 @@ use sqlparser::ast::{
     TableFunctionArgs, Top, TopQuantity, Value, Visitor, WildcardAdditionalOptions,
 };
 
-use super::{at, joins};
+use super::joins;
+use crate::execution::errors::start_of;
 use crate::visit::visit;
 use crate::{Error, ErrorKind, Result};
 
@@ -231,8 +232,7 @@ fn constant_order(order: &Expr) -> ControlFlow<Error> {
     let Expr::Value(value) = order else { return ControlFlow::Continue(()) };
     let Value::SingleQuotedString(name) = &value.value else { return ControlFlow::Continue(()) };
     let what = format!("ORDER BY {value} orders by a constant: for a column, write \"{name}\" in double quotes");
-    let error = Error::new(ErrorKind::InvalidQuery, what);
-    ControlFlow::Break(at(error, Some(value.span)))
+    ControlFlow::Break(Error::new(ErrorKind::InvalidQuery, what).at(start_of(value.span)))
 }
 
 /// Rejects options of `*`. DataFusion ignores ILIKE.

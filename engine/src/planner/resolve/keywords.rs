@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::parser::Statement;
 use sqlparser::ast::{AccessExpr, Expr, FunctionArguments};
 
-use crate::execution::errors::position;
+use crate::execution::errors::start_of;
 use crate::visit::visit_expressions;
 use crate::{Error, ErrorKind, Result};
 
@@ -35,11 +35,7 @@ fn refused(expr: &Expr) -> Option<Error> {
     let written = format!("\"{}\"{}", word.value.to_lowercase(), fields(access_chain));
     let what =
         format!("`{word}` is a word of SQL: to read a column with this name, write `{written}` in double quotes");
-    let error = Error::new(ErrorKind::InvalidQuery, what).with_suggestion(Some(written));
-    Some(match position(word.span.start.line, word.span.start.column) {
-        Some(position) => error.at(position),
-        None => error,
-    })
+    Some(Error::new(ErrorKind::InvalidQuery, what).with_suggestion(Some(written)).at(start_of(word.span)))
 }
 
 fn fields(chain: &[AccessExpr]) -> String {

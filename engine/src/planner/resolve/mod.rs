@@ -31,7 +31,6 @@ use portolan_catalog::nearest::nearest;
 use portolan_catalog::{DomainName, MeshSnapshot, NodeState};
 use portolan_connectors::Subject;
 use sqlparser::ast::{DescribeAlias, Expr, ObjectName, Set, Statement as SqlStatement, Use, Value};
-use sqlparser::tokenizer::Span;
 
 use self::aliases::{Aliases, have_one_name, of_one_name};
 use self::change::{Change, Scope, change};
@@ -44,13 +43,13 @@ use self::show::{Shown, show};
 use self::statements::only_reads;
 use crate::bounds;
 use crate::dialect::{self, SessionFacts, Syntax};
-use crate::execution::errors::{from_datafusion, position};
+use crate::execution::errors::{from_datafusion, start_of};
 use crate::mesh::describe;
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
 use crate::planner::analyse_statement;
 use crate::upstream::{from_first, keep_digits, patterns, using_joins, volatile};
 use crate::visit::visit_relations;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Position, Result};
 
 /// The largest number of nodes without known ports that an error names.
 const MOST_MISSING: usize = 3;
@@ -282,16 +281,14 @@ async fn known_names(
         let schema = state.catalog_list().catalog(&full.catalog).and_then(|c| c.schema(&full.schema));
         let known = schema.is_some_and(|s| s.table_exist(&full.table));
         if !known {
-            if let Some(own) = own_table(&reference, state) {
-                let what = format!("there is no port `{reference}`; did you mean your session's table `{own}`?");
-                let error = Error::new(ErrorKind::NotFound, what).with_suggestion(Some(own));
-                return Err(at(error, span(statement, &reference)));
-            }
-            let span = span(statement, &reference);
-            return Err(match table_calls::unknown(&reference, statement, state) {
-                Some(error) => at(error, span),
-                None => unknown(&reference, span, mesh),
-            });
+            let error = match own_table(&reference, state) {
+                Some(own) => {
+                    let what = format!("there is no port `{reference}`; did you mean your session's table `{own}`?");
+                    Error::new(ErrorKind::NotFound, what).with_suggestion(Some(own))
+                }
+                None => table_calls::unknown(&reference, statement, state).unwrap_or_else(|| unknown(&reference, mesh)),
+            };
+            return Err(error.at(position(statement, &reference)));
         }
     }
     Ok(())
@@ -307,15 +304,7 @@ fn own_table(reference: &TableReference, state: &SessionState) -> Option<String>
     nearest(reference.table(), names.iter().map(String::as_str)).map(|near| quote_identifier(near).into_owned())
 }
 
-/// Adds the position of a name to an error about it.
-fn at(error: Error, span: Option<Span>) -> Error {
-    match span.and_then(|span| position(span.start.line, span.start.column)) {
-        Some(position) => error.at(position),
-        None => error,
-    }
-}
-
-fn unknown(reference: &TableReference, span: Option<Span>, mesh: &MeshSnapshot) -> Error {
+fn unknown(reference: &TableReference, mesh: &MeshSnapshot) -> Error {
     let name = reference.to_string();
     let domain = reference.catalog().map(DomainName::new);
     if let Some((domain, refused)) = domain.as_ref().and_then(|d| mesh.refused.get_key_value(d)) {
@@ -325,7 +314,7 @@ fn unknown(reference: &TableReference, span: Option<Span>, mesh: &MeshSnapshot) 
              the nodes and their keys, and `domains.{domain}.key` in this node's config names the owner",
             refused.join("; ")
         );
-        return at(Error::new(ErrorKind::NotFound, what), span);
+        return Error::new(ErrorKind::NotFound, what);
     }
     let near = suggestions(reference, mesh);
     // A name with three parts probably means a port.
@@ -345,7 +334,7 @@ fn unknown(reference: &TableReference, span: Option<Span>, mesh: &MeshSnapshot) 
     };
     let error = Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{hint}"));
     let error = error.with_suggestion(file.or_else(|| near.into_iter().next()));
-    at(error.about(Some(Subject::Constant(reference.table().to_owned()))), span)
+    error.about(Some(Subject::Constant(reference.table().to_owned())))
 }
 
 /// Returns the nodes whose ports are not known, each with the reason. Empty if there are none.
@@ -380,8 +369,8 @@ fn suggestions(reference: &TableReference, mesh: &MeshSnapshot) -> Vec<String> {
     }
 }
 
-/// Returns the place of a name in the statement.
-fn span(statement: &Statement, reference: &TableReference) -> Option<Span> {
+/// Returns the position of a name in the statement.
+fn position(statement: &Statement, reference: &TableReference) -> Option<Position> {
     let Statement::Statement(statement) = statement else { return None };
     let found = visit_relations(statement.as_ref(), |name: &ObjectName| {
         let parts: Vec<_> = name.0.iter().filter_map(|p| p.as_ident()).collect();
@@ -394,10 +383,7 @@ fn span(statement: &Statement, reference: &TableReference) -> Option<Span> {
             _ => ControlFlow::Continue(()),
         }
     });
-    match found {
-        ControlFlow::Break(span) => Some(span),
-        ControlFlow::Continue(()) => None,
-    }
+    found.break_value().and_then(start_of)
 }
 
 /// Returns the current catalog and schema that `USE` sets. If it names only a catalog, the schema is reset, because the

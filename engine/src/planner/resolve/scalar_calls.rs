@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use datafusion::execution::session_state::SessionState;
 use sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArguments, Statement};
 
-use super::at;
+use crate::execution::errors::start_of;
 use crate::upstream::identifiers::normal;
 use crate::visit::visit_expressions;
 use crate::{Error, ErrorKind, Result};
@@ -41,7 +41,7 @@ fn refused(function: &Function, state: &SessionState) -> Option<Error> {
         return None;
     }
     let what = format!("`{name}` is no aggregate function: it takes no {clause}");
-    Some(at(Error::new(ErrorKind::InvalidQuery, what), Some(ident.span)))
+    Some(Error::new(ErrorKind::InvalidQuery, what).at(start_of(ident.span)))
 }
 
 /// Returns the first clause of a call that only other functions have. DataFusion rejects the clauses that are not here.
