@@ -26,7 +26,8 @@ use sqlparser::ast::{
     Statement as SqlStatement, TableAlias, TableFactor, TableObject, TableWithJoins, Update, Value,
 };
 
-use super::{known_names, plan_of, query, unknown, unsupported};
+use super::table_names::{known_names, unknown};
+use super::{plan_of, query, unsupported};
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
 use crate::state::tables::{Creation, NUMBERED, ROW_NUMBER, unknown as unknown_table};
 use crate::state::views::View;
