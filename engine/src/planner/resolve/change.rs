@@ -242,10 +242,10 @@ impl Scope<'_> {
     /// reads it.
     fn numbered(&self, from: &TableWithJoins, verb: &str) -> Result<(String, TableWithJoins)> {
         let TableFactor::Table { name, alias, .. } = &from.relation else {
-            return Err(unsupported(&format!("{verb} takes the name of a table")));
+            return Err(unsupported(format!("{verb} takes the name of a table")));
         };
         if !from.joins.is_empty() {
-            return Err(unsupported(&format!("{verb} takes one table: read others in a subquery")));
+            return Err(unsupported(format!("{verb} takes one table: read others in a subquery")));
         }
         let table = self.own_table(name, verb, false)?;
         let alias = alias.clone().unwrap_or_else(|| TableAlias {

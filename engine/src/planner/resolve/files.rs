@@ -24,7 +24,7 @@ use sqlparser::ast::{
     TableAlias, TableFactor, TableFunctionArgs, TableObject, Value, VisitorMut,
 };
 
-use super::{parse, take_explain};
+use super::{invalid, parse, take_explain};
 use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
 use crate::upstream::identifiers::normal;
 use crate::visit::visit_mut;
@@ -295,10 +295,6 @@ fn switch(value: &Expr) -> Option<bool> {
         "false" | "0" => Some(false),
         _ => None,
     }
-}
-
-fn invalid(context: String) -> Error {
-    Error::new(ErrorKind::InvalidQuery, context)
 }
 
 #[cfg(test)]

@@ -23,6 +23,12 @@ const WITH_EQUAL_ROWS: &str = "write QUALIFY rank() OVER (ORDER BY …) <= n";
 /// What to write for the items of a list and their numbers.
 const NUMBERED_ITEMS: &str = "write SELECT unnest(list), unnest(generate_series(1, array_length(list)))";
 
+/// What to write for a column for each value.
+pub(super) const COLUMN_FOR_EACH_VALUE: &str =
+    "write an aggregate for each value, as in `sum(x) FILTER (WHERE year = 2024) AS of_2024`";
+/// What to write for a row for each column.
+pub(super) const ROW_FOR_EACH_COLUMN: &str = "write a SELECT for each column, with UNION ALL between them";
+
 /// Rejects a statement with such a clause.
 ///
 /// # Errors
@@ -166,13 +172,8 @@ impl Visitor for Clauses {
                 when(*with_offset, "WITH OFFSET", NUMBERED_ITEMS)
             }
             TableFactor::NestedJoin { table_with_joins, alias: _ } => joins::check(table_with_joins),
-            TableFactor::Pivot { .. } => refuse(
-                "PIVOT",
-                "write an aggregate for each value, as in `sum(x) FILTER (WHERE year = 2024) AS of_2024`",
-            ),
-            TableFactor::Unpivot { .. } => {
-                refuse("UNPIVOT", "write a SELECT for each column, with UNION ALL between them")
-            }
+            TableFactor::Pivot { .. } => refuse("PIVOT", COLUMN_FOR_EACH_VALUE),
+            TableFactor::Unpivot { .. } => refuse("UNPIVOT", ROW_FOR_EACH_COLUMN),
             // DataFusion plans these or rejects them.
             _ => ControlFlow::Continue(()),
         }

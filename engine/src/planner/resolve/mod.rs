@@ -39,7 +39,7 @@ pub use self::files::files_of;
 pub(crate) use self::labels::Labels;
 use self::labels::RenamedColumns;
 use self::show::{Shown, show};
-use self::statements::only_reads;
+use self::statements::{SUPPORTED, only_reads};
 use self::table_names::known_names;
 use crate::bounds;
 use crate::dialect::{self, SessionFacts, Syntax};
@@ -217,9 +217,7 @@ async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) 
     let plan = plan_of(statement, state).await?;
     match plan {
         LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
-            Err(unsupported(
-                "the statement is not supported: use SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, INSERT, UPDATE, DELETE or CALL",
-            ))
+            Err(unsupported(format!("the statement is not supported: {SUPPORTED} are")))
         }
         plan => Ok(plan),
     }
@@ -247,6 +245,10 @@ async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<Logic
     })
 }
 
-fn unsupported(context: &str) -> Error {
+fn invalid(context: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidQuery, context)
+}
+
+fn unsupported(context: impl Into<String>) -> Error {
     Error::new(ErrorKind::Unsupported, context)
 }

@@ -13,6 +13,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
 use super::assignments::known_schema;
+use super::unsupported;
 use crate::dialect::SPELLINGS;
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
 use crate::settings::SETTINGS;
@@ -54,7 +55,7 @@ pub(super) fn show(statement: &SqlStatement, mesh: &MeshSnapshot, session: &Sess
         | SqlStatement::ShowDatabases { terse: false, history: false, show_options } => catalogs(show_options)?,
         SqlStatement::ShowFunctions { filter } => functions(filter.as_ref())?,
         SqlStatement::ShowCreate { obj_name, .. } => {
-            return Err(unsupported(&format!(
+            return Err(unsupported(format!(
                 "{statement} is not supported: `DESCRIBE {obj_name}` shows the columns, and `mesh.ports` what a domain \
                  publishes"
             )));
@@ -74,7 +75,7 @@ pub(super) fn show(statement: &SqlStatement, mesh: &MeshSnapshot, session: &Sess
         | SqlStatement::ShowStatus { .. }
         | SqlStatement::ShowCharset(_)
         | SqlStatement::ShowCollation { .. } => {
-            return Err(unsupported(&format!("{statement} is not supported: {ACCEPTED}")));
+            return Err(unsupported(format!("{statement} is not supported: {ACCEPTED}")));
         }
         _ => return Ok(None),
     };
@@ -98,7 +99,7 @@ fn variable_of(variable: &[Ident]) -> Result<Shown> {
         [first, ..] if first.starts_with("portolan") || matches!(*first, "catalog" | "schema") => {
             Ok(Shown::Setting(words.join(".")))
         }
-        [] => Err(unsupported(&format!("this SHOW is not supported: {ACCEPTED}"))),
+        [] => Err(unsupported(format!("this SHOW is not supported: {ACCEPTED}"))),
         ["search_path"] => {
             Err(unsupported("SHOW search_path is not supported: SHOW schema shows the schema of names with one part"))
         }
@@ -106,7 +107,7 @@ fn variable_of(variable: &[Ident]) -> Result<Shown> {
             let name = words.join(" ");
             let others = ["all", "catalogs", "columns", "databases", "functions", "schemas", "tables"];
             let near = nearest(&name, others.iter().chain(SETTINGS).copied()).map(|near| format!("SHOW {near}"));
-            Err(unsupported(&format!("SHOW {name} is not supported: {ACCEPTED}")).suggesting(near))
+            Err(unsupported(format!("SHOW {name} is not supported: {ACCEPTED}")).suggesting(near))
         }
     }
 }
@@ -134,7 +135,7 @@ fn tables(options: &ShowStatementOptions, mesh: &MeshSnapshot, session: &Session
         }
         Some(parts) => {
             let name = parts.join(".");
-            return Err(unsupported(&format!("SHOW TABLES FROM takes a domain, or `domain.product`, got `{name}`")));
+            return Err(unsupported(format!("SHOW TABLES FROM takes a domain, or `domain.product`, got `{name}`")));
         }
     }
     Ok(format!(
@@ -155,7 +156,7 @@ fn schemas(options: &ShowStatementOptions, mesh: &MeshSnapshot) -> Result<String
         }
         Some(parts) => {
             let name = parts.join(".");
-            return Err(unsupported(&format!("SHOW SCHEMAS FROM takes a domain, got `{name}`")));
+            return Err(unsupported(format!("SHOW SCHEMAS FROM takes a domain, got `{name}`")));
         }
     }
     conditions.push(format!("schema_name <> '{INFORMATION_SCHEMA}'"));
@@ -210,7 +211,7 @@ type Options<'a> = (Option<Vec<String>>, Option<&'a ShowStatementFilter>);
 fn read(options: &ShowStatementOptions) -> Result<Options<'_>> {
     let ShowStatementOptions { show_in, starts_with, limit, limit_from, filter_position } = options;
     if starts_with.is_some() || limit.is_some() || limit_from.is_some() {
-        return Err(unsupported(&format!("this SHOW takes FROM and LIKE, got `{}`", options.to_string().trim())));
+        return Err(unsupported(format!("this SHOW takes FROM and LIKE, got `{}`", options.to_string().trim())));
     }
     let filter = filter_position.as_ref().map(|position| match position {
         ShowStatementFilterPosition::Infix(filter) | ShowStatementFilterPosition::Suffix(filter) => filter,
@@ -218,7 +219,7 @@ fn read(options: &ShowStatementOptions) -> Result<Options<'_>> {
     let scope = match show_in {
         None => None,
         Some(ShowStatementIn { parent_name: Some(name), .. }) => Some(parts(name)),
-        Some(scope) => return Err(unsupported(&format!("expected a name in `{scope}`"))),
+        Some(scope) => return Err(unsupported(format!("expected a name in `{scope}`"))),
     };
     Ok((scope, filter))
 }
@@ -233,7 +234,7 @@ fn like(column: &str, filter: Option<&ShowStatementFilter>) -> Result<Vec<String
         None => Ok(vec![]),
         Some(ShowStatementFilter::Like(pattern)) => Ok(vec![format!("{column} LIKE {}", quoted(pattern))]),
         Some(ShowStatementFilter::ILike(pattern)) => Ok(vec![format!("{column} ILIKE {}", quoted(pattern))]),
-        Some(other) => Err(unsupported(&format!("SHOW takes LIKE or ILIKE with a pattern, got `{other}`"))),
+        Some(other) => Err(unsupported(format!("SHOW takes LIKE or ILIKE with a pattern, got `{other}`"))),
     }
 }
 
@@ -276,8 +277,4 @@ fn not_found<'a>(what: &str, name: &str, all: impl IntoIterator<Item = &'a str>)
 
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
-}
-
-fn unsupported(what: &str) -> Error {
-    Error::new(ErrorKind::Unsupported, what)
 }
