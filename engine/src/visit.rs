@@ -30,6 +30,11 @@ pub(crate) fn visit_expressions<E>(part: &impl Visit, visitor: impl FnMut(&Expr)
     visit(part, &mut Expressions(visitor))
 }
 
+/// Returns what `find` returns for the first expression of a part of a statement for which it returns something.
+pub(crate) fn find_expression<T>(part: &impl Visit, mut find: impl FnMut(&Expr) -> Option<T>) -> Option<T> {
+    visit_expressions(part, |expr| find(expr).map_or(ControlFlow::Continue(()), ControlFlow::Break)).break_value()
+}
+
 /// Visits the expressions of a part of a statement to change them, each after its parts.
 pub(crate) fn visit_expressions_mut<E>(
     part: &mut impl VisitMut,

@@ -26,10 +26,7 @@ const SEPARATOR: &str = ",";
 /// # Errors
 /// `InvalidQuery` for a call that has no meaning here, with what to write instead, and `Unsupported` for lambdas.
 pub(crate) fn spell_out(statement: &mut Statement, facts: &SessionFacts) -> Result<()> {
-    match visit_mut(statement, &mut Calls { facts }) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    visit_mut(statement, &mut Calls { facts }).break_value().map_or(Ok(()), Err)
 }
 
 struct Calls<'a> {

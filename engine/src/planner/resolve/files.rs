@@ -109,10 +109,8 @@ fn take(statement: &mut Statement) -> Result<BTreeMap<String, FileReference>> {
     {
         *table_name = files.add(of_path(path));
     }
-    match visit_mut(statement.as_mut(), &mut files) {
-        ControlFlow::Continue(()) => Ok(files.0),
-        ControlFlow::Break(error) => Err(error),
-    }
+    let fault = visit_mut(statement.as_mut(), &mut files).break_value();
+    fault.map_or(Ok(files.0), Err)
 }
 
 /// The files that were found, by the names of their tables.

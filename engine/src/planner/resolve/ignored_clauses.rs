@@ -35,10 +35,7 @@ pub(super) const ROW_FOR_EACH_COLUMN: &str = "write a SELECT for each column, wi
 /// `Unsupported`, with the clause.
 pub(super) fn check(statement: &Statement) -> Result<()> {
     let Statement::Statement(statement) = statement else { return Ok(()) };
-    match visit(statement.as_ref(), &mut Clauses) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    visit(statement.as_ref(), &mut Clauses).break_value().map_or(Ok(()), Err)
 }
 
 struct Clauses;

@@ -1,13 +1,11 @@
 //! Rejects columns whose names are words of SQL, where the parser reads the word: `session_user.agent` is a field of the
 //! function `session_user`, and no table or column. DataFusion answers with a dump of the expression.
 
-use std::ops::ControlFlow;
-
 use datafusion::sql::parser::Statement;
 use sqlparser::ast::{AccessExpr, Expr, FunctionArguments};
 
 use crate::execution::errors::start_of;
-use crate::visit::visit_expressions;
+use crate::visit::find_expression;
 use crate::{Error, ErrorKind, Result};
 
 /// Rejects a statement that reads a field of such a word.
@@ -16,14 +14,7 @@ use crate::{Error, ErrorKind, Result};
 /// `InvalidQuery`, with the word in quotes and its position.
 pub(super) fn check(statement: &Statement) -> Result<()> {
     let Statement::Statement(statement) = statement else { return Ok(()) };
-    let found = visit_expressions(statement.as_ref(), |expr| match refused(expr) {
-        Some(error) => ControlFlow::Break(error),
-        None => ControlFlow::Continue(()),
-    });
-    match found {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    find_expression(statement.as_ref(), refused).map_or(Ok(()), Err)
 }
 
 fn refused(expr: &Expr) -> Option<Error> {
