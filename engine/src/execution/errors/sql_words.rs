@@ -138,6 +138,27 @@ pub(super) fn in_parentheses(text: &str) -> Option<&str> {
     None
 }
 
+/// Splits a text at the separators that are not in parentheses.
+pub(super) fn split(text: &str, separator: char) -> Vec<&str> {
+    let (mut parts, mut depth, mut start) = (vec![], 0_usize, 0);
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            c if c == separator && depth == 0 => {
+                parts.push(text[start..at].trim());
+                start = at + c.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    let last = text[start..].trim();
+    if !last.is_empty() {
+        parts.push(last);
+    }
+    parts
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
