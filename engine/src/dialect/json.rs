@@ -4,7 +4,6 @@
 //! The functions do not check the whole document. Where a document is not JSON, or has no such value, the result is
 //! NULL.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
@@ -53,26 +52,12 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
 
 /// A function of the library, under another name and without the metadata of its results. The metadata would be a
 /// difference between two plans for the same columns.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct JsonFunction {
     name: &'static str,
     aliases: Vec<String>,
     function: Arc<ScalarUDF>,
     documentation: Documentation,
-}
-
-impl PartialEq for JsonFunction {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for JsonFunction {}
-
-impl Hash for JsonFunction {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
 }
 
 impl ScalarUDFImpl for JsonFunction {
