@@ -11,6 +11,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::scalar_doc_sections::DOC_SECTION_STRING;
 use datafusion::logical_expr::{ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
 use datafusion_functions_json::udfs::{json_as_text_udf, json_get_json_udf, json_length_udf};
+use portolan_catalog::sql_string;
 
 /// The function of `->`.
 pub(super) const EXTRACT: &str = "json_extract";
@@ -106,14 +107,14 @@ pub(super) fn steps(path: &str) -> std::result::Result<Vec<String>, String> {
     while !rest.is_empty() {
         if let Some(quoted) = rest.strip_prefix(".\"") {
             let (key, after) = quoted.split_once('"').ok_or_else(|| invalid("a double quote is not closed"))?;
-            steps.push(key_of(key));
+            steps.push(sql_string(key));
             rest = after;
         } else if let Some(key) = rest.strip_prefix('.') {
             let (key, after) = key.split_at(key.find(['.', '[']).unwrap_or(key.len()));
             if key.is_empty() || key.contains('*') {
                 return Err(invalid("expected a key after the point"));
             }
-            steps.push(key_of(key));
+            steps.push(sql_string(key));
             rest = after;
         } else if let Some(position) = rest.strip_prefix('[') {
             let (position, after) = position.split_once(']').ok_or_else(|| invalid("a `[` is not closed"))?;
@@ -127,10 +128,6 @@ pub(super) fn steps(path: &str) -> std::result::Result<Vec<String>, String> {
         }
     }
     Ok(steps)
-}
-
-fn key_of(key: &str) -> String {
-    format!("'{}'", key.replace('\'', "''"))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! and `UNION` have no types of their parts.
 
 use arrow::datatypes::DataType;
-use portolan_catalog::sql_type;
+use portolan_catalog::{sql_string, sql_type};
 
 /// Returns a message with SQL's words in the place of Arrow's types and DataFusion's constants. Text in quotes stays as
 /// it is.
@@ -97,7 +97,7 @@ fn is_unit(word: &str) -> bool {
 /// Returns a constant as SQL writes it. `value` is what DataFusion writes in parentheses after its type.
 fn constant(value: &str) -> String {
     match value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) {
-        Some(text) => format!("'{}'", text.replace('\'', "''")),
+        Some(text) => sql_string(text),
         None => value.to_owned(),
     }
 }

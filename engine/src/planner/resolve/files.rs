@@ -16,8 +16,8 @@ use std::ops::ControlFlow;
 
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement;
-use portolan_catalog::FileFormat;
 use portolan_catalog::nearest::nearest;
+use portolan_catalog::{FileFormat, sql_string};
 use portolan_connectors::{FileReference, Subject};
 use sqlparser::ast::{
     BinaryOperator, Expr, FromTable, FunctionArg, FunctionArgExpr, Ident, ObjectName, Statement as SqlStatement,
@@ -83,7 +83,7 @@ pub(super) async fn open(statement: &mut Statement, state: &SessionState, sessio
 /// Returns the reference to the file that an unknown name probably means, such as `"data.csv"` in double quotes.
 pub(super) fn probable(name: &str) -> Option<String> {
     let (stem, ending) = name.strip_suffix(".gz").unwrap_or(name).rsplit_once('.')?;
-    (!stem.is_empty() && ENDINGS.contains(&ending)).then(|| literal(name))
+    (!stem.is_empty() && ENDINGS.contains(&ending)).then(|| sql_string(name))
 }
 
 fn not_read(name: &str) -> Error {
@@ -160,7 +160,7 @@ impl VisitorMut for References {
 fn changed(statement: &SqlStatement) -> Option<String> {
     let table = match statement {
         SqlStatement::Insert(insert) => match &insert.table {
-            TableObject::TableName(name) => return quoted(name).map(literal),
+            TableObject::TableName(name) => return quoted(name).map(sql_string),
             _ => return None,
         },
         SqlStatement::Delete(delete) => match &delete.from {
@@ -192,12 +192,8 @@ fn stem(path: &str) -> &str {
     }
 }
 
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 fn of_path(path: &str) -> FileReference {
-    FileReference { name: literal(path), location: path.to_owned(), format: None, delimiter: None, has_header: None }
+    FileReference { name: sql_string(path), location: path.to_owned(), format: None, delimiter: None, has_header: None }
 }
 
 /// Returns the function that reads files with this name, and the format that it reads.
@@ -227,7 +223,7 @@ fn of_call(function: &str, format: FileFormat, given: &TableFunctionArgs) -> Res
     }
     let mut name = format!("{function}({}", file.name);
     if let Some(delimiter) = file.delimiter {
-        name.push_str(&format!(", delim => {}", literal(&char::from(delimiter).to_string())));
+        name.push_str(&format!(", delim => {}", sql_string(&char::from(delimiter).to_string())));
     }
     if let Some(header) = file.has_header {
         name.push_str(&format!(", header => {header}"));

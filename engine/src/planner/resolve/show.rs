@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use portolan_catalog::nearest::nearest;
-use portolan_catalog::{DomainName, MeshSnapshot, ProductName};
+use portolan_catalog::{DomainName, MeshSnapshot, ProductName, sql_string};
 use portolan_connectors::Subject;
 use sqlparser::ast::{
     Ident, ObjectName, ShowStatementFilter, ShowStatementFilterPosition, ShowStatementIn, ShowStatementOptions,
@@ -118,11 +118,11 @@ fn tables(options: &ShowStatementOptions, mesh: &MeshSnapshot, session: &Session
     match scope.as_deref() {
         None => conditions.push(format!("table_schema <> '{INFORMATION_SCHEMA}'")),
         Some([catalog]) if is_catalog(catalog, mesh) => {
-            conditions.push(format!("table_catalog = {}", quoted(catalog)));
+            conditions.push(format!("table_catalog = {}", sql_string(catalog)));
             conditions.push(format!("table_schema <> '{INFORMATION_SCHEMA}'"));
         }
         Some([schema]) => {
-            conditions.push(format!("table_schema = {}", quoted(schema)));
+            conditions.push(format!("table_schema = {}", sql_string(schema)));
             conditions.extend(catalog_of(schema, mesh, session)?);
         }
         Some([catalog, schema]) => {
@@ -130,8 +130,8 @@ fn tables(options: &ShowStatementOptions, mesh: &MeshSnapshot, session: &Session
             if schema != INFORMATION_SCHEMA {
                 known_schema(catalog, schema, mesh)?;
             }
-            conditions.push(format!("table_catalog = {}", quoted(catalog)));
-            conditions.push(format!("table_schema = {}", quoted(schema)));
+            conditions.push(format!("table_catalog = {}", sql_string(catalog)));
+            conditions.push(format!("table_schema = {}", sql_string(schema)));
         }
         Some(parts) => {
             let name = parts.join(".");
@@ -152,7 +152,7 @@ fn schemas(options: &ShowStatementOptions, mesh: &MeshSnapshot) -> Result<String
         None => {}
         Some([catalog]) => {
             require_catalog(catalog, mesh)?;
-            conditions.push(format!("catalog_name = {}", quoted(catalog)));
+            conditions.push(format!("catalog_name = {}", sql_string(catalog)));
         }
         Some(parts) => {
             let name = parts.join(".");
@@ -184,7 +184,7 @@ fn catalogs(options: &ShowStatementOptions) -> Result<String> {
 fn functions(filter: Option<&ShowStatementFilter>) -> Result<String> {
     let mut conditions = like("function_name", filter)?;
     conditions.push(format!("function_name NOT IN ({INTERNAL})"));
-    let spelled: Vec<String> = SPELLINGS.iter().map(|spelling| quoted(spelling.name)).collect();
+    let spelled: Vec<String> = SPELLINGS.iter().map(|spelling| sql_string(spelling.name)).collect();
     let mut sql = format!(
         "SELECT function_name, function_type, description, syntax_example FROM (SELECT DISTINCT routine_name AS \
          function_name, function_type, split_part(description, chr(10), 1) AS description, \
@@ -196,7 +196,7 @@ fn functions(filter: Option<&ShowStatementFilter>) -> Result<String> {
         let kind = if spelling.chapter.is_some() { "SCALAR" } else { "AGGREGATE" };
         let syntax = format!("{}({})", spelling.name, spelling.arguments);
         let separator = if number == 0 { "" } else { ", " };
-        let (name, what, syntax) = (quoted(spelling.name), quoted(spelling.what), quoted(&syntax));
+        let (name, what, syntax) = (sql_string(spelling.name), sql_string(spelling.what), sql_string(&syntax));
         // Writing into a string cannot fail.
         let _ = write!(sql, "{separator}({name}, '{kind}', {what}, {syntax})");
     }
@@ -232,8 +232,8 @@ fn parts(name: &ObjectName) -> Vec<String> {
 fn like(column: &str, filter: Option<&ShowStatementFilter>) -> Result<Vec<String>> {
     match filter {
         None => Ok(vec![]),
-        Some(ShowStatementFilter::Like(pattern)) => Ok(vec![format!("{column} LIKE {}", quoted(pattern))]),
-        Some(ShowStatementFilter::ILike(pattern)) => Ok(vec![format!("{column} ILIKE {}", quoted(pattern))]),
+        Some(ShowStatementFilter::Like(pattern)) => Ok(vec![format!("{column} LIKE {}", sql_string(pattern))]),
+        Some(ShowStatementFilter::ILike(pattern)) => Ok(vec![format!("{column} ILIKE {}", sql_string(pattern))]),
         Some(other) => Err(unsupported(format!("SHOW takes LIKE or ILIKE with a pattern, got `{other}`"))),
     }
 }
@@ -259,7 +259,7 @@ fn catalog_of(schema: &str, mesh: &MeshSnapshot, session: &SessionNames) -> Resu
         mesh.domains.get(&DomainName::new(catalog)).is_some_and(|entry| entry.catalog.products.contains_key(&product))
     };
     if let Some(catalog) = session.catalog.as_deref().filter(|catalog| has(catalog)) {
-        return Ok(Some(format!("table_catalog = {}", quoted(catalog))));
+        return Ok(Some(format!("table_catalog = {}", sql_string(catalog))));
     }
     let others = [MESH_SCHEMA, SESSION_SCHEMA, INFORMATION_SCHEMA];
     if others.contains(&schema) || mesh.domains.keys().any(|domain| has(domain.as_str())) {
@@ -273,8 +273,4 @@ fn catalog_of(schema: &str, mesh: &MeshSnapshot, session: &SessionNames) -> Resu
 fn not_found<'a>(what: &str, name: &str, all: impl IntoIterator<Item = &'a str>) -> Error {
     let error = Error::new(ErrorKind::NotFound, format!("there is no {what} `{name}`")).suggesting(nearest(name, all));
     error.about(Some(Subject::Name(name.to_owned())))
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
