@@ -16,7 +16,7 @@ use super::Opening;
 use super::checked::{CheckedFiles, FileColumns};
 use super::format::{Encoding, FoundColumns};
 use super::guesses::{common_columns, common_guess};
-use super::layout::{Layout, one};
+use super::layout::Layout;
 use super::origin::is_unanswered;
 use super::sample;
 use super::widening::common_type;
@@ -124,7 +124,7 @@ impl Opening<'_> {
                 column.name
             );
             let place = self.source.declared_at.get(&column.name).unwrap_or(&self.source.place);
-            one(place, message)
+            Diagnostics::one(place.clone(), message)
         })
     }
 

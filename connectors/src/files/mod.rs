@@ -58,7 +58,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use object_store::{ObjectMeta, ObjectStore};
-use portolan_catalog::{Diagnostic, Diagnostics, FileFormat, FileSource, Port, PortSource, names_location};
+use portolan_catalog::{Diagnostic, Diagnostics, FileFormat, FileSource, Place, Port, PortSource, names_location};
 use tokio::task::JoinSet;
 
 use self::append::FileAppender;
@@ -67,7 +67,7 @@ pub use self::describe::{FoundColumn, FoundFiles, format_of};
 use self::fence::{Fence, LocalBounds};
 use self::file_calls::PortCalls;
 use self::format::{Encoding, compression_of};
-use self::layout::{Layout, one};
+use self::layout::Layout;
 pub use self::local::LocalFileOptions;
 use self::location::{LocalFiles, Location, Selection};
 pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, SourceOptions};
@@ -122,7 +122,7 @@ impl SourceOpener for FileSources {
     async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError> {
         let (sources, port, runtime) = (self.clone(), port.clone(), runtime.clone());
         let opened = as_task(async move { sources.open_port(&port, &runtime).await }).await;
-        let ended = || one(&Default::default(), "the runtime ended while a port was opened".to_owned());
+        let ended = || Diagnostics::one(Place::default(), "the runtime ended while a port was opened");
         opened.unwrap_or_else(|| Err(ended().into()))
     }
 
@@ -147,9 +147,10 @@ impl SourceOpener for FileSources {
 impl FileSources {
     async fn open_port(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError> {
         let Some(source) = &port.source else {
-            return Err(one(&Default::default(), format!("port {} has no source on this node", port.name)).into());
+            let message = format!("port {} has no source on this node", port.name);
+            return Err(Diagnostics::one(Place::default(), message).into());
         };
-        let wrong = |message: String| one(&source.place, message);
+        let wrong = |message: String| Diagnostics::one(source.place.clone(), message);
         let Some(file_source) = source.files() else {
             let kind = source.kind.name();
             let message = format!("port {}: expected a source of files, got one of kind `{kind}`", port.name);
@@ -336,7 +337,7 @@ impl Opening<'_> {
     }
 
     fn wrong(&self, message: String) -> Diagnostics {
-        one(&self.source.place, self.origin.redact.clean(&message))
+        Diagnostics::one(self.source.place.clone(), self.origin.redact.clean(&message))
     }
 
     /// Adds the description for people who may not see where the files are stored: with the names of files, but without

@@ -80,7 +80,7 @@ pub(super) fn hidden(port: &Port, error: &Error) -> OpenError {
 
 pub(super) fn diagnostic(port: &Port, message: impl Into<String>) -> Diagnostic {
     let place = port.source.as_ref().map(|source| source.place.clone()).unwrap_or_default();
-    Diagnostic { place, message: message.into(), suggestion: None }
+    Diagnostic::new(place, message)
 }
 
 /// Returns the port that a name in a query means.
