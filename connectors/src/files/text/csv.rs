@@ -63,14 +63,15 @@ impl CsvReader {
         let count = |values: usize| if values == 1 { "1 value".to_owned() } else { format!("{values} values") };
         let line = Some(self.records.current_line(piece));
         let fault = DataFault::of_record(line, count(width), count(values));
-        self.faults.add(fault.with_hint(match (self.scan.encoding.has_contract(), values > width) {
+        let hint = match (self.scan.encoding.has_contract(), values > width) {
             (true, true) => "is a quote missing? `portolan.allowLongRows` ignores values without a column",
             (true, false) => "`portolan.allowShortRows` reads missing values as NULL",
             (false, true) => {
                 "is a quote missing, or is there another delimiter? `read_csv('FILE', delim = ';')` names it"
             }
             (false, false) => "is there another delimiter? `read_csv('FILE', delim = ';')` names it",
-        }));
+        };
+        self.faults.add(|| fault.with_hint(hint));
         self.records.skip();
         Ok(())
     }
@@ -80,7 +81,7 @@ impl CsvReader {
         if self.width.is_none() {
             return Err(fatal(fault));
         }
-        self.faults.add(fault);
+        self.faults.add(|| fault);
         self.records.skip();
         Ok(())
     }

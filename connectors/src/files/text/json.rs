@@ -101,7 +101,7 @@ impl JsonReader {
                 }
                 Err((at, expected)) => {
                     let line = self.line + line_breaks(&rest[..at]);
-                    self.faults.add(DataFault::of_record(Some(line), expected, "another character"));
+                    self.faults.add(|| DataFault::of_record(Some(line), expected, "another character"));
                     self.is_over = true;
                     rest.len()
                 }
@@ -187,7 +187,7 @@ impl JsonReader {
                     }
                     Err(error) => {
                         let fault = self.record_fault(Some(line), &message(&error));
-                        self.faults.add(fault);
+                        self.faults.add(|| fault);
                         single = decoder(&self.texts, 1)?;
                         break;
                     }
@@ -201,12 +201,12 @@ impl JsonReader {
                             self.parsed(&batch, &[(0, start.unwrap_or_default())])?;
                             count += 1;
                         }
-                        Err(Found(found)) => self.faults.add(DataFault::of_record(start, RECORD, found)),
+                        Err(Found(found)) => self.faults.add(|| DataFault::of_record(start, RECORD, found)),
                     },
                     Ok(None) => {}
                     Err(error) => {
                         let fault = self.record_fault(start, &message(&error));
-                        self.faults.add(fault);
+                        self.faults.add(|| fault);
                         single = decoder(&self.texts, 1)?;
                     }
                 }
@@ -214,7 +214,7 @@ impl JsonReader {
         }
         if single.has_partial_record() || self.faults.found.len() == faults {
             let fault = self.record_fault(start, error);
-            self.faults.add(fault);
+            self.faults.add(|| fault);
         }
         Ok(count)
     }
@@ -269,7 +269,8 @@ impl TextReader for JsonReader {
         if self.decoder.has_partial_record() && self.error.is_none() {
             self.error = Some("the file ends within it".to_owned());
         } else if is_open && !self.is_over {
-            self.faults.add(DataFault::of_record(Some(self.line), "`]` after the objects", "the end of the file"));
+            let line = Some(self.line);
+            self.faults.add(|| DataFault::of_record(line, "`]` after the objects", "the end of the file"));
         }
         Ok(())
     }
