@@ -11,7 +11,7 @@ use object_store::{ObjectMeta, ObjectStore};
 use serde::de::IgnoredAny;
 
 use super::format::Encoding;
-use super::text::{Elements, JsonColumns, MOST_RECORD_BYTES, Text};
+use super::text::{Elements, JsonColumns, MOST_RECORD_BYTES, Text, fatal};
 use crate::data_fault::DataFault;
 
 /// The numbers of records and bytes of text from which types are inferred.
@@ -54,9 +54,7 @@ impl JsonSample {
                 if layout.last() == 0 && is_valid {
                     let expected = format!("a first record of at most {MOST_RECORD_BYTES} bytes");
                     let fault = DataFault::of_record(Some(1), expected, "more");
-                    return Err(DataFusionError::External(Box::new(
-                        fault.with_hint("write smaller objects, one a line"),
-                    )));
+                    return Err(fatal(fault.with_hint("write smaller objects, one a line")));
                 }
                 // The reader of the file reports text that is not valid.
                 let end = if is_valid { layout.last() } else { bytes.len() };

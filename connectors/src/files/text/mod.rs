@@ -164,11 +164,12 @@ impl TextBatch {
 }
 
 /// Returns the error for a fault after which a file cannot be read further.
-fn fatal(fault: DataFault) -> DataFusionError {
+pub(super) fn fatal(fault: DataFault) -> DataFusionError {
     DataFusionError::External(Box::new(fault))
 }
 
-fn rows(columns: &SchemaRef, arrays: Vec<ArrayRef>, count: usize) -> Result<RecordBatch> {
+/// Returns a batch, also one without columns.
+pub(super) fn rows(columns: &SchemaRef, arrays: Vec<ArrayRef>, count: usize) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(count));
     Ok(RecordBatch::try_new_with_options(columns.clone(), arrays, &options)?)
 }
