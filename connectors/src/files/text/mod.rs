@@ -38,7 +38,7 @@ use self::csv::CsvReader;
 pub(super) use self::csv::{CsvSample, schema_of};
 pub(super) use self::decoding::Text;
 use self::decoding::{Chunks, line_breaks};
-pub(super) use self::elements::Elements;
+pub(super) use self::elements::{Elements, Nesting};
 use self::json::JsonReader;
 pub(super) use self::json_columns::JsonColumns;
 pub(super) use self::values::{ValueParser, infer};
