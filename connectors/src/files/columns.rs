@@ -12,11 +12,11 @@ use object_store::path::Path;
 use portolan_catalog::logical_type::{declared_type, fits};
 use portolan_catalog::{Column, Diagnostics, FileFormat};
 
-use super::Opening;
 use super::checked::{CheckedFiles, FileColumns};
 use super::format::{Encoding, FoundColumns};
 use super::guesses::{common_columns, common_guess};
 use super::layout::Layout;
+use super::opening::Opening;
 use super::origin::is_unanswered;
 use super::sample;
 use super::widening::common_type;

@@ -16,9 +16,10 @@ use super::checked::quoted_list;
 use super::columns::{CONCURRENCY, Columns, SCHEMA_FILES};
 use super::format::{Encoding, has_extension};
 use super::local::{folder_columns, invalid, not_found, refused, text};
+use super::opening::{Opening, session};
 use super::origin::{Origin, Redaction};
 use super::text::Text;
-use super::{FileSources, Opening, SourceOptions, as_task, session, store};
+use super::{FileSources, SourceOptions, as_task, store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::panics::caught_async;
 

@@ -17,9 +17,10 @@ use portolan_catalog::{
 use super::folder_values::{folder_value, value_of_folder};
 use super::format::{Encoding, extension_of, has_extension};
 use super::location::Location;
+use super::opening::{Opening, session};
 use super::origin::{Origin, Redaction};
 use super::table::FileTable;
-use super::{FileSources, Opening, SourceOptions, as_task, session, store};
+use super::{FileSources, SourceOptions, as_task, store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::panics::caught_async;
 use crate::source::OpenError;
