@@ -1,7 +1,7 @@
 //! Describes files that no contract describes: their number, their columns and their first text. A contract about them
 //! is drafted from this.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -10,16 +10,15 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
-use portolan_catalog::{Column, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind};
+use portolan_catalog::{Column, FileFormat, FileSource};
 
 use super::checked::quoted_list;
 use super::columns::{CONCURRENCY, Columns, SCHEMA_FILES};
 use super::format::{Encoding, has_extension};
 use super::local::{folder_columns, invalid, not_found, refused, text};
-use super::opening::{Opening, session};
-use super::origin::{Origin, Redaction};
+use super::opening::{Opening, without_contract};
 use super::text::Text;
-use super::{FileSources, SourceOptions, as_task, store};
+use super::{FileSources, SourceOptions, as_task};
 use crate::error::{Error, ErrorKind, Result};
 use crate::panics::caught_async;
 
@@ -86,30 +85,8 @@ impl FileSources {
     async fn describe_files(&self, server: &str, files: &FileSource, runtime: &Arc<RuntimeEnv>) -> Result<FoundFiles> {
         let default = SourceOptions::default();
         let options = self.options.get(server).unwrap_or(&default);
-        let port = Port::new(PortRef::new("", "", &files.location));
-        let kind = SourceKind::Files(files.clone());
-        let place = Place::default();
-        let source = PortSource { server: server.to_owned(), kind, declared_at: BTreeMap::new(), place };
-        let location = self.location(&port, &source, files, options).await.map_err(not_found)?;
-        let endpoint = files.endpoint.as_deref();
-        let registered = store::register(server, endpoint, location, options, runtime).await.map_err(not_found)?;
-        let origin = Origin {
-            port: port.name.clone(),
-            has_port: false,
-            location: registered.location,
-            redact: Redaction(registered.secrets.0),
-            counter: Arc::default(),
-        };
-        let opening = Opening {
-            port: &port,
-            source: &source,
-            file_source: files,
-            origin: Arc::new(origin),
-            store: registered.store,
-            session: session(runtime),
-            max_files: options.max_files,
-            accepts_rows: false,
-        };
+        let (port, source) = without_contract(server, files);
+        let opening = self.opening((&port, &source, files), options, false, runtime).await.map_err(not_found)?;
         opening.describe().await
     }
 }

@@ -1,26 +1,21 @@
 //! Opens files of this machine that no contract describes. The format comes from the names of the files, and the columns
 //! and types come from the files.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::catalog::TableProvider;
-use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::ObjectMeta;
-use portolan_catalog::{
-    Column, Diagnostic, Diagnostics, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind,
-};
+use portolan_catalog::{Column, Diagnostic, Diagnostics, FileFormat, FileSource};
 
 use super::folder_values::{folder_value, value_of_folder};
 use super::format::{Encoding, extension_of, has_extension};
 use super::location::Location;
-use super::opening::{Opening, session};
-use super::origin::{Origin, Redaction};
+use super::opening::{Opening, without_contract};
 use super::table::FileTable;
-use super::{FileSources, SourceOptions, as_task, store};
+use super::{FileSources, SourceOptions, as_task};
 use crate::error::{Error, ErrorKind, Result};
 use crate::panics::caught_async;
 use crate::source::OpenError;
@@ -115,37 +110,16 @@ impl FileSources {
     }
 
     async fn open_files(&self, files: FileSource, runtime: &Arc<RuntimeEnv>) -> Result<FileTable> {
+        let (port, source) = without_contract(SERVER, &files);
         let options = SourceOptions::default();
-        let port = Port::new(PortRef::new("", "", &files.location));
-        let kind = SourceKind::Files(files.clone());
-        let place = Place::default();
-        let source = PortSource { server: SERVER.to_owned(), kind, declared_at: BTreeMap::new(), place };
-        let location = self.location(&port, &source, &files, &options).await.map_err(not_found)?;
-        let registered = store::register(SERVER, None, location, &options, runtime).await.map_err(not_found)?;
-        let origin = Origin {
-            port: port.name.clone(),
-            has_port: false,
-            location: registered.location,
-            redact: Redaction::default(),
-            counter: Arc::default(),
-        };
-        let opening = Opening {
-            port: &port,
-            source: &source,
-            file_source: &files,
-            origin: Arc::new(origin),
-            store: registered.store,
-            session: session(runtime),
-            max_files: options.max_files,
-            accepts_rows: false,
-        };
-        opening.infer(registered.url).await
+        let opening = self.opening((&port, &source, &files), &options, false, runtime).await.map_err(not_found)?;
+        opening.infer().await
     }
 }
 
 impl Opening<'_> {
     /// Opens files whose columns no contract declares.
-    async fn infer(self, url: ObjectStoreUrl) -> Result<FileTable> {
+    async fn infer(self) -> Result<FileTable> {
         let listed = self.list().await.map_err(|error| not_found(text(error.diagnostics())))?;
         let mut encoding = self.encoding(&listed).map_err(|faults| invalid(text(&faults)))?;
         if let Some(delimiter) = self.other_delimiter(&encoding, &listed).await {
@@ -163,7 +137,7 @@ impl Opening<'_> {
         port.columns.extend(folders);
         let inferred = Opening { port: &port, ..self };
         let partitions = inferred.partitions(&listed).map_err(|faults| invalid(text(&faults)))?;
-        inferred.table(url, encoding, &partitions, found).map_err(|faults| invalid(text(&faults)))
+        inferred.table(encoding, &partitions, found).map_err(|faults| invalid(text(&faults)))
     }
 
     /// Returns the delimiter of CSV whose reference names none, if it is no comma: a comma separates nothing in the first

@@ -53,18 +53,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use portolan_catalog::{Diagnostics, FileSource, Place, Port, PortSource};
+use portolan_catalog::{Diagnostics, Place, Port};
 use tokio::task::JoinSet;
 
 use self::append::FileAppender;
 pub use self::describe::{FoundColumn, FoundFiles, format_of};
-use self::fence::{Fence, LocalBounds};
+use self::fence::LocalBounds;
 use self::file_calls::PortCalls;
 pub use self::local::LocalFileOptions;
-use self::location::{LocalFiles, Location};
-use self::opening::{Opening, session};
 pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, SourceOptions};
-use self::origin::{Origin, Redaction};
 pub use self::secret::Secret;
 pub use self::statement_files::StatementFiles;
 use self::table::FileTable;
@@ -156,24 +153,8 @@ impl FileSources {
         };
         let default = SourceOptions::default();
         let options = self.options.get(&source.server).unwrap_or(&default);
-        let location = self.location(port, source, file_source, options).await.map_err(unusable)?;
-        let endpoint = file_source.endpoint.as_deref();
-        let registered = store::register(&source.server, endpoint, location, options, runtime).await;
-        let registered = registered.map_err(unusable)?;
-        let redact = Redaction(registered.secrets.0);
-        let counter = self.counters.of(&source.server);
-        let origin = Origin { port: port.name.clone(), has_port: true, location: registered.location, redact, counter };
-        let opening = Opening {
-            port,
-            source,
-            file_source,
-            origin: Arc::new(origin),
-            store: registered.store,
-            session: session(runtime),
-            max_files: options.max_files,
-            accepts_rows: !options.writers.is_empty(),
-        };
-        let table = opening.open(registered.url).await.map_err(|error| opening.described(error))?;
+        let opening = self.opening((port, source, file_source), options, true, runtime).await.map_err(unusable)?;
+        let table = opening.open().await.map_err(|error| opening.described(error))?;
         let schema = table.layout.schema.clone();
         let writer: Option<Arc<dyn PortWriter>> = match options.writers.as_slice() {
             [] => None,
@@ -184,26 +165,6 @@ impl FileSources {
             }
         };
         Ok(OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema, writer, site: None })
-    }
-
-    /// Returns the location of a port's files. A path is resolved on a thread for blocking work.
-    async fn location(
-        &self,
-        port: &Port,
-        source: &PortSource,
-        file_source: &FileSource,
-        options: &SourceOptions,
-    ) -> Result<Location, String> {
-        let calls = self.calls.of(&port.name);
-        let (server, root, bounds) = (source.server.clone(), options.root.clone(), self.bounds.clone());
-        let (file_source, own) = (file_source.clone(), calls.clone());
-        let parse = move || {
-            Location::parse(&file_source, || {
-                let fence = Arc::new(Fence::new(&server, root.as_deref(), &bounds)?);
-                Ok(LocalFiles { fence, calls: own })
-            })
-        };
-        calls.run(parse).await?
     }
 }
 

@@ -1,6 +1,7 @@
 //! A port over files that is being opened, or files that no contract describes: lists the files, and finds their encoding,
 //! their folders and their columns.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::common::parsers::CompressionTypeVariant;
@@ -10,19 +11,87 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use object_store::{ObjectMeta, ObjectStore};
-use portolan_catalog::{Diagnostic, Diagnostics, FileFormat, FileSource, Port, PortSource, names_location};
+use portolan_catalog::{
+    Diagnostic, Diagnostics, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind, names_location,
+};
 
 use super::columns::Columns;
+use super::fence::Fence;
 use super::format::{Encoding, compression_of};
 use super::layout::Layout;
-use super::listing;
-use super::location::Selection;
-use super::origin::{Origin, is_unanswered};
+use super::location::{LocalFiles, Location, Selection};
+use super::origin::{Origin, Redaction, is_unanswered};
 use super::table::FileTable;
+use super::{FileSources, SourceOptions, listing, store};
 use crate::source::OpenError;
 
+impl FileSources {
+    /// Finds the place of the files that a source names. `has_port` is false for files that no contract describes: they
+    /// accept no rows, and their errors name no port.
+    ///
+    /// # Errors
+    /// A location or an access that cannot be used.
+    pub(super) async fn opening<'a>(
+        &self,
+        (port, source, file_source): (&'a Port, &'a PortSource, &'a FileSource),
+        options: &SourceOptions,
+        has_port: bool,
+        runtime: &Arc<RuntimeEnv>,
+    ) -> Result<Opening<'a>, String> {
+        let server = source.server.as_str();
+        let location = self.location(port, source, file_source, options).await?;
+        let registered = store::register(server, file_source.endpoint.as_deref(), location, options, runtime).await?;
+        let origin = Origin {
+            port: port.name.clone(),
+            has_port,
+            location: registered.location,
+            redact: Redaction(registered.secrets.0),
+            counter: if has_port { self.counters.of(server) } else { Arc::default() },
+        };
+        Ok(Opening {
+            port,
+            source,
+            file_source,
+            origin: Arc::new(origin),
+            store: registered.store,
+            url: registered.url,
+            session: session(runtime),
+            max_files: options.max_files,
+            accepts_rows: has_port && !options.writers.is_empty(),
+        })
+    }
+
+    /// Returns the location of a port's files. A path is resolved on a thread for blocking work.
+    async fn location(
+        &self,
+        port: &Port,
+        source: &PortSource,
+        file_source: &FileSource,
+        options: &SourceOptions,
+    ) -> Result<Location, String> {
+        let calls = self.calls.of(&port.name);
+        let (server, root, bounds) = (source.server.clone(), options.root.clone(), self.bounds.clone());
+        let (file_source, own) = (file_source.clone(), calls.clone());
+        let parse = move || {
+            Location::parse(&file_source, || {
+                let fence = Arc::new(Fence::new(&server, root.as_deref(), &bounds)?);
+                Ok(LocalFiles { fence, calls: own })
+            })
+        };
+        calls.run(parse).await?
+    }
+}
+
+/// Returns a port without columns and its source, for files that no contract describes.
+pub(super) fn without_contract(server: &str, files: &FileSource) -> (Port, PortSource) {
+    let kind = SourceKind::Files(files.clone());
+    let (declared_at, place) = (BTreeMap::new(), Place::default());
+    let source = PortSource { server: server.to_owned(), kind, declared_at, place };
+    (Port::new(PortRef::new("", "", &files.location)), source)
+}
+
 /// Returns a session for DataFusion's readers while no query runs.
-pub(super) fn session(runtime: &Arc<RuntimeEnv>) -> SessionState {
+fn session(runtime: &Arc<RuntimeEnv>) -> SessionState {
     SessionStateBuilder::new().with_config(SessionConfig::new()).with_runtime_env(runtime.clone()).build()
 }
 
@@ -33,6 +102,7 @@ pub(super) struct Opening<'a> {
     pub(super) file_source: &'a FileSource,
     pub(super) origin: Arc<Origin>,
     pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) url: ObjectStoreUrl,
     pub(super) session: SessionState,
     pub(super) max_files: usize,
     /// True if the port has writers.
@@ -40,12 +110,12 @@ pub(super) struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    pub(super) async fn open(&self, url: ObjectStoreUrl) -> Result<FileTable, OpenError> {
+    pub(super) async fn open(&self) -> Result<FileTable, OpenError> {
         let files = self.list().await?;
         let encoding = self.encoding(&files)?;
         let partitions = self.partitions(&files)?;
         let columns = self.columns(&encoding, &files).await?;
-        Ok(self.table(url, encoding, &partitions, columns)?)
+        Ok(self.table(encoding, &partitions, columns)?)
     }
 
     pub(super) async fn list(&self) -> Result<Vec<ObjectMeta>, OpenError> {
@@ -66,7 +136,6 @@ impl Opening<'_> {
     /// Returns the table of files with these columns.
     pub(super) fn table(
         &self,
-        url: ObjectStoreUrl,
         encoding: Encoding,
         partitions: &[String],
         columns: Columns,
@@ -76,7 +145,7 @@ impl Opening<'_> {
         let known_files = self.check(&encoding, &layout, columns.files)?;
         Ok(FileTable {
             origin: self.origin.clone(),
-            store: url,
+            store: self.url.clone(),
             fingerprint: Arc::new(SchemaFingerprint::from_schema(&layout.file_schema)),
             encoding,
             layout,
