@@ -15,12 +15,11 @@ use portolan_catalog::{Column, FileFormat, FileSource};
 use super::checked::quoted_list;
 use super::columns::{CONCURRENCY, Columns, SCHEMA_FILES};
 use super::format::{Encoding, has_extension};
-use super::local::{folder_columns, invalid, not_found, refused, text};
+use super::local::{caught_task, folder_columns, invalid, not_found, refused, text};
 use super::opening::{Opening, without_contract};
 use super::text::Text;
-use super::{FileSources, SourceOptions, as_task};
-use crate::error::{Error, ErrorKind, Result};
-use crate::panics::caught_async;
+use super::{FileSources, SourceOptions};
+use crate::error::{Error, Result};
 
 /// The number of bytes of text that a description has.
 const BEGINNING_BYTES: usize = 1 << 20;
@@ -74,12 +73,8 @@ impl FileSources {
     pub async fn describe(&self, server: &str, files: &FileSource, runtime: &Arc<RuntimeEnv>) -> Result<FoundFiles> {
         let location = files.location.clone();
         let (sources, server, files, runtime) = (self.clone(), server.to_owned(), files.clone(), runtime.clone());
-        let describing = as_task(async move { sources.describe_files(&server, &files, &runtime).await });
-        match caught_async(describing).await {
-            Ok(Some(found)) => found,
-            Ok(None) => Err(Error::new(ErrorKind::Cancelled, "the runtime ended while files were described")),
-            Err(panic) => Err(invalid(format!("`{location}` cannot be described: {panic}"))),
-        }
+        let describing = async move { sources.describe_files(&server, &files, &runtime).await };
+        caught_task(&location, "described", describing).await
     }
 
     async fn describe_files(&self, server: &str, files: &FileSource, runtime: &Arc<RuntimeEnv>) -> Result<FoundFiles> {

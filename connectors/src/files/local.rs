@@ -101,12 +101,8 @@ impl FileSources {
     ) -> Result<Arc<dyn TableProvider>> {
         let files = options.files(location)?;
         let (sources, runtime) = (self.clone(), runtime.clone());
-        let opening = as_task(async move { sources.open_files(files, &runtime).await });
-        match caught_async(opening).await {
-            Ok(Some(opened)) => Ok(Arc::new(opened?)),
-            Ok(None) => Err(Error::new(ErrorKind::Cancelled, "the runtime ended while a file was opened")),
-            Err(panic) => Err(invalid(format!("`{location}` cannot be opened: {panic}"))),
-        }
+        let opened = caught_task(location, "opened", async move { sources.open_files(files, &runtime).await });
+        Ok(Arc::new(opened.await?))
     }
 
     async fn open_files(&self, files: FileSource, runtime: &Arc<RuntimeEnv>) -> Result<FileTable> {
@@ -163,6 +159,22 @@ impl Opening<'_> {
             [delimiter] => Some(*delimiter),
             _ => None,
         }
+    }
+}
+
+/// Runs work on files that no contract describes, as a task. `done` says what the work does, for an error.
+///
+/// # Errors
+/// The error of the work; `InvalidQuery` if it panics; `Cancelled` if the runtime ends.
+pub(super) async fn caught_task<T: Send + 'static>(
+    location: &str,
+    done: &str,
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    match caught_async(as_task(work)).await {
+        Ok(Some(outcome)) => outcome,
+        Ok(None) => Err(Error::new(ErrorKind::Cancelled, format!("the runtime ended while files were {done}"))),
+        Err(panic) => Err(invalid(format!("`{location}` cannot be {done}: {panic}"))),
     }
 }
 
