@@ -14,7 +14,7 @@ use portolan_catalog::{Column, FileFormat, FileSource};
 
 use super::checked::quoted_list;
 use super::columns::{CONCURRENCY, Columns, SCHEMA_FILES};
-use super::format::{Encoding, has_extension};
+use super::format::Encoding;
 use super::local::{caught_task, folder_columns, invalid, not_found, refused, text};
 use super::opening::{Opening, without_contract};
 use super::text::Text;
@@ -24,17 +24,14 @@ use crate::error::{Error, Result};
 /// The number of bytes of text that a description has.
 const BEGINNING_BYTES: usize = 1 << 20;
 
-/// All formats, in the order in which a folder is searched for them.
-const FORMATS: [FileFormat; 4] = [FileFormat::Parquet, FileFormat::Csv, FileFormat::Json, FileFormat::Arrow];
-
 /// Files that no contract describes.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FoundFiles {
     /// The number of files.
     pub files: usize,
-    /// The columns in the files, also those that the names of folders have. For CSV, those in the headers of all files, with no types. Empty for CSV without a
-    /// delimiter, which the beginning of the text shows.
+    /// The columns in the files, also those that the names of folders have. For CSV, those in the headers of all files,
+    /// with no types. Empty for CSV without a delimiter, which the beginning of the text shows.
     pub columns: Vec<FoundColumn>,
     /// False for JSON with so much text that its last records may have other columns.
     pub has_all_columns: bool,
@@ -57,11 +54,6 @@ pub struct FoundColumn {
     pub data_type: DataType,
     /// True if every file has the column, and no file can hold a NULL in it.
     pub is_required: bool,
-}
-
-/// Returns the format that the name of a file implies.
-pub fn format_of(name: &str) -> Option<FileFormat> {
-    FORMATS.into_iter().find(|format| has_extension(name, *format))
 }
 
 impl FileSources {

@@ -11,7 +11,7 @@ use object_store::ObjectMeta;
 use portolan_catalog::{Column, Diagnostic, Diagnostics, FileFormat, FileSource};
 
 use super::folder_values::{folder_value, value_of_folder};
-use super::format::{Encoding, extension_of, has_extension};
+use super::format::{Encoding, extension_of, format_of};
 use super::location::Location;
 use super::opening::{Opening, without_contract};
 use super::table::FileTable;
@@ -22,14 +22,6 @@ use crate::source::OpenError;
 
 /// The name of the source in messages about its folders.
 const SERVER: &str = "local";
-
-/// The formats of local files, with their names in messages.
-const FORMATS: [(FileFormat, &str); 4] = [
-    (FileFormat::Parquet, "`.parquet`"),
-    (FileFormat::Csv, "`.csv`"),
-    (FileFormat::Json, "`.jsonl`"),
-    (FileFormat::Arrow, "`.arrow`"),
-];
 
 /// The delimiters that CSV may have in the place of a comma.
 const OTHER_DELIMITERS: [u8; 3] = [b';', b'\t', b'|'];
@@ -66,9 +58,8 @@ impl LocalFileOptions {
         if let Some(scheme) = scheme.filter(|scheme| *scheme != "file") {
             return Err(invalid(format!("expected a path on this machine, got a URL of `{scheme}://`")));
         }
-        let of_name = || FORMATS.iter().find(|(format, _)| has_extension(location, *format)).map(|(format, _)| *format);
-        let Some(format) = self.format.or_else(of_name) else {
-            let known = FORMATS.map(|(_, extension)| extension).join(", ");
+        let Some(format) = self.format.or_else(|| format_of(location)) else {
+            let known = "`.parquet`, `.csv`, `.jsonl`, `.arrow`";
             return Err(invalid(format!("`{location}`: expected an extension such as {known}, or the format")));
         };
         let is_tabbed = format == FileFormat::Csv && extension_of(location, format).as_deref() == Some("tsv");

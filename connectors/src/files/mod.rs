@@ -57,9 +57,10 @@ use portolan_catalog::{Diagnostics, Place, Port};
 use tokio::task::JoinSet;
 
 use self::append::FileAppender;
-pub use self::describe::{FoundColumn, FoundFiles, format_of};
+pub use self::describe::{FoundColumn, FoundFiles};
 use self::fence::LocalBounds;
 use self::file_calls::PortCalls;
+pub use self::format::format_of;
 pub use self::local::LocalFileOptions;
 pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, SourceOptions};
 pub use self::secret::Secret;
