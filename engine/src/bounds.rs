@@ -2,6 +2,7 @@
 //! and a stack overflow ends the process. A statement that is too deep is therefore refused before it is parsed. A plan
 //! that becomes too deep or too large when names are expanded is refused before it is planned further.
 
+mod depth;
 mod statement;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, Tokenizer};
 
+pub(crate) use self::depth::{MOST_NESTED, QueryDepth, nested_too_deep};
 pub(crate) use self::statement::check_statement;
 use crate::execution::errors::from_datafusion;
 use crate::{Error, ErrorKind, Result};
@@ -75,11 +77,11 @@ pub(crate) fn check_text(sql: &str) -> Result<()> {
     check_levels(deepest(&tokens))
 }
 
-/// Refuses a statement of so many levels, with the levels of the views that it reads.
+/// Refuses a statement of so many levels, with the levels of the queries that it reads.
 ///
 /// # Errors
 /// `InvalidQuery`.
-pub(crate) fn check_levels(levels: usize) -> Result<()> {
+fn check_levels(levels: usize) -> Result<()> {
     match levels > MOST_LEVELS {
         true => Err(too_much(format!("is nested more than {MOST_LEVELS} levels deep"))),
         false => Ok(()),
@@ -87,7 +89,7 @@ pub(crate) fn check_levels(levels: usize) -> Result<()> {
 }
 
 /// Returns the nesting depth of a statement that was checked before.
-pub(crate) fn levels(sql: &str) -> usize {
+fn levels(sql: &str) -> usize {
     Tokenizer::new(&GenericDialect {}, sql).tokenize().map_or(0, |tokens| deepest(&tokens))
 }
 
