@@ -1,7 +1,7 @@
 //! Rows that a client uploads: into a table of its session, which may be created, or into a port.
 
-use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -92,16 +92,10 @@ pub(crate) async fn ingest(
     let trace = session.trace.as_ref().map_or_else(TraceContext::start, TraceContext::child);
     // An upload sends no fragments, so the deadline of the head has no effect.
     let head = FragmentHead { trace, ..FragmentHead::new(&id, session.principal().clone(), Instant::now()) };
-    let listed = session.engine.activity.started(RunningQuery {
-        id,
-        client: session.shared.client(),
-        sql: Some(format!("INGEST INTO {}", target.name())),
-        started: SystemTime::now(),
-        progress: OnceLock::new(),
-        memory: OnceLock::new(),
-        stop: Stop::below(&session.shared.closed),
-        work: Work::start(&session.engine.metrics, WorkKind::Query, &head),
-    });
+    let (client, stop) = (session.shared.client(), Stop::below(&session.shared.closed));
+    let work = Work::start(&session.engine.metrics, WorkKind::Query, &head);
+    let what = format!("INGEST INTO {}", target.name());
+    let listed = session.engine.activity.started(RunningQuery::new(id, client, Some(what), stop, work));
     let rows = until_stopped(rows, listed.query.stop.clone());
     let outcome = if target.is_of_session() {
         into_table(session, target, mode, columns, rows).await
