@@ -13,7 +13,7 @@ use portolan_connectors::{FragmentHead, TraceContext};
 
 use super::held_rows::HeldRows;
 use super::nullable;
-use crate::execution::conform::{conform, lossless};
+use crate::execution::conform::{conform, converted};
 use crate::execution::errors::arrow_text;
 use crate::execution::stop::Stop;
 use crate::mesh::MeshView;
@@ -218,17 +218,9 @@ fn by_name(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<Recor
         return Err(Error::new(ErrorKind::InvalidQuery, what).suggesting(near));
     }
     let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
-        Some(column) => lossless(column, field.data_type()).map_err(|e| {
-            let what = format!(
-                "a value of `{}` in the uploaded rows is not a valid {}",
-                field.name(),
-                sql_type(field.data_type())
-            );
-            let error = Error::new(ErrorKind::InvalidQuery, format!("`{table}`: {what}"));
-            match e {
-                Some(e) => error.with_source(arrow_text(&e)),
-                None => error,
-            }
+        Some(column) => converted(column, field.data_type(), || {
+            let wanted = sql_type(field.data_type());
+            format!("`{table}`: a value of `{}` in the uploaded rows is not a valid {wanted}", field.name())
         }),
         None => Ok(new_null_array(field.data_type(), batch.num_rows())),
     };
