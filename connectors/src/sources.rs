@@ -124,7 +124,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use futures::FutureExt;
-    use portolan_catalog::{Column, FileFormat, FileSource, PortRef, PortSource, TextFormat};
+    use portolan_catalog::{Column, FileFormat, FileSource, PortRef, PortSource};
 
     use super::*;
     use crate::source::SourceMetrics;
@@ -140,20 +140,9 @@ mod tests {
         let refused = sources.open(&port, &runtime).await.unwrap_err().to_string();
         assert!(refused.ends_with("port sales.orders.orders has no source on this node"), "{refused}");
 
-        let files = FileSource {
-            location: "o.csv".to_owned(),
-            base: folder.path().to_owned(),
-            format: FileFormat::Csv,
-            delimiter: None,
-            has_header: true,
-            partition_columns: vec![],
-            endpoint: None,
-            text: TextFormat::default(),
-            columns: BTreeMap::new(),
-        };
         port.source = Some(PortSource {
             server: "lake".to_owned(),
-            kind: SourceKind::Files(files),
+            kind: SourceKind::Files(FileSource::new("o.csv", folder.path(), FileFormat::Csv)),
             declared_at: BTreeMap::new(),
             place: Place::default(),
         });
