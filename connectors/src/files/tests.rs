@@ -95,6 +95,16 @@ impl Fixture {
         Ok((opened, context))
     }
 
+    /// Opens the port for a session that cuts files into ranges even if they are small.
+    pub(super) async fn open_in_ranges(&self) -> SessionContext {
+        let (opened, context) = self.open().await.unwrap();
+        let mut config = SessionConfig::new().with_target_partitions(4);
+        config.options_mut().optimizer.repartition_file_min_size = 1;
+        let context = SessionContext::new_with_config_rt(config, context.runtime_env());
+        context.register_table("t", opened.provider.clone()).unwrap();
+        context
+    }
+
     /// Returns the error of opening the port, as a person reads it.
     pub(super) async fn refused(&self) -> String {
         self.open().await.err().expect("the port opens").to_string()
