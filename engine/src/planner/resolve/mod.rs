@@ -5,6 +5,7 @@
 mod aliases;
 mod assignments;
 pub(crate) mod change;
+mod changed_rows;
 mod explain_options;
 mod files;
 mod functions;
@@ -19,6 +20,7 @@ mod statements;
 mod syntax;
 mod table_calls;
 mod table_names;
+mod targets;
 mod time_zone;
 mod views;
 
