@@ -12,12 +12,12 @@ use datafusion::sql::parser::Statement;
 use portolan_catalog::nearest::nearest;
 use portolan_connectors::Subject;
 use sqlparser::ast::{
-    AssignmentTarget, Delete, Expr, FromTable, Ident, ObjectName, ObjectNamePart, Query, SelectItem, SetExpr,
+    AssignmentTarget, Delete, Expr, FromTable, Ident, ObjectName, ObjectNamePart, SelectItem, SetExpr,
     Statement as SqlStatement, TableAlias, TableFactor, TableWithJoins, Update,
 };
 
 use super::change::{Change, Scope};
-use super::{parse, query, unsupported};
+use super::{parse_query, query, unsupported};
 use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA};
 use crate::state::tables::{NUMBERED, ROW_NUMBER, unknown as unknown_table};
 use crate::upstream::identifiers::normal;
@@ -113,23 +113,14 @@ impl Scope<'_> {
     ) -> Result<LogicalPlan> {
         let number = SelectItem::UnnamedExpr(Expr::Identifier(Ident::with_quote('"', ROW_NUMBER)));
         // Parsing a query with the right shape is the safest way to get the parser's type.
-        let mut select = parsed_query("SELECT 1")?;
-        if let SetExpr::Select(body) = select.body.as_mut() {
+        let mut statement = parse_query("SELECT 1")?;
+        if let SqlStatement::Query(select) = &mut statement
+            && let SetExpr::Select(body) = select.body.as_mut()
+        {
             body.projection = [number].into_iter().chain(values).collect();
             body.from = vec![from];
             body.selection = condition;
         }
-        let statement = Statement::Statement(Box::new(SqlStatement::Query(Box::new(select))));
-        query(statement, self.state, self.mesh).await
-    }
-}
-
-fn parsed_query(sql: &str) -> Result<Query> {
-    match parse(sql)? {
-        Statement::Statement(statement) => match *statement {
-            SqlStatement::Query(query) => Ok(*query),
-            _ => Err(unsupported("the statement is not a query")),
-        },
-        _ => Err(unsupported("the statement is not a query")),
+        query(Statement::Statement(Box::new(statement)), self.state, self.mesh).await
     }
 }

@@ -142,7 +142,7 @@ async fn parse_and_open(sql: &str, state: &SessionState, session: &SessionNames)
     Ok(statement)
 }
 
-/// Parses the query of a derived port.
+/// Parses a query, and no other statement.
 ///
 /// # Errors
 /// `InvalidQuery` if the text does not parse, or is not a SELECT.
