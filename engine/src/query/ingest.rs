@@ -20,7 +20,7 @@ use crate::mesh::MeshView;
 use crate::metrics::{Work, WorkKind};
 use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA};
 use crate::planner::resolve::change::distinct_names;
-use crate::state::tables::{Creation, TableContent, has_view, unknown};
+use crate::state::tables::{Creation, TableContent, exists, unknown};
 use crate::state::{RunningQuery, SessionHandle};
 use crate::{Error, ErrorKind, Result};
 
@@ -117,12 +117,10 @@ async fn into_table(
     let known = tables.snapshot().get(table).cloned();
     // These errors are returned before the client sends the rows.
     if tables.views().contains_key(table) {
-        return Err(has_view(table));
+        return Err(exists("view", table));
     }
     match (mode, &known) {
-        (IngestMode::Create, Some(_)) => {
-            return Err(Error::new(ErrorKind::AlreadyExists, format!("the session already has a table `{table}`")));
-        }
+        (IngestMode::Create, Some(_)) => return Err(exists("table", table)),
         (IngestMode::Append, None) => return Err(unknown(table, &tables.snapshot())),
         _ => {}
     }

@@ -47,9 +47,24 @@ struct Tables {
 }
 
 impl Tables {
-    /// True if another table or view fits.
-    fn has_room(&self) -> bool {
-        self.by_name.len() + self.views.len() < MOST_TABLES
+    /// True if a table or a view, as `kind` says, can be created. False if the name is in use and `how` is
+    /// [`Creation::IfNotExists`].
+    ///
+    /// # Errors
+    /// `AlreadyExists`; `ResourceExhausted` if there are too many.
+    fn admit(&self, kind: &str, name: &str, how: Creation) -> Result<bool> {
+        let used = self.by_name.contains_key(name).then_some("table");
+        let used = used.or_else(|| self.views.contains_key(name).then_some("view"));
+        match used {
+            Some(_) if how == Creation::IfNotExists => return Ok(false),
+            Some(used) if used != kind || how == Creation::New => return Err(exists(used, name)),
+            _ => {}
+        }
+        if self.by_name.len() + self.views.len() >= MOST_TABLES {
+            let what = format!("a session has at most {MOST_TABLES} tables and views: drop some");
+            return Err(Error::new(ErrorKind::ResourceExhausted, what));
+        }
+        Ok(true)
     }
 }
 
@@ -123,20 +138,8 @@ impl SessionTables {
     pub(crate) fn create(&self, name: &str, content: TableContent, how: Creation) -> Result<bool> {
         check_names(name, &content.schema)?;
         let mut tables = self.lock();
-        match (tables.views.contains_key(name), how) {
-            (true, Creation::IfNotExists) => return Ok(false),
-            (true, _) => return Err(has_view(name)),
-            (false, _) => {}
-        }
-        match (tables.by_name.contains_key(name), how) {
-            (true, Creation::IfNotExists) => return Ok(false),
-            (true, Creation::New) => {
-                return Err(Error::new(ErrorKind::AlreadyExists, format!("the session already has a table `{name}`")));
-            }
-            (true, Creation::OrReplace) | (false, _) => {}
-        }
-        if !tables.has_room() {
-            return Err(too_many());
+        if !tables.admit("table", name, how)? {
+            return Ok(false);
         }
         self.put(&mut tables, name, content)?;
         Ok(true)
@@ -149,18 +152,8 @@ impl SessionTables {
     pub(crate) fn create_view(&self, name: &str, view: View, how: Creation) -> Result<bool> {
         check_names(name, &view.columns)?;
         let mut tables = self.lock();
-        let used = tables.by_name.contains_key(name).then_some("table");
-        let used = used.or_else(|| tables.views.contains_key(name).then_some("view"));
-        match (used, how) {
-            (None, _) | (Some("view"), Creation::OrReplace) => {}
-            (Some(_), Creation::IfNotExists) => return Ok(false),
-            (Some(kind), _) => {
-                let what = format!("the session already has a {kind} `{name}`");
-                return Err(Error::new(ErrorKind::AlreadyExists, what));
-            }
-        }
-        if !tables.has_room() {
-            return Err(too_many());
+        if !tables.admit("view", name, how)? {
+            return Ok(false);
         }
         let old = tables.views.get(name).map_or(0, |old| old.bytes());
         self.resize(&mut tables, name, old, view.bytes())?;
@@ -285,15 +278,10 @@ fn check_names(name: &str, schema: &SchemaRef) -> Result<()> {
     Ok(())
 }
 
-/// Returns the error for a table with the name of a view.
-pub(crate) fn has_view(name: &str) -> Error {
-    let what = format!("the session already has a view `{name}`: drop it, or choose another name");
+/// Returns the error for a name that a table or a view has, as `kind` says.
+pub(crate) fn exists(kind: &str, name: &str) -> Error {
+    let what = format!("the session already has a {kind} `{name}`: drop it, or choose another name");
     Error::new(ErrorKind::AlreadyExists, what)
-}
-
-fn too_many() -> Error {
-    let what = format!("a session has at most {MOST_TABLES} tables and views: drop some");
-    Error::new(ErrorKind::ResourceExhausted, what)
 }
 
 fn changed_meanwhile(name: &str) -> Error {
