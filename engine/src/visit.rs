@@ -1,4 +1,4 @@
-//! Visits a parsed statement with any visitor.
+//! Reads the parts of a parsed statement, with any visitor.
 //!
 //! The visit of `sqlparser` is generic over the visitor: the code for all types of the syntax tree, some 400 kB, is
 //! compiled again for each visitor. Here the visit sees one type, which calls the visitor through a pointer.
@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, ObjectName, Query, Select, Statement, TableFactor, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
+    Expr, ObjectName, Query, Select, Statement, TableFactor, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 /// Visits a part of a statement, as `part.visit(visitor)` does.
@@ -49,6 +49,18 @@ pub(crate) fn visit_relations<E>(
     visitor: impl FnMut(&ObjectName) -> ControlFlow<E>,
 ) -> ControlFlow<E> {
     visit(part, &mut Relations(visitor))
+}
+
+/// Returns the text of a literal in single quotes.
+pub(crate) fn text_literal(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => Some(text.as_str()),
+            _ => None,
+        },
+        Expr::Nested(inner) => text_literal(inner),
+        _ => None,
+    }
 }
 
 struct Expressions<F>(F);

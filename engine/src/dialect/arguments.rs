@@ -53,18 +53,6 @@ pub(super) fn rename(function: &mut Function, name: &str) {
     function.name = vec![Ident { value: name.to_owned(), quote_style: None, span }].into();
 }
 
-/// Returns the text of a literal.
-pub(super) fn literal(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => Some(text.as_str()),
-            _ => None,
-        },
-        Expr::Nested(inner) => literal(inner),
-        _ => None,
-    }
-}
-
 pub(super) fn string(text: &str) -> Expr {
     Expr::Value(Value::SingleQuotedString(text.to_owned()).into())
 }

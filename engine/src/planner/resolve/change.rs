@@ -10,8 +10,8 @@ use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::sql::parser::Statement;
 use portolan_catalog::{MeshSnapshot, PortRef};
 use sqlparser::ast::{
-    ColumnOption, CreateTable, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, ObjectType,
-    Statement as SqlStatement, TableObject, Value,
+    ColumnOption, CreateTable, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, ObjectType,
+    Statement as SqlStatement, TableObject,
 };
 
 use super::table_names::known_names;
@@ -21,6 +21,7 @@ use crate::state::tables::Creation;
 use crate::state::views::View;
 use crate::upstream::identifiers::normal;
 use crate::upstream::without_mark;
+use crate::visit::text_literal;
 use crate::{Error, ErrorKind, Result};
 
 /// The change that a statement makes.
@@ -187,10 +188,7 @@ fn call(function: &Function) -> Result<Change> {
     let name = parts(&function.name)?;
     let argument = match &function.args {
         FunctionArguments::List(list) => match list.args.as_slice() {
-            [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))] => match &value.value {
-                Value::SingleQuotedString(text) => Some(text.clone()),
-                _ => None,
-            },
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(id))] => text_literal(id).map(str::to_owned),
             _ => None,
         },
         _ => None,

@@ -21,13 +21,13 @@ use portolan_catalog::{FileFormat, sql_string};
 use portolan_connectors::{FileReference, Subject};
 use sqlparser::ast::{
     BinaryOperator, Expr, FromTable, FunctionArg, FunctionArgExpr, Ident, ObjectName, Statement as SqlStatement,
-    TableAlias, TableFactor, TableFunctionArgs, TableObject, Value, VisitorMut,
+    TableAlias, TableFactor, TableFunctionArgs, TableObject, VisitorMut,
 };
 
 use super::{invalid, parse, take_explain};
 use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
 use crate::upstream::identifiers::normal;
-use crate::visit::visit_mut;
+use crate::visit::{text_literal, visit_mut};
 use crate::{Error, ErrorKind, Result, bounds};
 
 /// The functions that read files. The names of DuckDB are known, too.
@@ -208,7 +208,7 @@ fn function(name: &ObjectName) -> Option<(String, FileFormat)> {
 fn of_call(function: &str, format: FileFormat, given: &TableFunctionArgs) -> Result<FileReference> {
     let mut arguments = given.args.iter();
     let location = match arguments.next() {
-        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) => string(first),
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) => text_literal(first),
         _ => None,
     };
     let Some(location) = location else {
@@ -249,7 +249,7 @@ fn named(argument: &FunctionArg) -> Option<(String, &Expr)> {
 fn set(file: &mut FileReference, function: &str, option: &str, value: &Expr) -> Result<()> {
     match (file.format, option) {
         (Some(FileFormat::Csv), "delim" | "sep" | "delimiter") => {
-            let delimiter = match string(value).map(|text| if text == "\\t" { "\t" } else { text }.as_bytes()) {
+            let delimiter = match text_literal(value).map(|text| if text == "\\t" { "\t" } else { text }.as_bytes()) {
                 Some([byte]) if byte.is_ascii() => *byte,
                 _ => {
                     let what =
@@ -271,16 +271,6 @@ fn set(file: &mut FileReference, function: &str, option: &str, value: &Expr) -> 
         (_, other) => return Err(invalid(format!("`{function}` has no option `{other}`: it accepts only a path"))),
     }
     Ok(())
-}
-
-fn string(value: &Expr) -> Option<&str> {
-    match value {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => Some(text),
-            _ => None,
-        },
-        _ => None,
-    }
 }
 
 fn switch(value: &Expr) -> Option<bool> {
