@@ -137,12 +137,12 @@ mod tests {
         // and 2160 at the fourth.
         assert!(!stays(projected(3, 6)));
         assert!(stays(projected(4, 6)));
-        assert!(stays(projected(200, 6)));
+        assert!(stays(projected(60, 6)));
         // DataFusion makes one filter of both.
         assert!(stays(filtered(col("x").gt(lit(1_i64)), projected(4, 6))));
         // One use at each level.
-        assert!(!stays(projected(300, 1)));
-        assert!(!is_to_stay(&projected(200, 6)).unwrap());
+        assert!(!stays(projected(60, 1)));
+        assert!(!is_to_stay(&projected(60, 6)).unwrap());
         // The filter itself may be large.
         let listed = col("x").in_list((0_i64..5_000).map(lit).collect(), false);
         assert!(!is_to_stay(&filtered(listed, projected(1, 2))).unwrap());

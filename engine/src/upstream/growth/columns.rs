@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(column_sizes(&plan, &mut false).unwrap(), [2850]);
         assert!(!is_large(nested(4)));
         assert!(is_large(nested(5)));
-        assert!(is_large(nested(200)));
+        assert!(is_large(nested(60)));
     }
 
     #[test]
