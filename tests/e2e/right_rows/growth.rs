@@ -29,40 +29,40 @@ async fn nested_queries_do_not_grow() {
         let ctes: Vec<_> = (0..LEVELS).map(|level| format!("c{} AS (SELECT {third} FROM c{level})", level + 1)).collect();
         let ctes = format!("WITH c0 AS (SELECT x FROM east.samples.a), {} SELECT x FROM c{LEVELS}", ctes.join(", "));
         for (sql, expected) in [
-            (format!("SELECT x FROM {rows}"), &["0", "5", "6"][..]),
-            (format!("SELECT x FROM {rows} WHERE x > 2"), &["5", "6"]),
-            (format!("SELECT x FROM {unnamed} WHERE x > 2 AND x < 6"), &["5"]),
-            (format!("{ctes} WHERE x > 2"), &["5", "6"]),
-            (format!("SELECT x FROM {joined} WHERE x > 2"), &["5", "6"]),
-            (format!("SELECT x FROM {rows} ORDER BY x DESC LIMIT 2"), &["6", "5"]),
-            (format!("SELECT max(x) FROM {rows}"), &["6"]),
-            (format!("SELECT x, count(*) FROM {rows} GROUP BY x HAVING x > 2"), &["5|1", "6|1"]),
+            (format!("SELECT x FROM {rows}"), "0 5 6"),
+            (format!("SELECT x FROM {rows} WHERE x > 2"), "5 6"),
+            (format!("SELECT x FROM {unnamed} WHERE x > 2 AND x < 6"), "5"),
+            (format!("{ctes} WHERE x > 2"), "5 6"),
+            (format!("SELECT x FROM {joined} WHERE x > 2"), "5 6"),
+            (format!("SELECT x FROM {rows} ORDER BY x DESC LIMIT 2"), "6 5"),
+            (format!("SELECT max(x) FROM {rows}"), "6"),
+            (format!("SELECT x, count(*) FROM {rows} GROUP BY x HAVING x > 2"), "5|1 6|1"),
             (
                 format!(
                     "SELECT x FROM (SELECT x, row_number() OVER (PARTITION BY x ORDER BY x) AS n FROM {rows}) AS t WHERE x > 2 AND n = 1"
                 ),
-                &["5", "6"],
+                "5 6",
             ),
             (
                 format!("SELECT x FROM (SELECT x FROM {rows} UNION ALL SELECT x FROM west.samples.b) AS t WHERE x > 5"),
-                &["6", "6", "9"],
+                "6 6 9",
             ),
-            (format!("SELECT b.x FROM (SELECT x FROM {rows}) AS n JOIN west.samples.b AS b ON n.x = b.x"), &["5", "6"]),
+            (format!("SELECT b.x FROM (SELECT x FROM {rows}) AS n JOIN west.samples.b AS b ON n.x = b.x"), "5 6"),
             (
                 format!(
                     "SELECT b.x, n.x FROM west.samples.b AS b LEFT JOIN (SELECT x FROM {rows}) AS n ON n.x = b.x AND n.x > 5"
                 ),
-                &["5|NULL", "6|6", "9|NULL"],
+                "5|NULL 6|6 9|NULL",
             ),
-            (format!("SELECT x FROM west.samples.b WHERE x IN (SELECT x FROM {rows})"), &["5", "6"]),
-            (format!("SELECT x FROM west.samples.b WHERE x NOT IN (SELECT x FROM {rows})"), &["9"]),
+            (format!("SELECT x FROM west.samples.b WHERE x IN (SELECT x FROM {rows})"), "5 6"),
+            (format!("SELECT x FROM west.samples.b WHERE x NOT IN (SELECT x FROM {rows})"), "9"),
             (
                 format!("SELECT b.x, EXISTS (SELECT 1 FROM {unnamed} WHERE x = b.x) FROM west.samples.b AS b"),
-                &["5|true", "6|true", "9|false"],
+                "5|true 6|true 9|false",
             ),
-            (format!("SELECT x FROM west.samples.b WHERE x > (SELECT max(x) FROM {rows})"), &["9"]),
+            (format!("SELECT x FROM west.samples.b WHERE x > (SELECT max(x) FROM {rows})"), "9"),
         ] {
-            ways.gives(&sql, expected).await;
+            ways.gives(&sql, &expected.split(' ').collect::<Vec<_>>()).await;
         }
         // The value stays the same, and each level reads it five times.
         let case = nested(LEVELS, "CASE WHEN x > 3 THEN x WHEN x < 3 THEN x ELSE x END AS x", "east.samples.a");

@@ -250,7 +250,7 @@ async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<Logic
         patterns::translate(statement)?;
         using_joins::spell_out(statement, state).await?;
     }
-    let planned = state.statement_to_plan(statement).await;
+    let planned = state.statement_to_plan(statement).await.and_then(volatile::apart);
     planned.map_err(|e| functions::unknown(&e, state).unwrap_or_else(|| from_datafusion(&e)))
 }
 
