@@ -52,14 +52,16 @@ impl Aliases {
     }
 
     fn expression(&mut self, mut expr: Expr, known: &mut KnownSubqueries) -> Result<Transformed<Expr>> {
-        let subquery = match &mut expr {
-            Expr::ScalarSubquery(subquery)
-            | Expr::Exists(Exists { subquery, .. })
+        let (subquery, is_scalar) = match &mut expr {
+            Expr::ScalarSubquery(subquery) => (subquery, true),
+            Expr::Exists(Exists { subquery, .. })
             | Expr::InSubquery(InSubquery { subquery, .. })
-            | Expr::SetComparison(SetComparison { subquery, .. }) => subquery,
+            | Expr::SetComparison(SetComparison { subquery, .. }) => (subquery, false),
             _ => return Ok(Transformed::no(expr)),
         };
-        if returns_row(&subquery.subquery) || !calls_volatile(&subquery.subquery)? {
+        // The joins that other correlated subqueries become read columns that an alias would hide.
+        let may_have_alias = is_scalar || subquery.outer_ref_columns.is_empty() && !returns_row(&subquery.subquery);
+        if !may_have_alias || !calls_volatile(&subquery.subquery)? {
             return Ok(Transformed::no(expr));
         }
         let place = Arc::as_ptr(&subquery.subquery);
