@@ -2,22 +2,21 @@
 //! and a stack overflow ends the process. A statement that is too deep is therefore refused before it is parsed. A plan
 //! that becomes too deep or too large when names are expanded is refused before it is planned further.
 
+mod copies;
+mod definitions;
 mod depth;
+mod plan;
 mod statement;
 
-use std::collections::HashMap;
-
 use arrow::datatypes::{DataType, Schema};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, LogicalPlan, WindowFrameBound};
-use datafusion::scalar::ScalarValue;
 use sqlparser::dialect::GenericDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, Tokenizer};
 
+pub(crate) use self::copies::Measured;
 pub(crate) use self::depth::{MOST_NESTED, QueryDepth, nested_too_deep};
+pub(crate) use self::plan::check_plan;
 pub(crate) use self::statement::check_statement;
-use crate::execution::errors::from_datafusion;
 use crate::{Error, ErrorKind, Result};
 
 /// The largest size of a statement's text, in bytes. Each byte takes some hundred bytes of memory during parsing.
@@ -25,12 +24,6 @@ pub const MOST_STATEMENT_BYTES: usize = 1 << 20;
 /// The largest nesting depth of a statement's expressions and queries. Each operator in a sequence of operators counts
 /// as one level.
 const MOST_LEVELS: usize = 2_000;
-/// The largest nesting depth of a plan's operators.
-const MOST_OPERATORS_NESTED: usize = 1_000;
-/// The largest number of operators in a plan. Common table expressions that each use the one before twice double the
-/// operators at each level.
-const MOST_OPERATORS: usize = 20_000;
-
 /// The largest nesting depth of a type, such as lists of lists.
 const MOST_TYPES_NESTED: usize = 64;
 /// The largest number of types within a type, such as those of the fields of nested structs. Common table expressions
@@ -39,8 +32,6 @@ const MOST_FIELDS: usize = 10_000;
 /// The largest size of a fixed-size type, in values or bytes. A NULL takes as much space as a value.
 const LARGEST_FIXED: i32 = 1 << 16;
 
-/// The largest number of centroids of an approximate percentile.
-const MOST_CENTROIDS: f64 = 10_000.0;
 /// The largest number of characters or items of the value that one call creates.
 pub(crate) const MOST_MADE: u64 = 16 << 20;
 
@@ -183,18 +174,6 @@ fn step(token: &Token) -> DepthChange {
     }
 }
 
-/// Refuses a plan that is too deep or too large.
-///
-/// # Errors
-/// `InvalidQuery`.
-pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<()> {
-    let size = size(plan, &mut HashMap::new(), 0)?;
-    if size > MOST_OPERATORS {
-        return Err(too_much(format!("has more than {MOST_OPERATORS} operators")));
-    }
-    Ok(())
-}
-
 /// Refuses columns whose types are nested too deep, because code that visits their values recurses for each level. Also
 /// refuses types with too many fields, and types whose NULLs take too much space.
 ///
@@ -239,100 +218,6 @@ fn is_beyond(data_type: &DataType, levels: usize, fields: &mut usize) -> bool {
         DataType::Union(parts, _) => parts.iter().any(|(_, part)| is_beyond(part.data_type(), below, fields)),
         DataType::Dictionary(_, values) => is_beyond(values, below, fields),
         _ => false,
-    }
-}
-
-/// Refuses calls with an argument that makes DataFusion allocate too much at once. DataFusion does not account for that
-/// memory, and the process ends if the allocation fails.
-fn check_demands(plan: &LogicalPlan) -> Result<()> {
-    let mut refused = None;
-    plan.apply_expressions(|e| {
-        e.apply(|e| {
-            refused = demand(e);
-            Ok(if refused.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-        })
-    })
-    .map_err(|e| from_datafusion(&e))?;
-    refused.map_or(Ok(()), |what| Err(too_much(what)))
-}
-
-fn demand(call: &Expr) -> Option<String> {
-    let (name, arguments) = match call {
-        Expr::ScalarFunction(call) => (call.name(), &call.args),
-        Expr::AggregateFunction(call) => (call.func.name(), &call.params.args),
-        Expr::WindowFunction(call) => {
-            let frame = &call.params.window_frame;
-            if [&frame.start_bound, &frame.end_bound].into_iter().any(is_endless) {
-                return Some("has a window frame of too many rows".to_owned());
-            }
-            (call.fun.name(), &call.params.args)
-        }
-        _ => return None,
-    };
-    let number = |place: usize| match arguments.get(place)? {
-        Expr::Literal(value, _) => value.cast_to(&DataType::Float64).ok().and_then(|v| match v {
-            ScalarValue::Float64(number) => number,
-            _ => None,
-        }),
-        _ => None,
-    };
-    let beyond = match name {
-        // DataFusion also requires that the last argument, which is usually omitted, is a literal.
-        "approx_percentile_cont" => arguments.len() > 2 && number(2).is_none_or(|n| n > MOST_CENTROIDS),
-        "approx_percentile_cont_with_weight" => arguments.len() > 3 && number(3).is_none_or(|n| n > MOST_CENTROIDS),
-        "repeat" | "lpad" | "rpad" | "array_repeat" | "list_repeat" => number(1).is_some_and(|n| n > MOST_MADE as f64),
-        _ => false,
-    };
-    beyond.then(|| format!("calls `{name}` with an argument that is too large"))
-}
-
-/// True if DataFusion would count past the largest integer.
-fn is_endless(bound: &WindowFrameBound) -> bool {
-    match bound {
-        WindowFrameBound::Preceding(ScalarValue::UInt64(Some(rows)))
-        | WindowFrameBound::Following(ScalarValue::UInt64(Some(rows))) => i64::try_from(*rows).is_err(),
-        _ => false,
-    }
-}
-
-/// Returns the number of operators of a plan. An operator that is in several places counts in each, but is checked
-/// once.
-fn size(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize>, level: usize) -> Result<usize> {
-    if level > MOST_OPERATORS_NESTED {
-        return Err(too_much(format!("nests operators more than {MOST_OPERATORS_NESTED} levels deep")));
-    }
-    let place: *const LogicalPlan = plan;
-    if let Some(size) = known.get(&place) {
-        return Ok(*size);
-    }
-    check_types(plan.schema().as_arrow())?;
-    check_demands(plan)?;
-    let mut total = 1_usize;
-    for input in plan.inputs() {
-        total = total.saturating_add(size(input, known, level + 1)?);
-    }
-    let mut refused = None;
-    plan.apply_subqueries(|subquery| {
-        // The plan that is passed in may live for this call only, so its address identifies nothing.
-        match size(subquery, &mut HashMap::new(), level + 1) {
-            Ok(size) => {
-                total = total.saturating_add(size);
-                Ok(TreeNodeRecursion::Continue)
-            }
-            Err(e) => {
-                refused = Some(e);
-                Ok(TreeNodeRecursion::Stop)
-            }
-        }
-    })
-    .map_err(|e| from_datafusion(&e))?;
-    match refused {
-        Some(refused) => Err(refused),
-        None if total > MOST_OPERATORS => Err(too_much(format!("has more than {MOST_OPERATORS} operators"))),
-        None => {
-            known.insert(place, total);
-            Ok(total)
-        }
     }
 }
 

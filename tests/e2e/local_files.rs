@@ -94,6 +94,8 @@ fn an_embedded_node_reads_files() {
         // An embedded node also returns the number of rows of the first statement.
         assert!(code == Some(0) && out.ends_with(expected), "{statements}\n{out}\n{err}");
     }
+    let (_, out, err) = sql(folder.path(), &["--config", &config], "EXPLAIN SELECT * FROM 'orders.csv'");
+    assert!(out.contains("(3 rows)"), "the estimate of the rows of a file\n{out}\n{err}");
     let (code, _, err) = sql(folder.path(), &["--config", &config], "SELECT 1\n FROM 'nothing.csv'");
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains("`'nothing.csv'`: ") && err.contains("cannot be read"), "{err}");

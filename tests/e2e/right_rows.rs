@@ -17,6 +17,7 @@ mod float_extrema;
 mod folders;
 mod footers;
 mod functional_dependencies;
+mod growth;
 mod integer_overflow;
 mod missing_columns;
 mod nan_signs;

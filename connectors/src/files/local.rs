@@ -124,7 +124,10 @@ impl Opening<'_> {
         port.columns.extend(folders);
         let inferred = Opening { port: &port, ..self };
         let partitions = inferred.partitions(&listed).map_err(|faults| invalid(text(&faults)))?;
-        inferred.table(encoding, &partitions, found).map_err(|faults| invalid(text(&faults)))
+        let table = inferred.table(encoding, &partitions, found).map_err(|faults| invalid(text(&faults)))?;
+        let footers = inferred.session.runtime_env().cache_manager.get_file_metadata_cache();
+        let rows = table.rows_of(inferred.store.as_ref(), &listed, footers.as_ref()).await;
+        Ok(FileTable { rows, ..table })
     }
 
     /// Returns the delimiter of CSV whose reference names none, if it is no comma: a comma separates nothing in the first

@@ -152,6 +152,7 @@ impl Opening<'_> {
             max_files: self.max_files,
             may_be_empty: self.may_be_empty(),
             known_files,
+            rows: None,
         })
     }
 

@@ -54,6 +54,8 @@ pub(super) struct FileTable {
     pub(super) may_be_empty: bool,
     pub(super) fingerprint: Arc<SchemaFingerprint>,
     pub(super) known_files: CheckedFiles,
+    /// The estimated number of rows, for files that no port has statistics of.
+    pub(super) rows: Option<u64>,
 }
 
 #[async_trait]
@@ -64,6 +66,13 @@ impl TableProvider for FileTable {
 
     fn table_type(&self) -> TableType {
         TableType::Base
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        let rows = usize::try_from(self.rows?).ok()?;
+        let mut statistics = Statistics::new_unknown(&self.layout.schema);
+        statistics.num_rows = Precision::Inexact(rows);
+        Some(statistics)
     }
 
     async fn scan(

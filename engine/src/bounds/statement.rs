@@ -9,6 +9,7 @@ use sqlparser::ast::{
     Expr, GroupByExpr, GroupByWithModifier, ObjectName, Query, Select, SetExpr, TableFactor, Visitor,
 };
 
+use super::definitions::{size_in_order, size_in_select};
 use super::too_much;
 use crate::Result;
 use crate::visit::visit;
@@ -23,6 +24,8 @@ const MOST_COLUMNS: usize = 4_000;
 const MOST_GROUPING_SETS: u64 = 4_096;
 /// The largest number of values in a list of rows.
 const MOST_VALUES: usize = 100_000;
+/// The largest number of expressions that take the places of names.
+const MOST_REPLACEMENTS: u64 = 100_000;
 
 /// Refuses a statement that reads from too many tables, lists too many columns or values, or has too many grouping sets.
 ///
@@ -41,6 +44,8 @@ pub(crate) fn check_statement(statement: &Statement) -> Result<()> {
 struct SizeVisitor {
     /// The tables and subqueries as they are written.
     tables: usize,
+    /// The expressions that take the places of names.
+    replacements: u64,
     /// The queries around the current place, the innermost last.
     open: Vec<OpenQuery>,
 }
@@ -62,6 +67,17 @@ impl SizeVisitor {
         let Some(name) = part.as_ident().map(|ident| ident.value.to_lowercase()) else { return 1 };
         self.open.iter().rev().find_map(|query| query.sizes.get(&name).copied()).unwrap_or(1)
     }
+
+    fn replace(&mut self, size: u64) -> ControlFlow<String> {
+        self.replacements = self.replacements.saturating_add(size);
+        match self.replacements > MOST_REPLACEMENTS {
+            true => ControlFlow::Break(format!(
+                "has more than {MOST_REPLACEMENTS} further expressions when names of columns and windows are replaced with \
+                 their definitions: define them in a subquery"
+            )),
+            false => ControlFlow::Continue(()),
+        }
+    }
 }
 
 impl Visitor for SizeVisitor {
@@ -71,6 +87,7 @@ impl Visitor for SizeVisitor {
         let tables = query.with.iter().flat_map(|with| &with.cte_tables);
         let named = tables.map(|cte| (std::ptr::from_ref(cte.query.as_ref()), cte.alias.name.value.to_lowercase()));
         self.open.push(OpenQuery { named: named.collect(), ..OpenQuery::default() });
+        self.replace(size_in_order(query))?;
         match query.body.as_ref() {
             SetExpr::Values(values) if values.rows.iter().map(|row| row.content.len()).sum::<usize>() > MOST_VALUES => {
                 ControlFlow::Break(format!(
@@ -123,7 +140,7 @@ impl Visitor for SizeVisitor {
         }
         match grouping_sets(&select.group_by) > MOST_GROUPING_SETS {
             true => ControlFlow::Break(format!("has more than {MOST_GROUPING_SETS} grouping sets")),
-            false => ControlFlow::Continue(()),
+            false => self.replace(size_in_select(select)),
         }
     }
 }
@@ -206,6 +223,33 @@ mod tests {
         is_refused(&format!("SELECT 1 FROM t GROUP BY CUBE({0}), ROLLUP({0})", columns(12)), "grouping sets");
         is_refused(&format!("SELECT 1 FROM t GROUP BY CUBE({})", columns(70)), "grouping sets");
         check(&format!("SELECT 1 FROM t GROUP BY ROLLUP({})", columns(70))).unwrap();
+    }
+
+    #[test]
+    fn definitions_in_the_places_of_names_are_bounded() {
+        let list = |what: &str, n: usize| vec![what; n].join(", ");
+        // The definition has 200 expressions.
+        let select = format!("SELECT f({}) AS x, count(*) AS n FROM t", list("a", 199));
+        for (clause, name) in [
+            ("GROUP BY a HAVING g(…) > 1", "X"),
+            ("QUALIFY g(…) > 1", "x"),
+            ("GROUP BY …", "x"),
+            ("GROUP BY …", "1"),
+            ("GROUP BY a ORDER BY …", "x"),
+            ("GROUP BY a ORDER BY …", "1"),
+        ] {
+            let sql = |n: usize| format!("{select} {}", clause.replace('…', &list(name, n)));
+            check(&sql(500)).unwrap();
+            is_refused(&sql(501), "names of columns");
+        }
+        let windows = |n: usize| {
+            format!("SELECT {} FROM t WINDOW w AS (PARTITION BY {})", list("sum(a) OVER w", n), list("a", 200))
+        };
+        check(&windows(500)).unwrap();
+        is_refused(&windows(501), "names of columns and windows");
+        // Other names, and other numbers.
+        let case = format!("CASE {} END", "WHEN a = 1 THEN 2 ".repeat(1_000));
+        check(&format!("SELECT {case} AS x FROM t WHERE x > 1 GROUP BY {case} ORDER BY {case}")).unwrap();
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::live::LiveEdges;
 use crate::Result;
 use crate::execution::errors::from_datafusion;
 use crate::plan::Exchange;
-use crate::upstream::{aggregate_filters, nested_keys, topk_groups};
+use crate::upstream::{aggregate_filters, growth, nested_keys, topk_groups};
 
 /// The limits, in bytes and in keys, up to which a join lists its keys. Beyond them, only the range of the keys is
 /// known. The list needs about 300 bytes of memory for each key.
@@ -67,6 +67,7 @@ impl Physical {
             state.config_mut().options_mut().optimizer.enable_join_dynamic_filter_pushdown = false;
         }
         let optimizer = &mut state.config_mut().options_mut().optimizer;
+        growth::restrict(plan, optimizer).map_err(|e| from_datafusion(&e))?;
         aggregate_filters::restrict(plan, optimizer).map_err(|e| from_datafusion(&e))?;
         topk_groups::restrict(plan, optimizer).map_err(|e| from_datafusion(&e))?;
         let edges = Arc::new(edges);

@@ -9,10 +9,12 @@ use datafusion::logical_expr::LogicalPlan;
 
 use crate::Result;
 use crate::execution::errors::from_datafusion;
-use crate::upstream::{join_keys, window_limits};
+use crate::upstream::{growth, join_keys, window_limits};
 
 /// Runs DataFusion's optimizer.
 pub(crate) fn normalise(state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
+    let restricted = growth::restricted(plan, state).map_err(|e| from_datafusion(&e))?;
+    let state = restricted.as_ref().unwrap_or(state);
     state
         .optimizer()
         .optimize(plan.clone(), state, |_, _| {})

@@ -3,8 +3,8 @@
 //! `FilterPushdown` of DataFusion 55.2 finds the columns of a filter below an operator by their names
 //! (`FilterRemapper::try_remap`). Of two columns `t`, it takes the first one: `x.v < 9 OR y.t <> 'a'` above
 //! `Projection: x.v, x.t, y.t (Right Join)` becomes `v < 9 OR t <> 'a'` over the rows of `x`. Here the rule runs on the
-//! parts of a plan in which each name is one column. The filters that joins make while they run have a check of their
-//! own (`exchange/ambiguous.rs`).
+//! parts of a plan in which each name is one column, and no filter becomes too large (`growth.rs`). The filters that joins
+//! make while they run have a check of their own (`exchange/ambiguous.rs`).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
+
+use super::growth::is_filter_to_stay;
 
 type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
@@ -35,7 +37,8 @@ struct FiltersByName(PhysicalRule);
 
 impl PhysicalOptimizerRule for FiltersByName {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        if !plan.exists(|node| Ok(has_ambiguous_names(node.as_ref())))? {
+        let is_to_skip = |node: &dyn ExecutionPlan| has_ambiguous_names(node) || is_filter_to_stay(node);
+        if !plan.exists(|node| Ok(is_to_skip(node.as_ref())))? {
             return self.0.optimize(plan, config);
         }
         let children = plan.children().into_iter().map(|child| self.optimize(child.clone(), config));

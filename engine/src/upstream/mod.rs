@@ -17,6 +17,7 @@ pub(crate) mod filters_by_name;
 mod float_extrema;
 pub(crate) mod from_first;
 pub(crate) mod functional_dependencies;
+pub(crate) mod growth;
 mod guarded_rules;
 pub(crate) mod identifiers;
 pub(crate) mod join_keys;
@@ -59,12 +60,13 @@ pub(crate) use self::operand_types::{keep_digits, without_mark};
 use crate::dialect;
 
 /// The guards of DataFusion's optimizer rules. If two guard one rule, the later one sees a plan first.
-const GUARDS: [Guard; 11] = [
+const GUARDS: [Guard; 12] = [
     constant_filters::GUARD,
     cross_joins::GUARD,
     distinct_sums::GUARD,
     equal_projections::GUARD,
     column_bounds::GUARD,
+    growth::GUARD,
     functional_dependencies::GUARD,
     null_equality::GUARD,
     volatile::GUARDS[0],

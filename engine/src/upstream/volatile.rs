@@ -17,6 +17,7 @@
 
 mod common_tables;
 mod leaves;
+mod subqueries;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ use super::expressions::is_volatile;
 
 pub(crate) use common_tables::check;
 pub(super) use leaves::GUARDS;
+pub(crate) use subqueries::apart;
 
 /// The prefix of the columns of volatile calls. A number follows.
 const PREFIX: &str = "#volatile ";

@@ -56,6 +56,9 @@ async fn merged_columns_have_values() {
         ways.gives(&format!("SELECT * FROM {a} FULL JOIN {none} USING (k)"), &["1|a1", "2|a2", "NULL|a0"]).await;
         ways.gives(&format!("SELECT * FROM {none} FULL JOIN {a} USING (k)"), &["1|a1", "2|a2", "NULL|a0"]).await;
         ways.gives(&format!("SELECT sum(k), count(k), count(*) FROM {a} FULL JOIN {b} USING (k)"), &["7|3|5"]).await;
+        // A merged column of 18 joins.
+        let joins: String = (0..18).map(|i| format!(" FULL JOIN west.samples.b AS b{i} USING (k)")).collect();
+        ways.gives(&format!("SELECT k, v FROM {a}{joins} WHERE k > 0"), &["1|a1", "2|a2", "4|NULL"]).await;
         ways.gives(
             &format!("SELECT * EXCLUDE (v) FROM {a} FULL JOIN {b} USING (k) WHERE w IS NOT NULL"),
             &["2|b2", "4|b4", "NULL|b0"],

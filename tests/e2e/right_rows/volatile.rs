@@ -133,3 +133,60 @@ async fn equal_volatile_projections_are_computed_separately() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn equal_subqueries_with_volatile_functions_are_evaluated_separately() {
+    within(600, async {
+        let numbers = |from: i64| table(vec![("x", Arc::new(Int64Array::from_iter_values(from..from + ROWS)))]);
+        let ways = Ways::of_tables(&[("east", "a", numbers(0)), ("west", "b", numbers(100))]).await;
+        let largest = "(SELECT max(r) FROM (SELECT random() AS r FROM east.samples.a) AS t)";
+        // 200 rows of `a` have a match.
+        let correlated = "(SELECT max(random() + b.x) FROM west.samples.b AS b WHERE b.x = a.x)";
+        for (sql, expected) in [
+            ("SELECT (SELECT random()) = (SELECT random())", "false"),
+            ("SELECT (SELECT random() AS r) = (SELECT random() AS r)", "false"),
+            ("SELECT (SELECT uuid()) = (SELECT uuid())", "false"),
+            ("SELECT CASE WHEN (SELECT random()) = (SELECT random()) THEN 'same' ELSE 'other' END", "other"),
+            ("SELECT count(*) FROM FROM_A WHERE (SELECT random()) = (SELECT random())", "0"),
+            ("SELECT (SELECT (SELECT random())) = (SELECT (SELECT random()))", "false"),
+            ("SELECT LARGEST = LARGEST", "false"),
+            ("SELECT count(*) FROM FROM_A WHERE CORRELATED = CORRELATED", "0"),
+            ("SELECT count(*) FROM FROM_A WHERE CORRELATED <> CORRELATED", "200"),
+            (
+                "SELECT l.r = r.r FROM (SELECT (SELECT random()) AS r) AS l, (SELECT (SELECT random()) AS r) AS r",
+                "false",
+            ),
+            (
+                "SELECT count(DISTINCT r) FROM (SELECT (SELECT random()) AS r UNION ALL SELECT (SELECT random())) AS t",
+                "2",
+            ),
+            // One subquery has one value, wherever a name or an operator repeats it.
+            ("SELECT count(DISTINCT r) FROM (SELECT (SELECT random()) AS r FROM FROM_A) AS t", "1"),
+            ("SELECT r = r FROM (SELECT (SELECT random()) AS r) AS t", "true"),
+            ("SELECT count(*) FROM FROM_A WHERE floor((SELECT random()) * 3) IN (0, 1, 2)", "300"),
+            ("SELECT count(*) FROM FROM_A WHERE floor((SELECT random()) * 3) BETWEEN 0 AND 2", "300"),
+            ("SELECT sum(n) FROM (SELECT (SELECT random()) AS r, count(*) AS n FROM FROM_A GROUP BY r HAVING r < 2) AS t", "300"),
+            (
+                "SELECT count(*) FROM (SELECT (SELECT random()) AS r, count(*) AS n FROM FROM_A HAVING r < 0.5) AS t WHERE r >= 0.5",
+                "0",
+            ),
+            // A stable function has the same value everywhere.
+            ("SELECT (SELECT now()) = (SELECT now())", "true"),
+            // Subqueries of other kinds.
+            ("SELECT 1 IN (SELECT 1 WHERE random() < 2), (1, 2) IN (SELECT 1, 2 WHERE random() < 2)", "true|true"),
+            ("SELECT EXISTS (SELECT 1 WHERE random() < 2) AND NOT EXISTS (SELECT 1 WHERE random() > 2)", "true"),
+            ("SELECT count(*) FROM FROM_A WHERE x IN (SELECT b.x FROM west.samples.b AS b WHERE random() < 2)", "200"),
+            ("SELECT count(*) FROM FROM_A WHERE x NOT IN (SELECT b.x FROM west.samples.b AS b WHERE random() < 2)", "100"),
+            (
+                "SELECT count(*) FROM FROM_A WHERE EXISTS (SELECT 1 FROM west.samples.b AS b WHERE b.x = a.x AND random() < 2)",
+                "200",
+            ),
+        ] {
+            let sql = sql.replace("FROM_A", "east.samples.a AS a");
+            ways.gives(&sql.replace("LARGEST", largest).replace("CORRELATED", correlated), &[expected]).await;
+        }
+        let twice = "WITH t AS (SELECT (SELECT random()) AS r) SELECT l.r = r.r FROM t AS l, t AS r";
+        ways.refuses(twice, ErrorKind::Unsupported, &["volatile", "2 times", "CREATE TABLE"]).await;
+    })
+    .await;
+}

@@ -80,6 +80,11 @@ impl Footer {
         Ok(footer)
     }
 
+    /// Returns the number of rows.
+    pub(super) fn rows(&self) -> Option<u64> {
+        u64::try_from(self.metadata.file_metadata().num_rows()).ok()
+    }
+
     fn of(declared: ParquetMetaData) -> Result<Self> {
         let floats = sound::declared_floats(&declared);
         Ok(Self { metadata: Arc::new(sound::sound(declared)?), floats })

@@ -319,3 +319,43 @@ async fn files_that_come_later_are_read() {
     parquet(folder.path(), "b.parquet", &batch(&[2]));
     assert_eq!(rows(&context, "SELECT sum(id) AS s FROM t").await.unwrap(), "| 3 |");
 }
+
+/// Returns the estimated number of rows of a file with this content.
+async fn estimated(name: &str, content: &str) -> Option<usize> {
+    let folder = TempDir::new().unwrap();
+    write(folder.path(), name, content);
+    estimated_in(folder.path(), name).await
+}
+
+async fn estimated_in(folder: &Path, location: &str) -> Option<usize> {
+    let table = opened(folder, location).await.table_provider("t").await.unwrap();
+    table.statistics().and_then(|statistics| statistics.num_rows.get_value().copied())
+}
+
+#[tokio::test]
+async fn the_rows_of_text_are_estimated_from_its_beginning() {
+    assert_eq!(estimated("o.csv", "id,name\n1,a\n2,b\n").await, Some(2));
+    assert_eq!(estimated("o.csv", "id,name\n1,a\n2,b").await, Some(2));
+    assert_eq!(estimated("o.jsonl", "{\"id\":1}\n{\"id\":2}\n{\"id\":3}").await, Some(3));
+    // An array on one line, and on one line for each part.
+    let array = r#"[{"id":1,"a":[{"b":1}]},{"id":2},{"id":3}]"#;
+    assert_eq!(estimated("o.json", array).await, Some(3));
+    assert_eq!(estimated("o.json", &format!("\u{feff}{array}\n")).await, Some(3));
+    assert_eq!(estimated("o.json", &array.replace(',', "\n,\n")).await, Some(3));
+    // More than is read.
+    let rows = estimated("o.csv", &("id,name\n".to_owned() + &"1234567,abcdefgh\n".repeat(100_000))).await.unwrap();
+    assert!((90_000..110_000).contains(&rows), "{rows}");
+    let long = format!("[{}{{\"id\":1}}]", "{\"id\":1234567,\"name\":\"abcdefgh\"},".repeat(100_000));
+    let rows = estimated("o.json", &long).await.unwrap();
+    assert!((90_000..110_000).contains(&rows), "{rows}");
+}
+
+#[tokio::test]
+async fn the_rows_of_parquet_are_estimated_from_some_footers() {
+    let folder = TempDir::new().unwrap();
+    for file in 0..8 {
+        parquet(folder.path(), &format!("{file}.parquet"), &batch(&[1, 2, 3]));
+    }
+    assert_eq!(estimated_in(folder.path(), "0.parquet").await, Some(3));
+    assert_eq!(estimated_in(folder.path(), "*.parquet").await, Some(24));
+}

@@ -240,7 +240,7 @@ async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<Logic
         using_joins::spell_out(statement, state).await?;
     }
     let aliases = Aliases::of(&statement);
-    let planned = state.statement_to_plan(statement).await;
+    let planned = state.statement_to_plan(statement).await.and_then(volatile::apart);
     planned.map_err(|e| {
         let known = functions::unknown(&e, state).or_else(|| aliases.misplaced(&e));
         known.unwrap_or_else(|| from_datafusion(&e))

@@ -20,6 +20,7 @@ use datafusion::prelude::lit;
 use super::dependent::{Independent, same};
 use super::domain::{Domain, FreshNames, check_size};
 use super::scope::{as_outer, has_subquery, outer_columns, outer_columns_of, subquery};
+use crate::upstream::growth::gains_too_much;
 
 /// Returns NULL as a truth value.
 fn unknown() -> Expr {
@@ -225,7 +226,10 @@ fn peeled(plan: &LogicalPlan, conditions: &mut Vec<Expr>) -> Result<Option<Logic
                 None => filter.input.as_ref().clone(),
             })
         }
-        LogicalPlan::Projection(projection) if !projection.expr.iter().any(|e| e.is_volatile() || has_subquery(e)) => {
+        LogicalPlan::Projection(projection)
+            if !projection.expr.iter().any(|e| e.is_volatile() || has_subquery(e))
+                && !gains_too_much(conditions.iter(), plan)? =>
+        {
             let inlined = |expr: Expr| {
                 expr.transform_up(|e| match &e {
                     Expr::Column(c) => {

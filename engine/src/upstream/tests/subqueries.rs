@@ -61,6 +61,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ("subqueries/mod.rs", "SELECT (SELECT k FROM (SELECT 1 AS k) t WHERE false) IS NULL", Rows(&["false"])),
     ("subqueries/rows.rs", "SELECT (1, NULL) = (1, NULL)", Rows(&["true"])),
     ("subqueries/rows.rs", "SELECT 1 WHERE (1, 2) NOT IN (SELECT 1, 3)", Fails("Too many columns")),
+    ("volatile/subqueries.rs", "SELECT (SELECT random()) = (SELECT random())", Rows(&["true"])),
     (
         "three_valued.rs",
         "SELECT x FROM (VALUES (1), (NULL)) t(x) WHERE NOT (x IN (1) AND x IN (2))",

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use datafusion::common::{DFSchema, TableReference};
-use sqlparser::ast::{BinaryOperator, Expr, Ident, ObjectName, ObjectNamePart, Value};
+use sqlparser::ast::{
+    BinaryOperator, Expr, Function, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Value,
+};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
@@ -171,8 +173,26 @@ fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }
 
+/// Returns the first value that is not NULL. DataFusion repeats the arguments of `coalesce`, so that calls in one another
+/// would double with each join.
 fn coalesce(left: &Expr, right: &Expr) -> Result<Expr> {
-    let text = format!("coalesce({left}, {right})");
+    let text = format!("coalesce({}, {})", values(left), values(right));
     let parsed = Parser::new(&GenericDialect {}).try_with_sql(&text).and_then(|mut parser| parser.parse_expr());
     parsed.map_err(|e| Error::new(ErrorKind::Internal, format!("`{text}` does not parse")).with_source(e))
+}
+
+/// Returns the values of a column, several if it merges columns itself.
+fn values(column: &Expr) -> String {
+    match merged_values(column) {
+        Some(values) => values.to_string(),
+        None => column.to_string(),
+    }
+}
+
+/// Returns the values of a column that merges others. No other column is a call of a function.
+pub(super) fn merged_values(column: &Expr) -> Option<&FunctionArgumentList> {
+    match column {
+        Expr::Function(Function { args: FunctionArguments::List(values), .. }) => Some(values),
+        _ => None,
+    }
 }

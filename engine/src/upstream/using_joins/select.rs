@@ -8,12 +8,15 @@ use sqlparser::ast::{
     SelectItemQualifiedWildcardKind, SetExpr, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 
-use super::columns::{JoinedColumn, JoinedColumns, is_named, last};
+use super::columns::{JoinedColumn, JoinedColumns, is_named, last, merged_values};
 use super::from::{item, list, listed};
 use super::probe::is_to_be_spelled_out;
 use crate::upstream::identifiers::normal;
-use crate::visit::visit_mut;
+use crate::visit::{visit_expressions, visit_mut};
 use crate::{Error, ErrorKind, Result};
+
+/// The largest number of values that take the places of merged columns in a `SELECT`.
+const MOST_VALUES: usize = 100_000;
 
 /// The expressions of merged columns, by name.
 type MergedColumns = BTreeMap<String, Option<Expr>>;
@@ -76,6 +79,7 @@ fn rewrite(select: &mut Select, relations: Vec<JoinedColumns>) -> Result<MergedC
         columns = columns.beside(item(from, &mut relations)?);
     }
     let names = columns.merged();
+    check_size(select, &names)?;
     let outputs = outputs(&select.projection, &columns);
     let behind = names_behind(&names, &outputs);
     let items = std::mem::take(&mut select.projection);
@@ -103,6 +107,29 @@ fn rewrite(select: &mut Select, relations: Vec<JoinedColumns>) -> Result<MergedC
     replace(&mut select.named_window, names.clone())?;
     replace(&mut select.qualify, names)?;
     Ok(behind)
+}
+
+/// Refuses a `SELECT` whose merged columns have too many values where their names are.
+fn check_size(select: &Select, names: &MergedColumns) -> Result<()> {
+    let mut size = 0_usize;
+    let _ = visit_expressions(select, |expr| {
+        if let Expr::Identifier(ident) = expr
+            && let Some(Some(value)) = names.get(&normal(ident))
+        {
+            size = size.saturating_add(merged_values(value).map_or(1, |values| values.args.len()));
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    match size > MOST_VALUES {
+        true => Err(Error::new(
+            ErrorKind::InvalidQuery,
+            format!(
+                "the names of merged columns stand for more than {MOST_VALUES} values: name the columns in a subquery with \
+                 the joins"
+            ),
+        )),
+        false => Ok(()),
+    }
 }
 
 fn order_by(query: &mut Query, names: &MergedColumns) -> Result<()> {

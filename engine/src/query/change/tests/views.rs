@@ -256,3 +256,19 @@ async fn a_view_belongs_to_its_session() {
     ann.close();
     assert!(ann.views().is_empty());
 }
+
+#[tokio::test]
+async fn each_reading_of_a_view_evaluates_its_volatile_functions() {
+    let session = session().await;
+    changed(&session, "CREATE VIEW v AS SELECT (SELECT random()) AS r").await;
+    changed(&session, "CREATE VIEW w AS SELECT r FROM v").await;
+    for (sql, expected) in [
+        ("SELECT a.r = b.r FROM v AS a, v AS b", "false"),
+        ("SELECT a.r = b.r FROM w AS a, w AS b", "false"),
+        ("SELECT a.r = b.r FROM v AS a, w AS b", "false"),
+        ("SELECT r = (SELECT random()) FROM v", "false"),
+        ("SELECT r = r FROM v", "true"),
+    ] {
+        assert_eq!(values(&session, sql).await, [expected], "{sql}");
+    }
+}
