@@ -245,6 +245,37 @@ async fn a_query_changes_while_the_node_runs() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_reports_missing_files_values_and_queries_together() {
+    within(240, async {
+        let folder = tempfile::tempdir().unwrap();
+        let lab = write(folder.path())[0].1.clone();
+        fs::remove_file(lab.join("customers.parquet")).unwrap();
+        fs::write(lab.join("orders.csv"), "id,customer,amount\n1,1,ten\n").unwrap();
+        write_lab(&lab, TOTALS, "SELECT nothing AS region FROM samples.orders");
+        let config = json!({ "domain": DOMAIN, "listen": "127.0.0.1:0", "sources": { "files": { "root": "/" } } });
+        fs::write(lab.join("node.yaml"), config.to_string()).unwrap();
+        let (code, errors) = checked(&lab).await;
+        assert_eq!(code, Some(2), "{errors}");
+        for part in [
+            "customers.odcs.yaml:",
+            "customers.parquet",
+            "port lab.samples.orders: ",
+            "line 2, column `amount`: ",
+            "got `ten`",
+            "large.odcs.yaml:",
+            "the query cannot be planned: ",
+            "the query reads port lab.samples.customers, which is not open",
+        ] {
+            assert!(errors.contains(part), "{part}: {errors}");
+        }
+        // Each fault is reported once, and not in the log too.
+        assert_eq!(errors.matches("large.odcs.yaml:").count(), 1, "{errors}");
+        assert!(!errors.contains("closed until"), "{errors}");
+    })
+    .await;
+}
+
 #[test]
 fn a_signal_ends_a_node_that_still_plans_queries() {
     let folder = tempfile::tempdir().unwrap();

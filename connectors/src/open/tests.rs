@@ -337,6 +337,19 @@ async fn required_ports_are_errors_all_at_once() {
 }
 
 #[tokio::test]
+async fn a_report_has_the_open_ports_and_the_reasons_why_the_others_are_closed() {
+    let runtime = Arc::default();
+    let sources = FakeSources::of(&[("a", Behaviour::HasFaults), ("b", Behaviour::NeverResponds)]);
+    let all = catalog(&["a", "b", "c"]);
+    let (domain, reasons) = open_domain_in_part(all, &sources, &runtime, SOON.timeout).await;
+    let shown: Vec<_> = reasons.iter().map(|(port, error)| (port.port.as_str(), error.is_unavailable())).collect();
+    assert_eq!(shown, [("a", false), ("b", true)]);
+    assert_eq!(rows(&domain, "c").await.unwrap(), 0);
+    assert_eq!(domain.ports.iter().filter(|port| is_open(port)).count(), 1);
+    assert!(load_error(&domain, "a").is_some_and(|reason| reason.contains("a column is missing")));
+}
+
+#[tokio::test]
 async fn a_description_names_few_problems_and_no_location() {
     let problems = (0..8).map(|i| Diagnostic {
         place: Place { file: "/srv/orders.yaml".into(), line: Some(i), field: String::new() },
