@@ -36,6 +36,7 @@ mod scoped_store;
 mod secret;
 mod statement_files;
 mod store;
+mod stored_columns;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use portolan_catalog::FileFormat;
 use tempfile::TempDir;
 
-use super::{batch, ours, rows, write_parquet};
+use super::{batch, ours, repeated, rows, write_arrow, write_parquet};
 use crate::error::{Error, ErrorKind};
 use crate::files::{FileSources, LocalFileOptions};
 
@@ -47,6 +47,10 @@ fn write(folder: &Path, name: &str, content: &str) {
 fn parquet(folder: &Path, name: &str, batch: &RecordBatch) {
     write(folder, name, "");
     write_parquet(&folder.join(name), batch);
+}
+
+fn int(value: i32) -> ArrayRef {
+    Arc::new(Int32Array::from(vec![value]))
 }
 
 #[tokio::test]
@@ -295,6 +299,21 @@ async fn a_name_that_two_columns_share_is_reported_once() {
     write(folder.path(), "o.csv", "a,b,a\n1,2,3\n");
     let error = refused(folder.path(), "o.csv").await;
     assert_eq!(error.context(), "the source has more than one column `a`");
+    parquet(folder.path(), "o.parquet", &repeated(false));
+    assert_eq!(refused(folder.path(), "o.parquet").await.context(), "the source has more than one column `a`");
+    write_arrow(&folder.path().join("o.arrow"), &repeated(false), false);
+    assert_eq!(refused(folder.path(), "o.arrow").await.context(), "the source has more than one column `a`");
+    write_arrow(&folder.path().join("s.arrow"), &repeated(true), true);
+    assert_eq!(refused(folder.path(), "s.arrow").await.context(), "the source has more than one column `a`");
+    // Also if their types differ, and if only a later file has them.
+    parquet(folder.path(), "types.parquet", &repeated(true));
+    let error = refused(folder.path(), "types.parquet").await;
+    let says = "types.parquet: expected columns of different names, got several columns `a` of different types";
+    assert!(error.context().ends_with(says), "{error}");
+    parquet(folder.path(), "later/a.parquet", &RecordBatch::try_from_iter([("a", int(1))]).unwrap());
+    parquet(folder.path(), "later/b.parquet", &repeated(false));
+    let error = refused(folder.path(), "later/*.parquet").await;
+    assert!(error.context().contains("b.parquet: it has more than one column `a`"), "{error}");
 }
 
 #[tokio::test]
