@@ -67,7 +67,7 @@ impl Encoding {
         let column = |column: &portolan_catalog::Column| {
             let (name, is_open) = (column.name.clone(), column.is_open());
             let format = source.columns.get(&name).cloned().unwrap_or_default();
-            (source.name_in_file(&column.name).to_owned(), TextColumn { name, is_open, format })
+            (source.name_in_file(&column.name).to_owned(), TextColumn { name, is_open, is_declared: true, format })
         };
         let open = port.columns.iter().filter(|column| declared_type(column, port.source.as_ref()).is_none());
         Self {

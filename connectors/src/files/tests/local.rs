@@ -230,6 +230,29 @@ async fn files_that_are_no_table_are_refused() {
 }
 
 #[tokio::test]
+async fn messages_about_files_without_a_contract_name_no_contract() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    let write = |name: &str, bytes: &[u8]| fs::write(at.join(name), bytes).unwrap();
+    write("header.csv", b"id,n\xe4me\n1,a\n");
+    write("value.csv", b"id,name\n1,\xe4\n");
+    // The last character is half a character.
+    write("utf16.csv", b"\xff\xfea\0\n\0\0");
+    let value = rows(&opened(at, "value.csv").await, "SELECT name FROM t").await.unwrap_err();
+    let header = refused(at, "header.csv").await.to_string();
+    for (said, expected) in [
+        (&header, "line 1: expected a header in UTF-8, got other bytes; if the file is in another encoding"),
+        (&header, "convert it to UTF-8"),
+        (&ours(&value).owner_chain(), "line 2, column `name`: expected text in UTF-8, got other bytes; if the file is"),
+        (&ours(&value).owner_chain(), "convert it to UTF-8"),
+        (&refused(at, "utf16.csv").await.to_string(), "the byte order mark at the beginning of the file names this"),
+        (&refused(at, "*.parquet").await.to_string(), "there is no Parquet file at "),
+    ] {
+        assert!(said.contains(expected) && !said.contains("contract") && !said.contains("declared"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_value_that_does_not_fit_the_sample_is_an_error_with_its_file_and_column() {
     let folder = TempDir::new().unwrap();
     let sampled = (0..2000).map(|i| format!("{i},a\n")).collect::<String>();
