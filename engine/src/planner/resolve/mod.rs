@@ -11,6 +11,8 @@ mod ignored_clauses;
 mod joins;
 mod keywords;
 mod labels;
+mod order_by_all;
+mod replaced_columns;
 mod row_values;
 mod scalar_calls;
 mod show;
@@ -179,6 +181,7 @@ fn parse(sql: &str) -> Result<Statement> {
             bounds::check_statement(&statement)?;
             ignored_clauses::check(&statement)?;
             if let Statement::Statement(statement) = &mut statement {
+                order_by_all::spell_out(statement)?;
                 dialect::unreserve(statement);
                 dialect::plain_literals(statement)?;
             }
@@ -254,6 +257,7 @@ async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<Logic
         patterns::translate(statement)?;
         using_joins::spell_out(statement, state).await?;
     }
+    replaced_columns::check(&statement, state).await?;
     let aliases = Aliases::of(&statement);
     let planned = state.statement_to_plan(statement).await;
     planned.map_err(|e| {
