@@ -104,6 +104,21 @@ fn an_embedded_node_reads_files() {
 }
 
 #[test]
+fn a_file_in_a_view_stays_a_file() {
+    let (folder, home) = (folder(), tempfile::tempdir().unwrap());
+    let config = write_config(home.path(), &json!({}));
+    let statements = "CREATE VIEW v AS SELECT sum(id) AS s FROM 'orders.csv'; \
+                      CREATE TABLE \"'orders.csv'\" AS SELECT 100 AS id; \
+                      SELECT s FROM v; SELECT id FROM 'orders.csv'; SELECT s, id FROM v, 'orders.csv'; \
+                      CREATE VIEW w AS SELECT id FROM 'orders.csv'; SELECT id FROM w; \
+                      DROP TABLE \"'orders.csv'\"; SELECT s FROM v";
+    let (code, out, err) = sql(folder.path(), &["--config", &config], statements);
+    assert_eq!((code, out.as_str()), (Some(0), "s\n6\nid\n100\ns,id\n6,100\nid\n100\ns\n6\n"), "{err}");
+    let (code, _, err) = sql(folder.path(), &["--config", &config], &format!("{statements}; SELECT id FROM w"));
+    assert!(code == Some(1) && err.contains("which was dropped"), "{err}");
+}
+
+#[test]
 fn a_client_uploads_the_files_of_its_machine() {
     let (folder, home) = (folder(), tempfile::tempdir().unwrap());
     let node = Node::start(home.path(), with_port(home.path()));
