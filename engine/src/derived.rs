@@ -19,7 +19,8 @@ use portolan_connectors::{LocalDomain, OpenError, OpenedPort, close_port, is_ope
 
 use self::definition::Definition;
 use self::depth::PortDepth;
-use self::outcome::{DerivedDomain, PortChange};
+pub(crate) use self::outcome::DerivedDomain;
+use self::outcome::PortChange;
 use self::query::{PortQuery, caught, fault};
 use crate::Error;
 use crate::execution::runtime::on_large_stack;
@@ -30,7 +31,7 @@ use crate::names::DerivedTable;
 const MOST_SHOWN: usize = 20;
 
 /// True if a domain has derived ports.
-pub(crate) fn has_derived_ports(domain: &LocalDomain) -> bool {
+fn has_derived_ports(domain: &LocalDomain) -> bool {
     domain.catalog.ports().any(|port| port.query().is_some())
 }
 

@@ -8,14 +8,14 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
-use portolan_catalog::{Column, DomainName, Place, Port, PortRef, PortSource, PortStatistics, QuerySource, SourceKind};
+use portolan_catalog::{Column, Place, Port, PortRef, PortSource, PortStatistics, QuerySource, SourceKind};
 use portolan_connectors::testing::{catalog, columns, local_domain};
 use portolan_connectors::{FragmentHead, ReceivedFragment};
 
 use super::depth::MOST_NESTED;
 use super::*;
 use crate::fake_mesh::OwnerPeer;
-use crate::server::{run_fragment, update_statistics};
+use crate::server::{plan_local_domain, run_fragment, serve_local_domain};
 use crate::{Engine, ErrorKind, Principal};
 
 const TOTALS: &str = "SELECT c.region, count(*) AS orders, sum(o.amount) AS total FROM p.orders AS o \
@@ -440,8 +440,14 @@ async fn a_query_with_faults_keeps_the_last_good_version() {
     assert_eq!(lines(&engine, rows).await, ["1", "2"]);
 
     // New statistics of an input change the estimate, and not the mark.
+    let mut counted = domain([ids("SELECT region AS id FROM p.customers")]);
     let statistics = Arc::new(PortStatistics { rows: Some(5_000), ..PortStatistics::default() });
-    update_statistics(&engine, &DomainName::new("sales"), &BTreeMap::from([(name("orders"), statistics)]));
+    let statistics = BTreeMap::from([(name("orders"), statistics)]);
+    counted.catalog = Arc::new((*counted.catalog).clone().with_statistics(&statistics));
+    let planned = plan_local_domain(&engine, counted);
+    let before = engine.mesh().port(&name("d")).unwrap().statistics.rows;
+    assert!(before.is_some_and(|rows| rows <= 5), "a plan changes nothing: {before:?}");
+    serve_local_domain(&engine, planned);
     assert_eq!(load_error(&engine, "d"), Some(marked));
     let estimate = engine.mesh().port(&name("d")).unwrap().statistics.rows.unwrap();
     assert!(estimate > 5, "{estimate}");
