@@ -198,6 +198,11 @@ async fn folders_with_values_are_columns() {
     let context = opened(folder.path(), "zip/**/*.parquet").await;
     let all = rows(&context, "SELECT id, zip, month FROM t ORDER BY id").await.unwrap();
     assert_eq!(all, "| 1  | 01067 | 1     |\n| 2  | 80331 | 12    |");
+    // The first file is in no such folder.
+    parquet(folder.path(), "mixed/a.parquet", &batch(&[1]));
+    parquet(folder.path(), "mixed/year=2024/b.parquet", &batch(&[2]));
+    let error = refused(folder.path(), "mixed/**/*.parquet").await;
+    assert!(error.context().ends_with("b.parquet lie in folders of different partition columns"), "{error}");
 }
 
 #[tokio::test]
