@@ -4,6 +4,7 @@
 
 mod aliases;
 pub(crate) mod change;
+mod describe;
 mod explain_options;
 mod files;
 mod functions;
@@ -24,10 +25,10 @@ mod views;
 
 use std::ops::ControlFlow;
 
+use datafusion::common::TableReference;
 use datafusion::common::utils::quote_identifier;
-use datafusion::common::{TableReference, ToDFSchema};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{DescribeTable, LogicalPlan};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParserBuilder, ResetStatement, Statement};
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{DomainName, MeshSnapshot, NodeState};
@@ -224,9 +225,7 @@ pub(crate) async fn labelled(
 fn described(plan: LogicalPlan, labels: &Labels, state: &SessionState) -> Result<LogicalPlan> {
     bounds::check_plan(&plan)?;
     let plan = analyse_statement(state, plan)?;
-    let output_schema = LogicalPlan::describe_schema().to_dfschema_ref().map_err(|e| from_datafusion(&e))?;
-    let schema = labels.named(plan.schema().inner().clone());
-    Ok(LogicalPlan::DescribeTable(DescribeTable { schema, output_schema }))
+    describe::described(&labels.named(plan.schema().inner().clone()))
 }
 
 async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
@@ -239,6 +238,7 @@ async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) 
                 "the statement is not supported: use SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, INSERT, UPDATE, DELETE or CALL",
             ))
         }
+        LogicalPlan::DescribeTable(described) => describe::described(&described.schema),
         plan => Ok(plan),
     }
 }
