@@ -1,13 +1,17 @@
 //! Connections that run statements: to a remote node over Flight SQL, or to a node embedded in this process.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::AsArray;
+use arrow::datatypes::{Schema, SchemaRef, UInt64Type};
 use arrow::record_batch::RecordBatch;
-use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use portolan_engine::server::files_of;
-use portolan_engine::{ErrorKind, IngestMode, IngestTarget, Principal, Progress, ProgressHandle, QueryStream, Session};
+use portolan_engine::{
+    ErrorKind, IngestMode, IngestTarget, Principal, Progress, ProgressHandle, QueryStream, Session, StatementKind,
+};
 use portolan_node::client::{Client, ConnectOptions, Statement};
 use portolan_node::{Error, Node, NodeConfig, Result};
 
@@ -144,9 +148,16 @@ impl Connection {
                 Ok(Running { schema, rows, changed, control: Control::Remote(client.clone(), Box::new(statement)) })
             }
             Self::Embedded { session, .. } => {
-                let rows = session.sql(sql).await?;
+                let prepared = Box::pin(session.prepare(sql)).await?;
+                let rows = prepared.execute(&[]).await?;
                 let control = Control::Embedded(rows.progress());
-                Ok(Running { schema: rows.schema(), rows: rows.boxed(), changed: None, control })
+                if prepared.kind() != StatementKind::Change {
+                    return Ok(Running { schema: rows.schema(), rows: rows.boxed(), changed: None, control });
+                }
+                // As from a node in another process, the number of changed rows is no row.
+                let counts: Vec<RecordBatch> = rows.try_collect().await?;
+                let changed = counts.first().and_then(count).filter(|rows| *rows > 0);
+                Ok(Running { schema: Arc::new(Schema::empty()), rows: stream::empty().boxed(), changed, control })
             }
         }
     }
@@ -214,6 +225,12 @@ impl Control {
             Self::Embedded(_) | Self::Upload(_) => {}
         }
     }
+}
+
+/// Returns the number in the first row and column.
+fn count(batch: &RecordBatch) -> Option<u64> {
+    let counts = batch.columns().first()?.as_primitive_opt::<UInt64Type>()?;
+    counts.iter().next()?
 }
 
 /// Adds what helps if the node has closed the session, which was idle for too long.

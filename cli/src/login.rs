@@ -1,5 +1,6 @@
 //! The arguments that name a node and a user, and the password that belongs to them.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -32,7 +33,17 @@ impl LoginArgs {
     /// # Errors
     /// A password that cannot be read, or that would leave this machine without TLS.
     pub fn target(&self) -> Result<Target> {
-        let url = self.url.clone().map_or_else(default_url, Ok)?;
+        self.target_after(self)
+    }
+
+    /// As [`LoginArgs::target`], in a process that was started with the login `first`. The variable `PORTOLAN_PASSWORD`
+    /// has the password of that login, which goes to no other node.
+    ///
+    /// # Errors
+    /// As [`LoginArgs::target`].
+    pub fn target_after(&self, first: &Self) -> Result<Target> {
+        let (url, first_url) = (self.address()?, first.address()?);
+        let has_variable = url == first_url && (first.user.is_none() || first.user == self.user);
         let credentials = match &self.user {
             None => None,
             Some(user) => {
@@ -42,13 +53,25 @@ impl LoginArgs {
                          `--ca`, or allow it with `--allow-plaintext`"
                     )));
                 }
-                let password = match std::env::var("PORTOLAN_PASSWORD") {
-                    Ok(password) => password,
-                    Err(_) => crate::password::ask(&format!("password of {user} at {url}: "))?,
+                let known = std::env::var("PORTOLAN_PASSWORD").ok();
+                if known.is_some() && !has_variable && !std::io::stdin().is_terminal() {
+                    let of_first = first.user.as_ref().map(|user| format!(" and the user {user}")).unwrap_or_default();
+                    return Err(Error::config(format!(
+                        "the password in PORTOLAN_PASSWORD is that for {first_url}{of_first}, and there is no terminal to \
+                         ask for another one: run `portolan sql --url {url} --user {user}` with its own password"
+                    )));
+                }
+                let password = match known.filter(|_| has_variable) {
+                    Some(password) => password,
+                    None => crate::password::ask(&format!("password of {user} at {url}: "))?,
                 };
                 Some((user.clone(), password))
             }
         };
         Ok(Target::Url { url, options: ConnectOptions { credentials, ca: self.ca.clone() } })
+    }
+
+    fn address(&self) -> Result<String> {
+        self.url.clone().map_or_else(default_url, Ok)
     }
 }

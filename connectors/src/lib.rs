@@ -37,7 +37,10 @@ pub use fragment::{
     FragmentSummary, OperatorMetrics, PulledRows, ReceivedFragment,
 };
 pub use local_file::{FileReference, LocalFileOpener};
-pub use open::{OpenOptions, RetriedPort, open_again, open_domain, open_domain_with, ports_with_errors, reopen_domain};
+pub use open::{
+    OpenOptions, RetriedPort, open_again, open_domain, open_domain_in_part, open_domain_with, ports_with_errors,
+    reopen_domain,
+};
 pub use peer::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, Reach, ReportedPeer};
 pub use poison::lock;
 pub use principal::{AccountKey, Principal};

@@ -2,6 +2,7 @@
 //! reloads, and while it runs: a port that cannot be opened is closed, or keeps its last good version, and the other
 //! ports are not affected. The next attempt that succeeds opens the port.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +70,19 @@ pub async fn open_domain_with(
     if options.requires_all && !wrong.is_empty() {
         return Err(Diagnostics(wrong));
     }
-    Ok(domain_of(catalog, results, |_| None, opener, runtime).await)
+    Ok(logged(domain_of(catalog, results, |_| None, opener, runtime).await))
+}
+
+/// Opens a domain as [`open_domain_with`] does, for a report: returns the reasons why ports are closed, and logs none of
+/// them.
+pub async fn open_domain_in_part(
+    catalog: DomainCatalog,
+    opener: &dyn SourceOpener,
+    runtime: &Arc<RuntimeEnv>,
+    timeout: Duration,
+) -> (LocalDomain, BTreeMap<PortRef, OpenError>) {
+    let results = open_all(&over_data(&catalog), opener, runtime, timeout).await;
+    domain_of(catalog, results, |_| None, opener, runtime).await
 }
 
 /// Opens a domain whose descriptors or sources were loaded again. A port that cannot be opened, but is open in `before`,
@@ -88,7 +101,15 @@ pub async fn reopen_domain(
         let opened = before.ports.iter().find(|opened| opened.name == port.name && is_open(opened))?;
         Some((served.clone(), opened.clone()))
     };
-    domain_of(catalog, results, last_good, opener, runtime).await
+    logged(domain_of(catalog, results, last_good, opener, runtime).await)
+}
+
+/// Logs why ports are closed, and returns the domain.
+fn logged((domain, closed): (LocalDomain, BTreeMap<PortRef, OpenError>)) -> LocalDomain {
+    for (port, error) in closed {
+        tracing::error!(%port, "the port is closed until it can be opened: {}", error.one_line());
+    }
+    domain
 }
 
 /// Returns the ports of a domain that are not derived.
@@ -97,16 +118,17 @@ fn over_data(catalog: &DomainCatalog) -> Vec<&Port> {
 }
 
 /// Returns a domain with these ports. `results` has one result for each port over data, in the order of the catalog. `last_good`
-/// returns the version of a port that is used if the present one cannot be opened.
+/// returns the version of a port that is used if the present one cannot be opened. Also returns the ports that are closed,
+/// with the reasons.
 async fn domain_of(
     mut catalog: DomainCatalog,
     results: Vec<Result<OpenedPort, OpenError>>,
     last_good: impl Fn(&Port) -> Option<(Port, OpenedPort)>,
     opener: &dyn SourceOpener,
     runtime: &Arc<RuntimeEnv>,
-) -> LocalDomain {
+) -> (LocalDomain, BTreeMap<PortRef, OpenError>) {
     let declared: Vec<Port> = over_data(&catalog).into_iter().cloned().collect();
-    let (mut ports, mut opened) = (Vec::new(), Vec::new());
+    let (mut ports, mut opened, mut reasons) = (Vec::new(), Vec::new(), BTreeMap::new());
     for (port, result) in declared.iter().zip(results) {
         let error = match result {
             Ok(now) => {
@@ -123,14 +145,14 @@ async fn domain_of(
                 ports.push(last);
             }
             None => {
-                tracing::error!(port = %port.name, "the port is closed until it can be opened: {}", error.one_line());
                 let (entry, table) = closed(port, &error);
                 replace(&mut catalog, entry);
                 ports.push(table);
+                reasons.insert(port.name.clone(), error);
             }
         }
     }
-    LocalDomain { catalog: with_data(catalog, &opened, opener, runtime).await, ports }
+    (LocalDomain { catalog: with_data(catalog, &opened, opener, runtime).await, ports }, reasons)
 }
 
 fn replace(catalog: &mut DomainCatalog, port: Port) {

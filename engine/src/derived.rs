@@ -17,7 +17,8 @@ use portolan_catalog::{Column, Diagnostic, Diagnostics, DomainCatalog, Port, Por
 use portolan_connectors::{LocalDomain, OpenError, OpenedPort, close_port, is_open, mark_port};
 
 use self::definition::Definition;
-use self::outcome::{DerivedDomain, PortChange};
+pub(crate) use self::outcome::DerivedDomain;
+use self::outcome::PortChange;
 use self::query::{PortQuery, caught, fault};
 use crate::Error;
 use crate::bounds::QueryDepth;
@@ -29,7 +30,7 @@ use crate::names::DerivedTable;
 const MOST_SHOWN: usize = 20;
 
 /// True if a domain has derived ports.
-pub(crate) fn has_derived_ports(domain: &LocalDomain) -> bool {
+fn has_derived_ports(domain: &LocalDomain) -> bool {
     domain.catalog.ports().any(|port| port.query().is_some())
 }
 

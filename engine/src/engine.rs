@@ -8,6 +8,7 @@ use portolan_catalog::{Diagnostics, MeshSnapshot};
 use portolan_connectors::LocalDomain;
 
 pub use self::builder::EngineBuilder;
+use crate::derived::DerivedDomain;
 use crate::state::EngineState;
 use crate::{EngineMetrics, Limits, Principal, QueryStream, Refreshed, Result, Session, Usage, derived};
 
@@ -89,9 +90,18 @@ impl Engine {
     /// Replaces a local domain with a newly loaded version, and plans the queries of its derived ports. Running queries
     /// keep the old version.
     pub fn replace_local_domain(&self, domain: LocalDomain) {
+        self.serve(self.planned(domain));
+    }
+
+    /// Plans the queries of a local domain's derived ports.
+    pub(crate) fn planned(&self, domain: LocalDomain) -> DerivedDomain {
         let before = self.0.mesh.local(&domain.catalog.domain);
-        let opened = derived::open(&self.0.base, domain, before.as_ref());
-        self.0.mesh.replace_local(opened.logged());
+        derived::open(&self.0.base, domain, before.as_ref())
+    }
+
+    /// Puts a domain in the place of the present one.
+    pub(crate) fn serve(&self, planned: DerivedDomain) {
+        self.0.mesh.replace_local(planned.logged());
     }
 
     /// Checks the derived ports of a domain: plans their queries, and compares the columns with the contracts. An engine

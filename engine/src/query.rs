@@ -74,6 +74,8 @@ struct Query {
     /// The account of the query's principal.
     account: Arc<Account>,
     entry: Entry,
+    /// True if the query is a fragment that reads a derived port: its sender sees no part of the port's query.
+    hides_queries: bool,
 }
 
 /// The way in which a query gets its slot.
@@ -123,6 +125,7 @@ impl Query {
             listed,
             account: session.shared.account.clone(),
             entry: Entry::InLine,
+            hides_queries: false,
         }
     }
 
@@ -209,6 +212,7 @@ impl Query {
         };
         let (ready, slot) = started.await.inspect_err(|e| self.not_started(e))?;
         let kept = match self.is_fragment() && self.context.head.measured {
+            true if self.hides_queries => KeptPart::OperatorNames,
             true => KeptPart::Operators,
             false => KeptPart::Nothing,
         };

@@ -11,18 +11,17 @@ use datafusion::execution::{SpillFile, TempFileFactory};
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionConfig;
 use datafusion::scalar::ScalarValue;
-use portolan_catalog::{DomainName, PortRef, PortStatistics};
+use portolan_catalog::DomainName;
 use portolan_connectors::{
-    CatalogAnswer, FragmentHead, FragmentSummary, OwnerKey, Peer, ReceivedFragment, SiteId, TraceContext,
+    CatalogAnswer, FragmentHead, FragmentSummary, LocalDomain, OwnerKey, Peer, ReceivedFragment, SiteId, TraceContext,
 };
 
+use crate::derived::DerivedDomain;
 use crate::dialect::SPELLINGS;
 use crate::exchange::LiveEdges;
 use crate::execution::spill::SpillFiles;
 use crate::state::QueryContext;
-use crate::{
-    Engine, Error, ErrorKind, Limits, PeerOptions, Prepared, Principal, QueryStream, Result, Session, derived, query,
-};
+use crate::{Engine, Error, ErrorKind, Limits, PeerOptions, Prepared, Principal, QueryStream, Result, Session, query};
 
 pub use crate::bounds::MOST_STATEMENT_BYTES;
 pub use crate::exchange::RemoteScanCodec;
@@ -61,15 +60,19 @@ pub async fn estimate_fragment(engine: &Engine, fragment: ReceivedFragment) -> R
     query::estimate_fragment(&engine.inner(), fragment).await
 }
 
-/// Changes the statistics of these ports of a local domain, and the estimates of the derived ports that read them. Peers
-/// get them with their next catalog request.
-pub fn update_statistics(engine: &Engine, domain: &DomainName, statistics: &BTreeMap<PortRef, Arc<PortStatistics>>) {
-    let state = engine.inner();
-    state.mesh.update_statistics(domain, statistics);
-    if let Some(before) = state.mesh.local(domain).filter(derived::has_derived_ports) {
-        let opened = derived::open(&state.base, before.clone(), Some(&before));
-        state.mesh.replace_local_if_same(&before, opened.logged());
-    }
+/// A version of a local domain, with the plans of its derived ports. [`serve_local_domain`] puts it in the place of the
+/// present version.
+#[derive(Debug)]
+pub struct PlannedDomain(DerivedDomain);
+
+/// Plans the queries of a local domain's derived ports. This may take long.
+pub fn plan_local_domain(engine: &Engine, domain: LocalDomain) -> PlannedDomain {
+    PlannedDomain(engine.planned(domain))
+}
+
+/// Replaces a local domain. Peers get it with their next catalog request. Running queries keep the old version.
+pub fn serve_local_domain(engine: &Engine, PlannedDomain(domain): PlannedDomain) {
+    engine.serve(domain);
 }
 
 /// Keeps the present version of a local domain, and marks its products with the reason why the newest version was not

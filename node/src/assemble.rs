@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
-use portolan_catalog::{Descriptors, Diagnostics, DomainCatalog, DomainName, load_descriptors};
+use portolan_catalog::{Descriptors, Diagnostic, Diagnostics, DomainCatalog, DomainName, load_descriptors};
 use portolan_connectors::files::StatementFiles;
 use portolan_connectors::{LocalDomain, OpenOptions, OwnerKey, Sources, lock, open_domain_with};
 use portolan_engine::{Engine, Limits};
@@ -13,6 +13,7 @@ use crate::admin::Admin;
 use crate::config::{NodeConfig, PeerConfig};
 use crate::digest::descriptors_digest;
 use crate::host::{MemoryLimit, memory_limits};
+use crate::open::{OpenedInPart, apart, open_in_part};
 use crate::peers::{Identity, connect};
 use crate::state::OwnKey;
 use crate::status::NodeStatus;
@@ -174,6 +175,12 @@ impl NodeBuilder {
     /// Every fault of the descriptors; a peer's URL, password or key that cannot be used; an engine that does not start;
     /// an address for operators that is in use.
     pub async fn build(self) -> Result<Node> {
+        let (node, faults) = self.build_in_part().await?;
+        if faults.is_empty() { Ok(node) } else { Err(Diagnostics(faults).into()) }
+    }
+
+    /// As [`NodeBuilder::build`], also if required ports have faults, which it returns. These ports are closed.
+    pub(crate) async fn build_in_part(self) -> Result<(Node, Vec<Diagnostic>)> {
         let Self { config, requires_sources, reads_local_files } = self;
         let config = Arc::new(config);
         for warning in config.exposed_files() {
@@ -202,9 +209,12 @@ impl NodeBuilder {
             builder = builder.spans(telemetry.spans());
         }
         let descriptors_digest = descriptors_now(&config).await;
-        let served = match load(&config).await? {
-            Some(descriptors) => Some(open(&config, &sources, &runtime, descriptors, requires_sources).await?),
-            None => None,
+        let (served, faults) = match load(&config).await? {
+            Some(descriptors) => {
+                let (served, faults) = open(&config, &sources, &runtime, descriptors, requires_sources).await?;
+                (Some(served), faults)
+            }
+            None => (None, vec![]),
         };
         if let Some(served) = served.clone() {
             builder = builder.local_domain(served.domain);
@@ -238,7 +248,7 @@ impl NodeBuilder {
         status.has_engine(engine.clone());
         let reads_every_file = config.reads_every_file(reads_local_files);
         let current = Current { config, sources, served };
-        Ok(Node {
+        let node = Node {
             engine,
             statement_files,
             reads_every_file,
@@ -251,7 +261,8 @@ impl NodeBuilder {
             admin,
             #[cfg(feature = "telemetry")]
             telemetry,
-        })
+        };
+        Ok((node, faults))
     }
 }
 
@@ -309,43 +320,30 @@ fn log_memory(limits: &Limits, host: &[MemoryLimit]) {
     }
 }
 
-/// Opens the ports of a domain.
+/// Opens the ports of a domain. Returns every fault if all ports are required: those of the ports, and the options of
+/// sources that no contract names. The ports with faults are closed. Otherwise, the faults are in the log.
 ///
 /// # Errors
-/// Every port that cannot be opened, and the options of sources that no contract names, if `requires_all` is true.
+/// The planner panics.
 async fn open(
     config: &Arc<NodeConfig>,
     sources: &Sources,
     runtime: &Arc<RuntimeEnv>,
     descriptors: Descriptors,
     requires_all: bool,
-) -> Result<ServedDomain> {
+) -> Result<(ServedDomain, Vec<Diagnostic>)> {
     let Descriptors { catalog, servers } = descriptors;
-    let mut faults = config.unused_sources(&servers);
-    if !requires_all {
+    let (declared, mut faults) = (Arc::new(catalog.clone()), config.unused_sources(&servers));
+    let domain = if requires_all {
+        let OpenedInPart { domain, errors } = open_in_part(catalog, sources, runtime, config.open_timeout()).await?;
+        faults.extend(errors.into_values().flat_map(|Diagnostics(faults)| faults));
+        domain
+    } else {
         faults.drain(..).for_each(|fault| tracing::warn!("{fault}"));
-    }
-    let options = OpenOptions { timeout: config.open_timeout(), requires_all };
-    let opened = open_domain_with(catalog.clone(), sources, runtime, options).await;
-    let checked = match opened {
-        Ok(domain) if requires_all => apart(move || Engine::check_derived_ports(&domain).map(|()| domain)).await?,
-        opened => opened,
+        let options = OpenOptions { timeout: config.open_timeout(), requires_all: false };
+        open_domain_with(catalog, sources, runtime, options).await?
     };
-    match checked.map_err(|Diagnostics(wrong)| faults.extend(wrong)) {
-        Ok(domain) if faults.is_empty() => {
-            Ok(ServedDomain { declared: Arc::new(catalog), domain, config: config.clone() })
-        }
-        _ => Err(Diagnostics(faults).into()),
-    }
-}
-
-/// Runs work that plans queries and may take long. A signal can end the node meanwhile.
-///
-/// # Errors
-/// The work panics.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let ended = tokio::task::spawn_blocking(work).await;
-    ended.map_err(|e| Error::failed("starting the node ended abnormally").with_source(e))
+    Ok((ServedDomain { declared, domain, config: config.clone() }, faults))
 }
 
 /// Returns the openers of all kinds of sources, with the options in the config.

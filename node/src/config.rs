@@ -331,12 +331,20 @@ impl NodeConfig {
     /// Returns the config without the entries that have faults, and all faults. Returns no config if an entry with a
     /// fault is necessary.
     fn parse_in_part(document: &Document) -> (Option<Self>, Vec<Diagnostic>) {
+        let (config, mut faults) = Self::parse_unchecked(document);
+        if let Some(config) = &config {
+            faults.extend(config.check(document, !faults.is_empty()));
+        }
+        (config, faults)
+    }
+
+    /// As [`NodeConfig::parse_in_part`], with only the faults that the parser finds.
+    fn parse_unchecked(document: &Document) -> (Option<Self>, Vec<Diagnostic>) {
         let file = document.file();
-        let (mut config, mut faults) = yaml::from_document_in_part::<Self>(document.clone());
+        let (mut config, faults) = yaml::from_document_in_part::<Self>(document.clone());
         if let Some(config) = &mut config {
             config.file = Some(file.to_path_buf());
             config.resolve_paths(file);
-            faults.extend(config.check(document, !faults.is_empty()));
         }
         (config, faults)
     }

@@ -13,6 +13,7 @@ pub mod draft;
 pub mod error;
 pub mod host;
 pub mod metrics;
+mod open;
 mod peers;
 mod process;
 pub mod product_test;

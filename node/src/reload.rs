@@ -7,10 +7,11 @@ use portolan_catalog::{DomainCatalog, DomainName, Port, PortRef};
 use portolan_connectors::{
     ChangedPorts, LocalDomain, RetriedPort, changed_ports, open_again, ports_with_errors, reopen_domain,
 };
-use portolan_engine::Engine;
-use portolan_engine::server::{report_load_error, update_statistics};
+use portolan_engine::server::{plan_local_domain, report_load_error, serve_local_domain};
+use tokio::sync::mpsc::unbounded_channel;
 
 use crate::assemble::{Current, ServedDomain, load};
+use crate::open::apart;
 use crate::{Error, Node};
 
 impl Node {
@@ -51,11 +52,37 @@ impl Node {
         let (timeout, catalog) = (config.open_timeout(), DomainCatalog::clone(&declared));
         let may_stay = |port: &Port| config.opens_as(&opened_under, port);
         let opened = reopen_domain(catalog, &before, may_stay, &*sources, &self.runtime, timeout).await;
+        let (engine, domain) = (self.engine.clone(), opened.clone());
+        let planned = apart(move || plan_local_domain(&engine, domain)).await;
+        let planned = planned.inspect_err(|e| tracing::error!("{}", e.owner_chain())).ok()?;
         self.with_current(|current| {
-            self.engine.replace_local_domain(opened.clone());
+            serve_local_domain(&self.engine, planned);
             current.served = Some(ServedDomain { declared, domain: opened.clone(), config: config.clone() });
         });
         Some(opened)
+    }
+
+    /// Replaces the domain by the one that `change` returns for the present one; `None` for no change. The queries of
+    /// derived ports are planned before, on a thread that may wait: nothing else waits for them.
+    async fn replace(&self, change: impl Fn(&ServedDomain) -> Option<LocalDomain> + Send + 'static) {
+        let node = self.clone();
+        let replaced = apart(move || while !node.try_replace(&change) {}).await;
+        if let Err(e) = replaced {
+            tracing::error!("{}", e.owner_chain());
+        }
+    }
+
+    /// Replaces the domain. Returns false if something else has changed the domain in the meantime.
+    fn try_replace(&self, change: &impl Fn(&ServedDomain) -> Option<LocalDomain>) -> bool {
+        let Some(before) = self.current().served else { return true };
+        let Some(domain) = change(&before) else { return true };
+        let planned = plan_local_domain(&self.engine, domain.clone());
+        self.with_current(|current| {
+            let Some(served) = current.served.as_mut().filter(|served| served.is_same(&before)) else { return false };
+            serve_local_domain(&self.engine, planned);
+            served.domain = domain;
+            true
+        })
     }
 
     /// Keeps the present descriptors, and reports why the newest ones are not in use.
@@ -78,23 +105,25 @@ impl Node {
     /// Tries to open the ports that `wanted` returns for the present domain.
     async fn open_ports_again(&self, wanted: impl Fn(&LocalDomain) -> BTreeSet<PortRef>) {
         let Current { config, sources, served } = self.current();
-        let Some(tried) = served else { return };
-        let wanted = wanted(&tried.domain);
-        let publish = |retried: &[RetriedPort]| {
-            self.with_current(|current| {
+        let Some(ServedDomain { declared, domain, config: opened_under }) = served else { return };
+        let (wanted, timeout) = (wanted(&domain), config.open_timeout());
+        // There are no more messages than ports.
+        let (sender, mut receiver) = unbounded_channel::<Vec<RetriedPort>>();
+        let publish = move |retried: &[RetriedPort]| drop(sender.send(retried.to_vec()));
+        let opening = open_again(&declared, &domain, &wanted, &*sources, &self.runtime, timeout, publish);
+        let publishing = async {
+            while let Some(retried) = receiver.recv().await {
+                let (declared, opened_under) = (declared.clone(), opened_under.clone());
                 // All ports were opened again if the descriptors or the sources have changed in the meantime.
-                let is_same = |served: &&mut ServedDomain| {
-                    Arc::ptr_eq(&served.declared, &tried.declared) && Arc::ptr_eq(&served.config, &tried.config)
-                };
-                if let Some(served) = current.served.as_mut().filter(is_same) {
-                    served.domain = served.domain.with_retried(retried);
-                    self.engine.replace_local_domain(served.domain.clone());
-                }
-            });
+                self.replace(move |served| {
+                    let has_same_ports = Arc::ptr_eq(&served.declared, &declared);
+                    let is_same = has_same_ports && Arc::ptr_eq(&served.config, &opened_under);
+                    is_same.then(|| served.domain.with_retried(&retried))
+                })
+                .await;
+            }
         };
-        let ServedDomain { declared, domain, .. } = &tried;
-        let timeout = config.open_timeout();
-        open_again(declared, domain, &wanted, &*sources, &self.runtime, timeout, publish).await;
+        tokio::join!(opening, publishing);
     }
 
     /// Tries to open the ports that could not be opened.
@@ -110,28 +139,28 @@ impl Node {
         let ChangedPorts { statistics, unreadable } = changed_ports(&domain, &*sources, &self.runtime).await;
         if !statistics.is_empty() {
             tracing::debug!(domain = %domain.catalog.domain, ports = statistics.len(), "statistics were collected again");
-            let catalog = Arc::new((*domain.catalog).clone().with_statistics(&statistics));
-            let mut changed = domain.clone();
-            changed.catalog = catalog;
-            self.replace(&domain, changed, |engine, changed| {
-                update_statistics(engine, &changed.catalog.domain, &statistics);
-            });
+            // What has changed the domain in the meantime has looked at the ports too, or the next check does.
+            self.replace(move |served| {
+                let is_same = Arc::ptr_eq(&served.domain.catalog, &domain.catalog);
+                is_same.then(|| {
+                    let mut changed = domain.clone();
+                    changed.catalog = Arc::new((*domain.catalog).clone().with_statistics(&statistics));
+                    changed
+                })
+            })
+            .await;
         }
         if !unreadable.is_empty() {
             self.open_ports_again(|_| unreadable.clone()).await;
         }
     }
+}
 
-    /// Replaces the domain by `changed`, unless it is no longer `before`: what has changed it in the meantime has looked
-    /// at the ports too, or the next check does.
-    fn replace(&self, before: &LocalDomain, changed: LocalDomain, publish: impl FnOnce(&Engine, &LocalDomain)) {
-        self.with_current(|current| {
-            let served = current.served.as_mut();
-            let Some(served) = served.filter(|served| Arc::ptr_eq(&served.domain.catalog, &before.catalog)) else {
-                return;
-            };
-            publish(&self.engine, &changed);
-            served.domain = changed;
-        });
+impl ServedDomain {
+    /// True if nothing has changed the domain since `other`.
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.declared, &other.declared)
+            && Arc::ptr_eq(&self.config, &other.config)
+            && Arc::ptr_eq(&self.domain.catalog, &other.domain.catalog)
     }
 }

@@ -32,9 +32,9 @@ impl Node {
     pub(crate) async fn reload_config(&self, access: &AccessControl, renews: bool) -> Result<bool, Vec<String>> {
         let Current { config: running, .. } = self.current();
         let Some(file) = running.file.clone() else { return Ok(false) };
-        let loaded = tokio::task::spawn_blocking(move || NodeConfig::load(&file)).await;
-        let new = match loaded {
-            Ok(Ok(config)) => config,
+        let loaded = tokio::task::spawn_blocking(move || NodeConfig::load_again(&file)).await;
+        let (new, of_fixed) = match loaded {
+            Ok(Ok(loaded)) => loaded,
             Ok(Err(Diagnostics(faults))) => return Err(faults.iter().map(ToString::to_string).collect()),
             Err(e) => return Err(vec![format!("reading it ended abnormally: {e}")]),
         };
@@ -47,7 +47,11 @@ impl Node {
                     "the changes of {fixed} need a restart, and the other keys do not fit the present values"
                 ));
             }
+            faults.extend(of_fixed.iter().map(ToString::to_string));
             return Err(faults);
+        }
+        for fault in &of_fixed {
+            tracing::error!("the config was reloaded, but a node with it does not start: {fault}");
         }
         exposed.iter().for_each(|warning| tracing::warn!("{warning}"));
         if !fixed.is_empty() {

@@ -32,8 +32,9 @@ impl NodeBuilder {
         if let Some(Err(e)) = check_tls(tls.as_ref()).await {
             faults.push(format!("{}: tls: {}", file.display(), e.chain()));
         }
-        match self.without_services().require_sources().build().await {
-            Ok(node) => {
+        match self.without_services().require_sources().build_in_part().await {
+            Ok((node, of_ports)) => {
+                faults.extend(of_ports.iter().map(ToString::to_string));
                 faults.extend(node.own_key.check_save().err().map(|e| e.owner_chain()));
                 faults.extend(node.test_data().await.err().map(|e| e.owner_chain()));
             }

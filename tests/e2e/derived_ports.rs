@@ -13,12 +13,15 @@ use arrow::array::{ArrayRef, Int64Array, StringArray};
 use portolan_engine::{ErrorKind, Principal};
 use portolan_tests::forced::{FORCED, Forced};
 use portolan_tests::mesh::{Mesh, until, within};
-use portolan_tests::node::{program, run, signal};
+use portolan_tests::node::{Node, program, run, signal};
 use portolan_tests::products::{DOMAIN, PortFile, write_domain};
 use portolan_tests::random_queries::{Outcome, REPEAT, REPEATED, random_query};
 use portolan_tests::rows::{assert_says, count, failure, text};
 use portolan_tests::ways::{self, Ways, assert_lines, table, write_parquet};
-use serde_json::json;
+use serde_json::{Value, json};
+
+#[cfg(unix)]
+use crate::reload::{can_log_in, reload, user};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -245,20 +248,77 @@ async fn a_query_changes_while_the_node_runs() {
     .await;
 }
 
-#[test]
-fn a_signal_ends_a_node_that_still_plans_queries() {
-    let folder = tempfile::tempdir().unwrap();
-    let home = folder.path();
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_reports_missing_files_values_and_queries_together() {
+    within(240, async {
+        let folder = tempfile::tempdir().unwrap();
+        let lab = write(folder.path())[0].1.clone();
+        fs::remove_file(lab.join("customers.parquet")).unwrap();
+        fs::write(lab.join("orders.csv"), "id,customer,amount\n1,1,ten\n").unwrap();
+        write_lab(&lab, TOTALS, "SELECT nothing AS region FROM samples.orders");
+        let config = json!({ "domain": DOMAIN, "listen": "127.0.0.1:0", "sources": { "files": { "root": "/" } } });
+        fs::write(lab.join("node.yaml"), config.to_string()).unwrap();
+        let (code, errors) = checked(&lab).await;
+        assert_eq!(code, Some(2), "{errors}");
+        for part in [
+            "customers.odcs.yaml:",
+            "customers.parquet",
+            "port lab.samples.orders: ",
+            "line 2, column `amount`: ",
+            "got `ten`",
+            "large.odcs.yaml:",
+            "the query cannot be planned: ",
+            "the query reads port lab.samples.customers, which is not open",
+        ] {
+            assert!(errors.contains(part), "{part}: {errors}");
+        }
+        // Each fault is reported once, and not in the log too.
+        assert_eq!(errors.matches("large.odcs.yaml:").count(), 1, "{errors}");
+        assert!(!errors.contains("closed until"), "{errors}");
+    })
+    .await;
+}
+
+/// Writes a domain whose queries take long to plan: planning pushes the filter of the last port down, and each port
+/// multiplies it by six.
+fn write_slow(home: &Path, names: &[&'static str]) {
     fs::write(home.join("orders.csv"), "id\n1\n").unwrap();
-    // Planning pushes the filter of the last port down, and each port multiplies it by six.
-    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let mut ports = vec![PortFile::local("orders", &home.join("orders.csv"), "csv", &[("id", "integer")])];
-    for (name, below) in names.into_iter().zip(["orders"].into_iter().chain(names)) {
-        let filter = if name == "h" { " WHERE id > 2" } else { "" };
+    for (&name, below) in names.iter().zip(["orders"].iter().chain(names)) {
+        let filter = if Some(&name) == names.last() { " WHERE id > 2" } else { "" };
         let query = format!("SELECT (id * id + id * id + id * id) % 7 AS id FROM samples.{below}{filter}");
         ports.push(PortFile::derived(name, &query, &[("id", "integer")]));
     }
     write_domain(DOMAIN, home, &ports);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queries_that_take_long_to_plan_delay_no_change_of_users() {
+    within(240, async {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join(DOMAIN);
+        fs::create_dir_all(&home).unwrap();
+        write_slow(&home, &["a"]);
+        let with_users = |users: &[&Value]| json!({ "domain": DOMAIN, "users": users });
+        let (ann, bob) = (user("ann"), user("bob"));
+        let node = Node::start(&home, with_users(&[&ann]));
+        assert!(can_log_in(&node, "ann").await);
+        write_slow(&home, &["a", "b", "c", "d", "e", "f", "g"]);
+        // The node sees the change after a few seconds, and plans for longer.
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        reload(&node, &with_users(&[&bob]));
+        until("the new user can log in", Duration::from_secs(8), async || can_log_in(&node, "bob").await).await;
+        assert!(!can_log_in(&node, "ann").await);
+    })
+    .await;
+}
+
+#[test]
+fn a_signal_ends_a_node_that_still_plans_queries() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    write_slow(home, &["a", "b", "c", "d", "e", "f", "g", "h"]);
     fs::write(home.join("node.yaml"), format!("domain: {DOMAIN}\nlisten: 127.0.0.1:0\n")).unwrap();
     let mut serve = Command::new(program());
     serve.arg("serve").arg("--config").arg(home.join("node.yaml")).stdout(Stdio::null()).stderr(Stdio::null());

@@ -284,6 +284,9 @@ async fn show_lists_what_there_is() {
         assert_eq!(names, SETTINGS);
         let described = shown("DESCRIBE SELECT year(d) AS y, s FROM east.samples.a").await;
         assert!(described.len() == 2 && described[0].starts_with("y|"), "{described:?}");
+        let described = shown("DESCRIBE east.samples.a").await;
+        let types: Vec<_> = described.iter().filter_map(|row| row.split('|').nth(1)).collect();
+        assert!(types.contains(&"DATE") && types.contains(&"VARCHAR") && !types.contains(&"Date32"), "{described:?}");
         assert!(shown("SHOW TABLES").await.iter().all(|row| !row.contains("information_schema")));
 
         let functions = shown("SHOW FUNCTIONS").await;

@@ -126,6 +126,7 @@ const CRATES: [Floors; 7] = [
             "metrics",
             "telemetry",
             "admin",
+            "open",
             "assemble",
             "product_test",
             "reload",

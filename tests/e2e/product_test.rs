@@ -143,7 +143,9 @@ fn values_that_cannot_be_read_are_reported_with_their_file() {
     for arguments in WAYS {
         let (code, out, err) = test(folder.path(), arguments);
         assert_eq!(code, Some(1), "{out}{err}");
-        contains(&out, &["customers.csv", "24.08.2017", "`state`: enum: the data cannot be read"]);
+        contains(&out, &["customers.csv", "24.08.2017", "  not checked: 6 rules: the data cannot be read\n"]);
+        contains(&out, &["  not checked: `mail`: text (Somebody verified it.): it is for readers\n"]);
+        assert_eq!(out.matches("the data cannot be read").count(), 1, "{out}");
     }
     let (code, said) = check(folder.path());
     assert_eq!(code, Some(2), "{said}");

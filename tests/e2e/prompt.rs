@@ -186,6 +186,28 @@ fn the_catalog_command_logs_in_and_suggests_names() {
 }
 
 #[test]
+fn the_password_in_the_environment_goes_to_no_other_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let user = |name: &str| json!({ "name": name, "password_hash": hash_password("swordfish").unwrap() });
+    let node = Node::start(&folder.path().join("a"), json!({ "users": [user("ann"), user("bob")] }));
+    let other = Node::start(&folder.path().join("b"), json!({ "users": [user("ann")] }));
+    let sql = |command: &str| {
+        let arguments = ["sql", "--url", node.url(), "--user", "ann", "-c", command, "-c", "SELECT 7 AS n"];
+        run(&arguments, &[("PORTOLAN_PASSWORD", Path::new("swordfish"))])
+    };
+    for known in ["\\c".to_owned(), format!("\\c {} ann", node.url())] {
+        let (code, out, err) = sql(&known);
+        assert!(code == Some(0) && out.contains('7'), "{known}: {out}{err}");
+    }
+    let first = format!("the password in PORTOLAN_PASSWORD is that for {} and the user ann", node.url());
+    // The other node would accept the password.
+    for unknown in [format!("\\c {} ann", other.url()), format!("\\c {} bob", node.url())] {
+        let (code, out, err) = sql(&unknown);
+        assert!(code != Some(0) && out.is_empty() && err.contains(&first), "{unknown}: {out}{err}");
+    }
+}
+
+#[test]
 fn the_prompt_runs_commands_within_a_statement() {
     let folder = tempfile::tempdir().unwrap();
     let node = node(&folder.path().join("node"));

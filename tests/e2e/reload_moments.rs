@@ -178,6 +178,23 @@ async fn a_config_is_applied_when_the_files_that_it_names_appear() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_is_gone_also_if_a_file_of_a_key_that_needs_a_restart_is_missing() {
+    within(120, async {
+        let folder = tempfile::tempdir().unwrap();
+        let (ann, bob) = (user("ann"), user("bob"));
+        let node = Node::start(folder.path(), json!({ "users": [&ann] }));
+        assert!(can_log_in(&node, "ann").await);
+        let missing = folder.path().join("missing.pem");
+        reload(&node, &json!({ "users": [&bob], "tls": { "cert": missing, "key": missing } }));
+        until("the new user can log in", SOON, async || can_log_in(&node, "bob").await).await;
+        assert!(!can_log_in(&node, "ann").await);
+        let logged = ["a node with it does not start: ", "tls.key: cannot read", "restarted for the changes of tls"];
+        until("the fault is logged", SOON, async || logged.iter().all(|part| node.log().contains(part))).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_who_is_gone_gets_no_more_rows_without_a_session() {
     within(120, async {
         let folder = tempfile::tempdir().unwrap();

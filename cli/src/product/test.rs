@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use portolan_catalog::{DomainName, domain_of, printable, printable_json};
-use portolan_node::product_test::{Outcome, PortReport, Progress, TestOptions, TestReport, test_products};
+use portolan_node::product_test::{Outcome, PortReport, Progress, RuleReport, TestOptions, TestReport, test_products};
 use portolan_node::{Error, NodeConfig, Result};
 
 use super::init::CONFIG;
@@ -148,18 +148,31 @@ fn of_port(report: &PortReport) -> Vec<String> {
     if report.more_faults {
         lines.push("  … and more values that cannot be read".to_owned());
     }
-    for (outcome, word) in
-        [(Outcome::Broken, ""), (Outcome::Warning, "warning: "), (Outcome::NotChecked, "not checked: ")]
-    {
+    for (outcome, word) in [(Outcome::Broken, ""), (Outcome::Warning, "warning: ")] {
         for rule in report.with(outcome) {
             lines.push(format!("  {word}{}", rule.text()));
-            if outcome != Outcome::NotChecked {
-                lines.push(format!("    {}", rule.place()));
-            }
+            lines.push(format!("    {}", rule.place()));
         }
     }
+    lines.extend(not_checked(report));
     lines.extend(holding(report));
     lines
+}
+
+/// Returns a line for each rule that was not checked, and one for all rules with the same reason.
+fn not_checked(report: &PortReport) -> Vec<String> {
+    let mut reasons: Vec<(&str, Vec<&RuleReport>)> = vec![];
+    for rule in report.with(Outcome::NotChecked) {
+        match reasons.iter_mut().find(|(reason, _)| *reason == rule.message) {
+            Some((_, rules)) => rules.push(rule),
+            None => reasons.push((rule.message.as_str(), vec![rule])),
+        }
+    }
+    let line = |(reason, rules): &(&str, Vec<&RuleReport>)| match rules.as_slice() {
+        [only] => format!("  not checked: {}", only.text()),
+        several => format!("  not checked: {} rules: {reason}", several.len()),
+    };
+    reasons.iter().map(line).collect()
 }
 
 /// Returns a line for each rule that holds, with the columns that have it.

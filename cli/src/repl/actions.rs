@@ -180,7 +180,7 @@ impl Shell {
             }
             // The password is known.
             (known, true) => known.clone(),
-            _ => login.target()?,
+            _ => login.target_after(&self.first_login)?,
         };
         let opened = self.wait(None, Instant::now(), Connection::open(&target)).await??;
         (self.connection, self.target, self.login, self.changed) = (opened, target, login, true);

@@ -28,6 +28,8 @@ pub struct Shell {
     pub(super) results: Results,
     pub(super) target: Target,
     pub(super) login: LoginArgs,
+    /// The login of the command line, whose password `PORTOLAN_PASSWORD` has.
+    pub(super) first_login: LoginArgs,
     /// The format of results whose file does not determine one. `None` at the prompt: tables that fit the screen.
     pub(super) format: Option<Format>,
     pub(super) open: OpenStatement,
@@ -122,8 +124,20 @@ impl Shell {
             rows: RowLimit::Most(DEFAULT_ROWS),
             pager: true,
         };
-        let (open, last, planned) = (OpenStatement::default(), None, None);
-        Self { connection, options, results, target, login, format, open, last, planned, depth: 0, changed: false }
+        Self {
+            connection,
+            options,
+            results,
+            target,
+            first_login: login.clone(),
+            login,
+            format,
+            open: OpenStatement::default(),
+            last: None,
+            planned: None,
+            depth: 0,
+            changed: false,
+        }
     }
 
     /// Returns the connection.

@@ -29,6 +29,8 @@ pub(super) struct Fence {
     private: HashSet<PathBuf>,
     /// The setting of the root, for messages.
     setting: String,
+    /// True if the setting is not that of a source.
+    is_shared: bool,
 }
 
 /// The reason why a path is not read.
@@ -38,6 +40,8 @@ pub(super) enum FenceError {
     Outside {
         /// The setting that allows other folders.
         setting: String,
+        /// True if the setting is not that of a source, and decides which files statements may read.
+        is_shared: bool,
     },
     /// The path leads to a file of the node itself.
     Private,
@@ -60,10 +64,16 @@ impl FenceError {
     /// Returns the message about the path that is called `name`. The message does not show where the path leads.
     pub(super) fn message(&self, name: &str) -> String {
         match self {
-            Self::Outside { setting } => format!(
-                "{name} leads out of the root of the source's files: move the data there, or set `{setting}` in the \
-                 node's config"
-            ),
+            Self::Outside { setting, is_shared } => {
+                let bounds = if *is_shared {
+                    "folder of the files that statements may read"
+                } else {
+                    "root of the source's files"
+                };
+                format!(
+                    "{name} leads out of the {bounds}: move the data there, or set `{setting}` in the node's config"
+                )
+            }
             Self::Private => format!(
                 "{name} leads to a file of the node itself, which is not data: move that file out of the root, or \
                  correct the location"
@@ -98,7 +108,7 @@ impl Fence {
         let is_around = |path: &PathBuf| folders.iter().flatten().any(|folder| folder.starts_with(path));
         let private = bounds.private.iter().filter_map(|path| resolved_so_far(path));
         let private = private.filter(|path| !is_around(path)).collect();
-        Ok(Self { folders, private, setting })
+        Ok(Self { folders, private, setting, is_shared: bounds.setting.is_some() })
     }
 
     /// Returns the place to which `path` leads, without links.
@@ -175,7 +185,7 @@ impl Fence {
     fn admit(&self, found: &Path) -> Result<(), FenceError> {
         let is_inside = |folders: &Vec<PathBuf>| folders.iter().any(|folder| found.starts_with(folder));
         if !self.folders.as_ref().is_none_or(is_inside) {
-            return Err(FenceError::Outside { setting: self.setting.clone() });
+            return Err(FenceError::Outside { setting: self.setting.clone(), is_shared: self.is_shared });
         }
         match found.ancestors().any(|path| self.private.contains(path)) {
             true => Err(FenceError::Private),

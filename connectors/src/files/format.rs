@@ -21,8 +21,8 @@ use object_store::{ObjectMeta, ObjectStore};
 use portolan_catalog::logical_type::declared_type;
 use portolan_catalog::{FileFormat, FileSource, Port, TextFormat};
 
-use super::footers::forget_other_version;
 use super::sample::{JsonSample, SAMPLE_BYTES, SAMPLE_RECORDS, keys};
+use super::stored_columns;
 use super::text::{CsvSample, JsonColumns, Text, TextColumn, infer, schema_of};
 
 /// The unit in which timestamps of Parquet's type INT96 are read. Nanoseconds have only the years 1677 to 2262, and
@@ -67,7 +67,7 @@ impl Encoding {
         let column = |column: &portolan_catalog::Column| {
             let (name, is_open) = (column.name.clone(), column.is_open());
             let format = source.columns.get(&name).cloned().unwrap_or_default();
-            (source.name_in_file(&column.name).to_owned(), TextColumn { name, is_open, format })
+            (source.name_in_file(&column.name).to_owned(), TextColumn { name, is_open, is_declared: true, format })
         };
         let open = port.columns.iter().filter(|column| declared_type(column, port.source.as_ref()).is_none());
         Self {
@@ -126,8 +126,11 @@ impl Encoding {
         file: &ObjectMeta,
     ) -> Result<FoundColumns> {
         if !self.is_text() {
-            forget_other_version(session.runtime_env().cache_manager.get_file_metadata_cache().as_ref(), file);
-            let schema = self.reader(session).infer_schema(session, store, std::slice::from_ref(file)).await?;
+            let reader = self.reader(session);
+            let schema = match self.format {
+                FileFormat::Arrow => stored_columns::of_arrow(reader.as_ref(), session, store, file).await?,
+                _ => stored_columns::of_parquet(reader.as_ref(), session, store, file).await?,
+            };
             return Ok(FoundColumns { schema, is_whole: true, is_splittable: true });
         }
         let text = self.text(store, &file.location).await?;

@@ -21,8 +21,8 @@ pub(super) enum ListingError {
     Store(object_store::Error),
     /// There are more files than the limit, which is the value.
     TooMany(usize),
-    /// There is no file.
-    Empty,
+    /// There is no file of this format.
+    Empty(FileFormat),
     /// The folder is a Delta table, in which some files no longer belong to the table.
     DeltaTable,
     /// A file or a folder must not be read: it is outside of the source's root, or is neither a regular file nor a
@@ -41,7 +41,15 @@ impl ListingError {
                     "{at} holds more than {limit} files: choose fewer by a glob, or raise `max_files` of the source"
                 )
             }
-            Self::Empty => format!("there is no file of the declared format at {at}"),
+            Self::Empty(format) => {
+                let format = match format {
+                    FileFormat::Parquet => "Parquet",
+                    FileFormat::Csv => "CSV",
+                    FileFormat::Json => "JSON",
+                    FileFormat::Arrow => "Arrow",
+                };
+                format!("there is no {format} file at {at}")
+            }
             Self::DeltaTable => format!("{at} is a Delta table, which cannot be read as plain files"),
             Self::Refused(refused) => refused.message(at),
         }
@@ -96,7 +104,7 @@ async fn found(
         }
     }
     if files.is_empty() {
-        return Err(ListingError::Empty);
+        return Err(ListingError::Empty(format));
     }
     files.sort_unstable_by(|a, b| a.location.cmp(&b.location));
     Ok(files)

@@ -172,12 +172,13 @@ pub(super) async fn caught_task<T: Send + 'static>(
     }
 }
 
-/// Returns the columns that the folders below the base name, in the order of the first file's folders.
+/// Returns the columns that the folders below the base name, in the order of the files. A file that is in other folders
+/// is refused later.
 pub(super) fn folder_columns(encoding: &Encoding, location: &Location, files: &[ObjectMeta]) -> Vec<Column> {
-    let Some(first) = files.first().and_then(|file| location.below_base(&file.location)) else { return vec![] };
-    let folders = first.rsplit_once('/').map_or("", |(folders, _)| folders);
+    let paths = files.iter().filter_map(|file| location.below_base(&file.location)?.rsplit_once('/'));
+    let folders = paths.flat_map(|(folders, _)| folders.split('/'));
     let mut columns: Vec<Column> = vec![];
-    for (name, _) in folders.split('/').filter_map(|folder| folder.split_once('=')) {
+    for (name, _) in folders.filter_map(|folder| folder.split_once('=')) {
         // A scan reads the value of the outermost folder with the name, which the base may be in.
         let is_above = folder_value(&format!("{}/", location.base), name).is_some();
         if !is_above && !name.is_empty() && columns.iter().all(|known| known.name != name) {

@@ -37,6 +37,7 @@ mod scoped_store;
 mod secret;
 mod statement_files;
 mod store;
+mod stored_columns;
 mod table;
 #[cfg(test)]
 mod tests;

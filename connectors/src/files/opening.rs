@@ -122,7 +122,7 @@ impl Opening<'_> {
         let location = &self.origin.location;
         let listed = listing::list(self.store.as_ref(), location, self.file_source.format, self.max_files).await;
         match listed {
-            Err(listing::ListingError::Empty) if self.may_be_empty() => Ok(vec![]),
+            Err(listing::ListingError::Empty(_)) if self.may_be_empty() => Ok(vec![]),
             listed => listed.map_err(|error| {
                 let message = error.message(location.as_str());
                 match error {

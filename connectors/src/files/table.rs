@@ -131,7 +131,7 @@ impl FileTable {
     /// Lists the present files.
     pub(super) async fn list(&self, store: &dyn ObjectStore) -> Result<Vec<ObjectMeta>, ListingError> {
         match listing::list(store, &self.origin.location, self.encoding.format, self.max_files).await {
-            Err(ListingError::Empty) if self.may_be_empty => Ok(vec![]),
+            Err(ListingError::Empty(_)) if self.may_be_empty => Ok(vec![]),
             listed => listed,
         }
     }

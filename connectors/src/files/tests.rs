@@ -16,7 +16,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, StringArray};
+use arrow::datatypes::{Field, Schema};
+use arrow::ipc::writer::{FileWriter, StreamWriter};
 use arrow::record_batch::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::error::DataFusionError;
@@ -168,6 +170,29 @@ pub(super) fn write_parquet(path: &Path, batch: &RecordBatch) {
     let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
     writer.write(batch).unwrap();
     writer.close().unwrap();
+}
+
+pub(super) fn write_arrow(path: &Path, batch: &RecordBatch, is_stream: bool) {
+    let file = fs::File::create(path).unwrap();
+    if is_stream {
+        let mut writer = StreamWriter::try_new(file, &batch.schema()).unwrap();
+        writer.write(batch).unwrap();
+        writer.finish().unwrap();
+    } else {
+        let mut writer = FileWriter::try_new(file, &batch.schema()).unwrap();
+        writer.write(batch).unwrap();
+        writer.finish().unwrap();
+    }
+}
+
+/// Returns a row with two columns `a`, of one type or of two, and then `id` with the value 3.
+pub(super) fn repeated(has_two_types: bool) -> RecordBatch {
+    let int = |value: i64| -> ArrayRef { Arc::new(Int64Array::from(vec![value])) };
+    let second: ArrayRef = if has_two_types { Arc::new(StringArray::from(vec!["x"])) } else { int(2) };
+    let columns = vec![int(1), second, int(3)];
+    let fields = ["a", "a", "id"].into_iter().zip(&columns);
+    let fields: Vec<Field> = fields.map(|(name, column)| Field::new(name, column.data_type().clone(), true)).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }
 
 pub(super) const COLUMNS: &[(&str, &str)] = &[("id", "integer"), ("name", "string"), ("price", "number")];

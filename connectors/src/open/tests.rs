@@ -337,6 +337,19 @@ async fn required_ports_are_errors_all_at_once() {
 }
 
 #[tokio::test]
+async fn a_report_has_the_open_ports_and_the_reasons_why_the_others_are_closed() {
+    let runtime = Arc::default();
+    let sources = FakeSources::of(&[("a", Behaviour::HasFaults), ("b", Behaviour::NeverResponds)]);
+    let all = catalog(&["a", "b", "c"]);
+    let (domain, reasons) = open_domain_in_part(all, &sources, &runtime, SOON.timeout).await;
+    let shown: Vec<_> = reasons.iter().map(|(port, error)| (port.port.as_str(), error.is_unavailable())).collect();
+    assert_eq!(shown, [("a", false), ("b", true)]);
+    assert_eq!(rows(&domain, "c").await.unwrap(), 0);
+    assert_eq!(domain.ports.iter().filter(|port| is_open(port)).count(), 1);
+    assert!(load_error(&domain, "a").is_some_and(|reason| reason.contains("a column is missing")));
+}
+
+#[tokio::test]
 async fn ports_that_hang_do_not_hold_up_others() {
     let names: Vec<String> = (0..3 * OPENINGS).map(|i| format!("p{i:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -8,13 +8,14 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
-use portolan_catalog::{Column, DomainName, Place, Port, PortRef, PortSource, PortStatistics, QuerySource, SourceKind};
+use portolan_catalog::{Column, Place, Port, PortRef, PortSource, PortStatistics, QuerySource, SourceKind};
 use portolan_connectors::testing::{catalog, columns, local_domain};
+use portolan_connectors::{FragmentHead, ReceivedFragment};
 
 use super::*;
 use crate::bounds::MOST_NESTED;
 use crate::fake_mesh::OwnerPeer;
-use crate::server::update_statistics;
+use crate::server::{plan_local_domain, run_fragment, serve_local_domain};
 use crate::{Engine, ErrorKind, Principal};
 
 const TOTALS: &str = "SELECT c.region, count(*) AS orders, sum(o.amount) AS total FROM p.orders AS o \
@@ -191,6 +192,68 @@ async fn the_query_stays_with_the_owner() {
     assert!(described.contains("customers"), "{described}");
     assert!(!described.contains("SELECT"), "{described}");
     assert!(!snapshot.port(&name("orders")).unwrap().is_derived());
+}
+
+/// Returns the error of a query.
+async fn failed(engine: &Engine, sql: &str) -> Error {
+    let run = async { engine.sql(sql).await?.try_collect::<Vec<_>>().await };
+    match run.await {
+        Ok(rows) => panic!("{sql}: {rows:?}"),
+        Err(error) => error,
+    }
+}
+
+#[tokio::test]
+async fn an_error_for_another_node_has_no_value_that_the_query_reads() {
+    let numbers = |text: &str| derived("d", text, &[("id", "integer")]);
+    for (query, sql, here, there) in [
+        (
+            "SELECT id FROM p.customers WHERE CAST(region AS INT) > 5",
+            "SELECT id FROM sales.p.d",
+            "cannot convert 'north' to INTEGER",
+            "a value cannot be converted to INTEGER (the fragment reads a derived port, so only the log of the owner",
+        ),
+        (
+            "SELECT amount * 1000000000000000000 AS id FROM p.orders WHERE amount = 100",
+            "SELECT id FROM sales.p.d",
+            "overflow",
+            "an expression cannot be computed for a value (the fragment reads a derived port",
+        ),
+        ("SELECT 1 / (id - 1) AS id FROM p.orders", "SELECT id FROM sales.p.d", "division by zero", "division by zero"),
+    ] {
+        let owner = OwnerPeer::of(domain([numbers(query)]));
+        let gateway = Engine::builder().cpu_threads(2).peer(owner.clone()).build().unwrap();
+        gateway.refresh().await;
+        let (at_owner, at_gateway) = (failed(&owner.engine, sql).await, failed(&gateway, sql).await);
+        assert!(at_owner.chain().contains(here), "{query}: {at_owner}");
+        assert_eq!((at_owner.kind(), at_gateway.kind()), (ErrorKind::InvalidQuery, ErrorKind::InvalidQuery));
+        let shown = at_gateway.chain();
+        assert!(shown.contains(there) && !shown.contains("north") && !shown.contains("100"), "{query}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_for_another_node_have_no_constants_of_a_query_without_scans() {
+    // The optimizer removes the scan.
+    let query = "SELECT count(*) + 4711 AS id FROM p.orders WHERE 1 = 2";
+    let owner = OwnerPeer::of(domain([ids(query)]));
+    let gateway = Engine::builder().cpu_threads(2).peer(owner.clone()).build().unwrap();
+    gateway.refresh().await;
+    let sql = "SELECT id FROM sales.p.d";
+    assert_eq!(lines(&gateway, sql).await, ["4711"]);
+    let request = owner.requests().remove(0);
+    let head = FragmentHead { measured: true, ..request.head };
+    let fragment = ReceivedFragment { head, encoded: request.plan.encoded().unwrap().clone() };
+    let mut rows = run_fragment(&owner.engine, fragment).await.unwrap();
+    while rows.try_next().await.unwrap().is_some() {}
+    let operators = rows.summary().operators;
+    assert!(!operators.is_empty());
+    for operator in &operators {
+        assert!(!operator.operator.contains("4711") && !operator.operator.contains(':'), "{}", operator.operator);
+    }
+    // The owner shows the whole plan to its own clients.
+    let explained = lines(&owner.engine, &format!("EXPLAIN {sql}")).await.join("\n");
+    assert!(explained.contains("4711"), "{explained}");
 }
 
 #[test]
@@ -377,8 +440,14 @@ async fn a_query_with_faults_keeps_the_last_good_version() {
     assert_eq!(lines(&engine, rows).await, ["1", "2"]);
 
     // New statistics of an input change the estimate, and not the mark.
+    let mut counted = domain([ids("SELECT region AS id FROM p.customers")]);
     let statistics = Arc::new(PortStatistics { rows: Some(5_000), ..PortStatistics::default() });
-    update_statistics(&engine, &DomainName::new("sales"), &BTreeMap::from([(name("orders"), statistics)]));
+    let statistics = BTreeMap::from([(name("orders"), statistics)]);
+    counted.catalog = Arc::new((*counted.catalog).clone().with_statistics(&statistics));
+    let planned = plan_local_domain(&engine, counted);
+    let before = engine.mesh().port(&name("d")).unwrap().statistics.rows;
+    assert!(before.is_some_and(|rows| rows <= 5), "a plan changes nothing: {before:?}");
+    serve_local_domain(&engine, planned);
     assert_eq!(load_error(&engine, "d"), Some(marked));
     let estimate = engine.mesh().port(&name("d")).unwrap().statistics.rows.unwrap();
     assert!(estimate > 5, "{estimate}");

@@ -1,5 +1,5 @@
 //! The syntax of statements: the generic one of the parser, except that `->` and `->>` bind more tightly than other
-//! operators, and that numbers may have underscores.
+//! operators, that numbers may have underscores, and that there is `ORDER BY ALL`.
 //!
 //! The generic dialect of sqlparser 0.62 reads `doc ->> 'a' = 'x'` as `doc ->> ('a' = 'x')`. PostgreSQL compares the
 //! value in the document, as nearly every statement means it.
@@ -51,6 +51,11 @@ impl Dialect for Syntax {
 
     // `plain_literals` removes them.
     fn supports_numeric_literal_underscores(&self) -> bool {
+        true
+    }
+
+    // The generic dialect reads a column `all`.
+    fn supports_order_by_all(&self) -> bool {
         true
     }
 

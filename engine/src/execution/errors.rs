@@ -228,7 +228,7 @@ fn of_arrow(error: &ArrowError) -> Message {
             "arithmetic overflow: {}; CAST an operand to a wider type, or to DOUBLE",
             polished_text(what)
         )),
-        ArrowError::DivideByZero => Message::new("division by zero"),
+        ArrowError::DivideByZero => Message::new(DIVISION_BY_ZERO),
         ArrowError::ExternalError(inner) => match inner.downcast_ref::<DataFusionError>() {
             Some(inner) => described(inner),
             None => of_text(&inner.to_string()),
@@ -266,6 +266,9 @@ fn polished_text(text: &str) -> String {
     let text = sql_words::in_sql_words(&one_line(&without_prefixes(text)));
     lower_first(text.trim_end_matches(['.', '!', ' ']))
 }
+
+/// Our message about a division by zero. It has no values.
+pub(crate) const DIVISION_BY_ZERO: &str = "division by zero";
 
 /// What DataFusion and Arrow write before the message of an error. One error may be within another.
 const PREFIXES: [&str; 20] = [

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use portolan_catalog::{DomainCatalog, DomainName, MeshSnapshot, NodeLocation, PortRef, PortStatistics};
+use portolan_catalog::{DomainCatalog, DomainName, MeshSnapshot, NodeLocation};
 use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, Reach, ReportedPeer, Site, SiteCosts, SiteId, lock};
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
@@ -163,25 +163,6 @@ impl Mesh {
     /// Returns a local domain.
     pub(crate) fn local(&self, domain: &DomainName) -> Option<LocalDomain> {
         self.with_state(|state| state.local.get(domain).cloned())
-    }
-
-    /// Replaces a local domain, unless it is no longer `before`.
-    pub(crate) fn replace_local_if_same(&self, before: &LocalDomain, domain: LocalDomain) {
-        self.change(|state| {
-            if let Some(local) = state.local.get_mut(&domain.catalog.domain)
-                && Arc::ptr_eq(&local.catalog, &before.catalog)
-            {
-                *local = domain;
-            }
-        });
-    }
-
-    pub(crate) fn update_statistics(&self, domain: &DomainName, statistics: &BTreeMap<PortRef, Arc<PortStatistics>>) {
-        self.change(|state| {
-            if let Some(local) = state.local.get_mut(domain) {
-                local.catalog = Arc::new((*local.catalog).clone().with_statistics(statistics));
-            }
-        });
     }
 
     pub(crate) fn report_load_error(&self, domain: &DomainName, error: &str) {

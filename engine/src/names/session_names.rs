@@ -30,8 +30,8 @@ pub(crate) const SESSION_SCHEMA: &str = "session";
 pub(crate) struct SessionNames {
     pub(crate) tables: Arc<BTreeMap<String, Arc<TableContent>>>,
     pub(crate) views: Arc<BTreeMap<String, Arc<View>>>,
-    /// The names without a domain that mean tables and views; `None` for all. In the statement of a view, these are the
-    /// names that meant them when the view was created.
+    /// The names that mean tables and views; `None` for all. In the statement of a view, these are the names that meant
+    /// them when the view was created. Others mean ports and files.
     pub(crate) only: Option<Arc<BTreeSet<String>>>,
     /// The views whose statements contain the present one, the outermost first.
     pub(crate) within: Vec<String>,
@@ -99,8 +99,8 @@ impl SessionNames {
         self.tables.keys().chain(self.views.keys())
     }
 
-    /// True if a name without a domain can mean a table or a view of the session.
-    fn is_visible(&self, name: &str) -> bool {
+    /// True if a name can mean a table or a view of the session.
+    pub(crate) fn is_visible(&self, name: &str) -> bool {
         self.only.as_ref().is_none_or(|only| only.contains(name))
     }
 
@@ -109,26 +109,27 @@ impl SessionNames {
         // Two parts name a product, if the session has a current domain.
         let here = self.catalog.as_deref().is_none_or(|catalog| catalog == RESERVED_CATALOG);
         let name = match reference {
-            TableReference::Bare { table } => Some(table).filter(|table| self.is_visible(table)),
+            TableReference::Bare { table } => Some(table),
             TableReference::Partial { schema, table } => Some(table).filter(|_| here && &**schema == SESSION_SCHEMA),
             TableReference::Full { catalog, schema, table } => {
                 Some(table).filter(|_| &**catalog == RESERVED_CATALOG && &**schema == SESSION_SCHEMA)
             }
         };
-        name.map(|name| &**name).filter(|name| self.has(name))
+        name.map(|name| &**name).filter(|name| self.is_visible(name) && self.has(name))
     }
 
     /// Returns a session's table, with numbered rows if the name requests them, a view, or a file that the statement has
     /// opened.
     pub(crate) fn table(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
-        if let Some(view) = self.views.get(name) {
+        if let Some(view) = self.views.get(name).filter(|_| self.is_visible(name)) {
             return Some(Arc::new(ViewTable::new(view.clone(), self.opened.view(name))));
         }
         let (name, numbered) = match name.strip_suffix(NUMBERED) {
             Some(name) => (name, true),
             None => (name, false),
         };
-        let Some(content) = self.tables.get(name).cloned() else { return self.opened.file(name) };
+        let content = self.tables.get(name).filter(|_| self.is_visible(name)).cloned();
+        let Some(content) = content else { return self.opened.file(name) };
         let schema = if numbered { numbered_schema(&content.schema) } else { content.schema.clone() };
         Some(Arc::new(SessionTable { content, schema, numbered }))
     }

@@ -9,8 +9,10 @@ use portolan_connectors::{FragmentEstimate, FragmentHead, ReceivedFragment};
 
 use super::{Entry, Query, QueryStream, nullable};
 use crate::encode::decode;
+use crate::execution::errors::{DIVISION_BY_ZERO, not_converted};
 use crate::execution::stop::Stop;
 use crate::metrics::{SentEdge, Work, WorkKind};
+use crate::names::reads_for_query;
 use crate::planner::cardinality;
 use crate::state::{ClientIdentity, EngineState, QueryContext, RunningQuery};
 use crate::{Error, ErrorKind, Result, Settings, planner};
@@ -35,7 +37,14 @@ pub(crate) async fn run_fragment(engine: &Arc<EngineState>, fragment: ReceivedFr
         .run(&principal, async move {
             let state = query.state();
             let plan = planner::analyse(&state, decode(&fragment.encoded, &query.view)?)?;
-            query.start_in(state, &plan, nullable(plan.schema().as_arrow())).await
+            // The optimizer may remove the scans of the query, and leave its constants.
+            let hides_queries = reads_for_query(&plan);
+            let query = Query { hides_queries, ..query };
+            let started = query.start_in(state, &plan, nullable(plan.schema().as_arrow())).await;
+            match hides_queries {
+                true => started.map(QueryStream::without_values).map_err(without_values),
+                false => started,
+            }
         })
         .await;
     Ok(started.inspect_err(|e| work.end(Some(e.kind())))?.sent_over(edge))
@@ -54,7 +63,8 @@ pub(crate) async fn estimate_fragment(
         .run(&principal, async move {
             let state = query.state();
             let plan = planner::analyse(&state, decode(&fragment.encoded, &query.view)?)?;
-            let planned = planner::plan(&state, &plan, &query.settings, &query.view, query.is_fragment())?;
+            let planned = planner::plan(&state, &plan, &query.settings, &query.view, query.is_fragment());
+            let planned = planned.map_err(|e| if reads_for_query(&plan) { without_values(e) } else { e })?;
             let expected = cardinality::estimate(&planned.normalised);
             let rows = expected.known.then(|| expected.rows.round());
             let row_bytes = expected.row_bytes(plan.schema());
@@ -67,6 +77,22 @@ pub(crate) async fn estimate_fragment(
         .await;
     work.end(estimate.as_ref().err().map(Error::kind));
     estimate
+}
+
+/// Returns an error of a fragment that reads a derived port as other nodes may see it: without values that the query of
+/// the port reads, and without parts of the query.
+pub(super) fn without_values(error: Error) -> Error {
+    const DETAILS: &str = "the fragment reads a derived port, so only the log of the owner has the details";
+    let shown = match error.kind() {
+        ErrorKind::InvalidQuery if error.context() == DIVISION_BY_ZERO => return error,
+        ErrorKind::InvalidQuery => match not_converted(error.context()) {
+            Some((_, data_type)) => format!("a value cannot be converted to {data_type}"),
+            None => "an expression cannot be computed for a value".to_owned(),
+        },
+        ErrorKind::Internal | ErrorKind::Unsupported => "the fragment cannot be run".to_owned(),
+        _ => return error,
+    };
+    Error::new(error.kind(), format!("{shown} ({DETAILS})")).for_owner(error.owner_chain())
 }
 
 /// Returns the fragment as a query of this node, if it is within the limits.
@@ -91,6 +117,7 @@ fn admitted(engine: &Arc<EngineState>, fragment: &ReceivedFragment, kind: WorkKi
         context: Arc::new(QueryContext::new(head, limits.key_bytes, engine.metrics.clone())),
         account: engine.accounts.of(principal),
         entry: Entry::InLine,
+        hides_queries: false,
     })
 }
 

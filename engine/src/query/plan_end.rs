@@ -7,15 +7,13 @@ use portolan_connectors::{OperatorMetrics, lock};
 use super::Ready;
 use crate::explain;
 use crate::metrics::Metrics;
-use crate::names::reads_for_query;
-use crate::plan::Planned;
 use crate::state::ActivityGuard;
 
 /// The current plan of a query. `None` for a statement without one, and for a query that has ended, unless its plan is
 /// [kept](KeptPart::Plan).
 pub(super) type CurrentPlan = Arc<Mutex<Option<Arc<Ready>>>>;
 
-/// The metrics of the operators of a plan that has ended, if they are [kept](KeptPart::Operators).
+/// The metrics of the operators of a plan that has ended, if they are kept.
 pub(super) type EndedOperators = Arc<OnceLock<Vec<OperatorMetrics>>>;
 
 /// The part of a plan that its caller reads after the end of the plan. The rest is dropped: a plan keeps the memory of
@@ -25,6 +23,8 @@ pub(super) enum KeptPart {
     Nothing,
     /// The metrics of the operators.
     Operators,
+    /// The metrics of the operators, without their expressions: other nodes do not see the query of a derived port.
+    OperatorNames,
     Plan,
 }
 
@@ -46,14 +46,12 @@ impl Drop for PlanEnd {
         };
         let ready = match kept {
             KeptPart::Plan => lock(&self.plan).clone(),
-            KeptPart::Nothing | KeptPart::Operators => lock(&self.plan).take(),
+            KeptPart::Nothing | KeptPart::Operators | KeptPart::OperatorNames => lock(&self.plan).take(),
         };
         let Some(ready) = ready else { return };
-        if kept == KeptPart::Operators {
+        if let KeptPart::Operators | KeptPart::OperatorNames = kept {
             let mut operators = explain::local_operators(ready.physical.as_ref(), Some(&ready.planned.placed));
-            // Other nodes do not see the query of a derived port.
-            let Planned { normalised, fragments, .. } = ready.planned.as_ref();
-            if reads_for_query(normalised) || fragments.iter().any(|fragment| reads_for_query(&fragment.plan)) {
+            if kept == KeptPart::OperatorNames {
                 operators.iter_mut().for_each(hide_expressions);
             }
             // This is the only place that sets the metrics.

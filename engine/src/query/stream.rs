@@ -12,6 +12,7 @@ use portolan_connectors::{FragmentSummary, PulledRows, lock};
 
 use super::Ready;
 use super::casts::Casts;
+use super::fragment::without_values;
 use super::place::located;
 use super::plan_end::{CurrentPlan, EndedOperators};
 use crate::execution::run::Batches;
@@ -62,6 +63,8 @@ pub struct QueryStream {
     text: Option<String>,
     /// The casts of the statement, among which an error about a value finds its column.
     casts: Casts,
+    /// True if errors must not have values: the rows are those of a fragment that reads a derived port.
+    hides_values: bool,
     stop: Stop,
     /// The engine of a running query. Its threads drive the plan, and stop when the engine is dropped.
     engine: Option<Arc<EngineState>>,
@@ -96,7 +99,8 @@ impl QueryStream {
     ) -> Self {
         let (rows, edge) = (RowSource::Running(batches), SentEdge::default());
         let (stop, text, casts) = (Stop::default(), None, Casts::default());
-        Self { schema, query_id, progress, plan, operators, rows, edge, text, casts, stop, engine: None }
+        let (hides_values, engine) = (false, None);
+        Self { schema, query_id, progress, plan, operators, rows, edge, text, casts, hides_values, stop, engine }
     }
 
     /// Sets the engine, and the signal that stops the query.
@@ -120,6 +124,7 @@ impl QueryStream {
             edge: SentEdge::default(),
             text: None,
             casts: Casts::default(),
+            hides_values: false,
             stop: Stop::default(),
             engine: None,
         }
@@ -136,6 +141,11 @@ impl QueryStream {
     /// Sets the text and the casts of the statement.
     pub(super) fn of_statement(self, text: &str, casts: &Casts) -> Self {
         Self { text: Some(text.to_owned()), casts: casts.clone(), ..self }
+    }
+
+    /// Removes values from the errors of the rows.
+    pub(super) fn without_values(self) -> Self {
+        Self { hides_values: true, ..self }
     }
 
     /// Sets the edge over which the rows are sent.
@@ -222,7 +232,11 @@ impl Stream for QueryStream {
             RowSource::Running(batches) => {
                 let next = std::task::ready!(batches.poll_next_unpin(cx));
                 let text = this.text.as_deref().unwrap_or_default();
-                Poll::Ready(next.map(|batch| batch.map_err(|e| this.casts.named(located(e, text), text))))
+                let shown = |error| match this.hides_values {
+                    true => without_values(error),
+                    false => this.casts.named(located(error, text), text),
+                };
+                Poll::Ready(next.map(|batch| batch.map_err(shown)))
             }
             RowSource::Fixed(batches) => {
                 let next = batches.next();

@@ -1,8 +1,13 @@
 //! Changes of a config while its node runs. A node applies some keys at once, and reads the others only at its start.
 
 use std::fmt::Debug;
+use std::path::Path;
+
+use portolan_catalog::yaml::{self, Document};
+use portolan_catalog::{Diagnostic, Diagnostics};
 
 use super::{LimitsConfig, NodeConfig};
+use crate::digest::file_digest;
 
 /// A key that a node reads only at its start, and its value.
 type FixedKey = (&'static str, fn(&NodeConfig) -> String);
@@ -38,7 +43,32 @@ fn shown(value: &impl Debug) -> String {
     format!("{value:?}")
 }
 
+/// True if a fault is one of a key that a node reads only at its start.
+fn is_of_fixed_key(fault: &Diagnostic) -> bool {
+    FIXED_KEYS.iter().any(|(key, _)| {
+        fault.place.field.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    })
+}
+
 impl NodeConfig {
+    /// Reads and checks the config in `file` for a running node. Returns the config, and the faults of keys that the node
+    /// reads only at its start: they keep no other key from being applied.
+    ///
+    /// # Errors
+    /// Every fault of the config, if one is that of another key, or one of the parser.
+    pub(crate) fn load_again(file: &Path) -> Result<(Self, Vec<Diagnostic>), Diagnostics> {
+        let digest = file_digest(file);
+        let document = Document::parse(&yaml::read(file)?, file)?;
+        let (config, mut faults) = Self::parse_unchecked(&document);
+        let Some(config) = config else { return Err(Diagnostics(faults)) };
+        let is_partial = !faults.is_empty();
+        faults.extend(config.check(&document, is_partial));
+        match !is_partial && faults.iter().all(is_of_fixed_key) {
+            true => Ok((Self { digest: Some(digest), ..config }, faults)),
+            false => Err(Diagnostics(faults)),
+        }
+    }
+
     /// Returns the keys that differ from those of the running node, and that the node reads only at its start.
     pub(crate) fn changed_fixed_keys(&self, running: &Self) -> Vec<&'static str> {
         let is_changed = |(_, value): &&FixedKey| value(self) != value(running);
@@ -173,6 +203,38 @@ mod tests {
         assert_eq!((merged.limits.max_hops, merged.anonymous), (Some(2), Some(true)));
         assert_eq!(merged.limits.query_timeout.unwrap().0, Duration::from_secs(9));
         assert_eq!(merged.limits.memory.unwrap().0, 1 << 30);
+    }
+
+    #[test]
+    fn faults_of_keys_that_need_a_restart_keep_no_other_key_from_being_applied() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("node.yaml");
+        let load = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            let shown =
+                |faults: &[Diagnostic]| faults.iter().map(|fault| fault.place.field.clone()).collect::<Vec<_>>();
+            match NodeConfig::load_again(&file) {
+                Ok((config, faults)) => {
+                    assert!(config.digest.is_some() && config.file.is_some());
+                    Ok((config.limits.max_hops, shown(&faults)))
+                }
+                Err(Diagnostics(faults)) => Err(shown(&faults)),
+            }
+        };
+        let hops = "limits: {max_hops: 3, connections: 0}\n";
+        let fixed = format!("{hops}tls: {{cert: a.pem, key: b.pem}}\nlisten: nowhere\n");
+        let fields = ["listen", "tls.cert", "tls.key", "limits.connections"].map(str::to_owned).to_vec();
+        assert_eq!(load(&fixed), Ok((Some(3), fields.clone())));
+        assert_eq!(load("limits: {max_hops: 3}\n"), Ok((Some(3), vec![])));
+        // All faults are reported together.
+        let peer = ["peers[0].url".to_owned()];
+        let all = [&fields[..1], &peer[..], &fields[1..]].concat();
+        assert_eq!(load(&format!("{fixed}peers: [{{url: 'x:1'}}]\n")), Err(all));
+        // `domains` is not `domain`.
+        let field = load("domains: {geo: {key: nowhere.pem}}\n").unwrap_err();
+        assert!(field.iter().all(|field| field.starts_with("domains.")), "{field:?}");
+        // The parser leaves out what it does not read, so that other faults may stay unknown.
+        assert_eq!(load("cpu_threads: many\n"), Err(vec!["cpu_threads".to_owned()]));
     }
 
     #[test]

@@ -19,6 +19,8 @@ const MAX_ENTRIES: usize = 100_000;
 const MAX_DEPTH: usize = 16;
 /// Names of files that say nothing about the rows.
 const GENERIC: [&str; 8] = ["", "part", "data", "file", "chunk", "export", "batch", "table"];
+/// The beginnings of the names of text files about the data, in lower case.
+const NOTES: [&str; 6] = ["readme", "license", "licence", "copying", "changelog", "contributing"];
 /// The endings of compressed text.
 const COMPRESSIONS: [&str; 4] = [".gz", ".zst", ".bz2", ".xz"];
 
@@ -39,6 +41,7 @@ pub struct PortFiles {
 /// - A file, a glob and a URL are one port.
 /// - A folder whose subfolders are called `year=2024` or `2024` is one port.
 /// - In any other folder, each file and each subfolder is a port. Files whose names differ only in digits are one port.
+/// - Text about the data in a folder, such as `README.txt`, is no data.
 ///
 /// # Errors
 /// A path that does not exist, a folder without data, a name that implies no format.
@@ -137,16 +140,21 @@ fn of_folder(folder: &Path, depth: usize, seen: &mut usize, ports: &mut Vec<Port
         return Ok(());
     }
     let mut groups: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
-    for file in files.iter().filter(|file| format_of(file).is_some()) {
+    let has_notes = files.iter().any(|file| is_note(file));
+    for file in files.iter().filter(|file| is_data(file)) {
         let (stem, extension) = stem(file);
         groups.entry((group(stem), extension.to_owned())).or_default().push(file.clone());
     }
     let is_single = groups.len() == 1;
     for ((prefix, extension), members) in groups {
         let format = members.first().and_then(|file| format_of(file));
-        // The whole folder, also with the files that come later.
+        // The whole folder, also with the files that come later. Text about the data would be read as CSV.
         if is_single && folders.is_empty() && is_generic(&port_name(&prefix)) {
-            ports.push(PortFiles { name: folder_name(folder), location: literal(folder)?.to_owned(), format });
+            let location = match has_notes && format == Some(FileFormat::Csv) {
+                true => format!("{}/{prefix}*{extension}", literal(folder)?),
+                false => literal(folder)?.to_owned(),
+            };
+            ports.push(PortFiles { name: folder_name(folder), location, format });
             continue;
         }
         let pattern = format!("{prefix}[-_.0-9]*{extension}");
@@ -203,7 +211,7 @@ fn entries(folder: &Path, depth: usize, seen: &mut usize) -> Result<(Vec<String>
 /// Returns the format of the first file with data below a folder.
 fn first_format(folder: &Path, depth: usize, seen: &mut usize) -> Result<Option<FileFormat>> {
     let (files, folders) = entries(folder, depth, seen)?;
-    if let Some(format) = files.iter().find_map(|file| format_of(file)) {
+    if let Some(format) = files.iter().filter(|file| is_data(file)).find_map(|file| format_of(file)) {
         return Ok(Some(format));
     }
     for name in folders {
@@ -212,6 +220,19 @@ fn first_format(folder: &Path, depth: usize, seen: &mut usize) -> Result<Option<
         }
     }
     Ok(None)
+}
+
+/// True if a file in a folder has rows.
+fn is_data(file: &str) -> bool {
+    format_of(file).is_some() && !is_note(file)
+}
+
+/// True for a text about the data, such as `README.txt` and `LICENSE-MIT.txt`.
+fn is_note(file: &str) -> bool {
+    let file = file.to_lowercase();
+    let Some(stem) = file.strip_suffix(".txt") else { return false };
+    let rest = NOTES.iter().find_map(|name| stem.strip_prefix(name));
+    rest.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
 }
 
 /// True if a folder has a part of the rows of its parent, such as `year=2024` or `2024`.
@@ -311,6 +332,19 @@ mod tests {
     }
 
     #[test]
+    fn text_about_the_data_is_no_data() {
+        let files = ["d/README.txt", "d/LICENSE-MIT.txt", "d/orders.csv", "d/readmes.txt"];
+        let expected = pairs(&[("orders", "d/orders.csv"), ("readmes", "d/readmes.txt")]);
+        assert_eq!(found(&files, &["d"]), expected);
+        // A whole folder would have the text.
+        assert_eq!(found(&["d/part-0.csv", "d/part-1.csv", "d/ReadMe.txt"], &["d"]), pairs(&[("d", "d/part*.csv")]));
+        assert_eq!(found(&["d/part-0.parquet", "d/README.txt"], &["d"]), pairs(&[("d", "d")]));
+        assert_eq!(found(&["d/README.txt", "d/year=2024/a.parquet"], &["d"]), pairs(&[("d", "d")]));
+        // The name of a file itself is meant.
+        assert_eq!(found(&["d/README.txt"], &["d/README.txt"]), pairs(&[("readme", "d/README.txt")]));
+    }
+
+    #[test]
     fn files_whose_names_differ_in_digits_are_one_port() {
         let files = ["d/events-2023.jsonl", "d/events-2024.jsonl", "d/orders1.csv", "d/orders2.csv", "d/lines.csv"];
         let expected = pairs(&[
@@ -392,6 +426,7 @@ mod tests {
         };
         assert!(refused("nothing.csv").contains("there is no file or folder"));
         assert!(refused("x.xlsx").contains("`.parquet`"));
+        fs::write(folder.path().join("README.txt"), "x").unwrap();
         assert!(refused("").contains("has no data"));
     }
 }

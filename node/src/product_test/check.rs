@@ -1,11 +1,14 @@
 //! The test of a node's own ports, for `serve --check`.
 
+use portolan_catalog::PortRef;
+use portolan_connectors::is_open;
+
 use super::{Outcome, PortReport, TestOptions, mesh_of, tester};
 use crate::assemble::{Current, ServedDomain};
 use crate::{Error, Node, Result};
 
 impl Node {
-    /// Tests a sample of each port against its contract.
+    /// Tests a sample of each open port against its contract.
     ///
     /// # Errors
     /// Every fault of the data that was found.
@@ -13,9 +16,11 @@ impl Node {
         let Current { config, sources, served } = self.current();
         let Some(ServedDomain { declared, domain, .. }) = served else { return Ok(()) };
         let (runtime, options) = (self.runtime.clone(), TestOptions::default());
+        let closed: Vec<PortRef> =
+            domain.ports.iter().filter(|port| !is_open(port)).map(|port| port.name.clone()).collect();
         let tester = tester(&config, mesh_of(declared.clone()), domain, sources, runtime, &options)?;
         let mut faults = vec![];
-        for port in declared.ports() {
+        for port in declared.ports().filter(|port| !closed.contains(&port.name)) {
             let report = tester.test(port).await;
             for warning in report.with(Outcome::Warning) {
                 tracing::warn!("{}: port {}: {}", warning.place(), report.port, warning.text());

@@ -10,13 +10,13 @@ mod conditions;
 mod examples;
 mod judge;
 mod literal;
-mod open;
 mod port;
 mod queries;
 mod relation;
 mod report;
 mod selection;
 mod sql_rules;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,12 +28,13 @@ use portolan_catalog::{DomainCatalog, DomainEntry, MeshSnapshot, ServedBy};
 use portolan_connectors::{LocalDomain, Sources};
 use portolan_engine::{Engine, Principal};
 
-use self::open::open;
 use self::port::Tester;
 pub use self::report::{Fault, Outcome, PortReport, RuleReport, TestReport};
 use self::selection::select;
+use self::wanted::wanted_ports;
 use crate::assemble::{load, sources};
 use crate::host::memory_limits;
+use crate::open::open_in_part;
 use crate::{Error, NodeConfig, Result};
 
 /// The time limit of each query of a test that reads everything. Its user waits for it, and can stop it.
@@ -75,7 +76,8 @@ pub async fn test_products(config: &NodeConfig, options: &TestOptions) -> Result
     let tested = select(&catalog, &options.names)?;
     let declared = mesh_of(Arc::new(catalog.clone()));
     let (sources, runtime) = (Arc::new(sources(config)), Arc::new(RuntimeEnv::default()));
-    let opened = open(&declared, &tested, &sources, &runtime, config.open_timeout()).await;
+    let wanted = wanted_ports(&declared, &tested);
+    let opened = open_in_part(wanted, &sources, &runtime, config.open_timeout()).await?;
     let tester = tester(config, declared, opened.domain, sources, runtime, options)?;
     let mut ports = vec![];
     for port in tested {

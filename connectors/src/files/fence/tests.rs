@@ -69,6 +69,12 @@ fn a_path_stays_in_the_root() {
         assert!(message.contains("`sources.files.root`"), "{message}");
     }
     outside(fence.resolve(Path::new("/etc/passwd")));
+    let of_statements =
+        LocalBounds { folders: Some(vec![tree.path("root")]), private: vec![], setting: Some("local_files") };
+    let message = outside(Fence::new("local", None, &of_statements).unwrap().resolve(&tree.path("passwd")));
+    let expected = "the location leads out of the folder of the files that statements may read: move the data there, or \
+                    set `local_files` in the node's config";
+    assert_eq!(message, expected);
     assert!(matches!(fence.resolve(&tree.path("root/nothing")), Err(FenceError::Unreadable(_))));
     fence.check(&tree.path("root/nothing")).unwrap();
 }

@@ -98,6 +98,30 @@ pub(super) fn forget_other_version(cache: &FileMetadataCache, file: &ObjectMeta)
     }
 }
 
+/// Returns the names of the columns that a file stores, also those that several columns have.
+///
+/// # Errors
+/// As [`Footer::read`].
+pub(super) async fn stored_names(
+    store: &dyn ObjectStore,
+    file: &ObjectMeta,
+    cache: &FileMetadataCache,
+) -> Result<Vec<String>> {
+    let cached = cache.get(&file.location).filter(|entry| is_same_version(&entry.meta, file));
+    let known = cached.as_ref().and_then(|entry| {
+        let entry = entry.file_metadata.as_any();
+        let of_inference = entry.downcast_ref::<CachedParquetMetaData>().map(CachedParquetMetaData::parquet_metadata);
+        let of_ours = || entry.downcast_ref::<CachedFooter>().map(|CachedFooter(footer)| &footer.metadata);
+        of_inference.or_else(of_ours).cloned()
+    });
+    let metadata = match known {
+        Some(metadata) => metadata,
+        None => DFParquetMetadata::new(store, file).fetch_metadata().await?,
+    };
+    let columns = metadata.file_metadata().schema_descr().root_schema().get_fields();
+    Ok(columns.iter().map(|column| column.name().to_owned()).collect())
+}
+
 /// An entry in the cache of footers.
 struct CachedFooter(Arc<Footer>);
 

@@ -78,7 +78,7 @@ async fn a_place_without_data_is_refused() {
     assert!(refused.starts_with("orders.odcs.yaml:7: servers[0]: "), "{refused}");
     assert!(refused.contains("nowhere/o.parquet"), "{refused}");
     fixture.files().location = "*.parquet".to_owned();
-    assert!(fixture.refused().await.contains("no file of the declared format at *.parquet"));
+    assert!(fixture.refused().await.contains("there is no Parquet file at *.parquet"));
     fixture.files().location = "ftp://host/x".to_owned();
     assert!(fixture.refused().await.contains("`ftp://` is not known"));
     fixture.files().location = "s3://key:hunter2@bucket/x".to_owned();

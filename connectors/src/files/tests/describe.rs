@@ -57,6 +57,11 @@ async fn folders_name_columns() {
     assert_eq!(folders, [("year", Some("integer")), ("month", Some("integer"))]);
     let names: Vec<_> = found.columns.iter().map(|c| c.name.as_str()).collect();
     assert_eq!(names, ["n", "year"]);
+    // The column is not missing without a word if the first file is in no such folder.
+    write(folder.path(), "t/a.jsonl", "{\"n\": 3}\n");
+    let found = describe(folder.path(), "t", FileFormat::Json).await.unwrap();
+    let folders: Vec<_> = found.partitions.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(folders, ["year", "month"]);
 }
 
 #[tokio::test]

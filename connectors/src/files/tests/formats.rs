@@ -10,7 +10,7 @@ use datafusion::datasource::file_format::file_compression_type::FileCompressionT
 use datafusion::prelude::SessionContext;
 use portolan_catalog::FileFormat;
 
-use super::{COLUMNS, Fixture, batch, ours, rows};
+use super::{COLUMNS, Fixture, batch, ours, repeated, rows, write_arrow};
 
 fn types(schema: &arrow::datatypes::Schema) -> Vec<(String, DataType)> {
     schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect()
@@ -319,6 +319,23 @@ async fn json_and_arrow_are_read_in_ranges() {
     writer.finish().unwrap();
     let sql = "SELECT count(*) AS c, sum(id) AS s, max(price) AS m FROM t";
     assert_eq!(rows_in_ranges(&fixture, sql).await, "| 5000 | 12497500 | 2499.5 |");
+}
+
+#[tokio::test]
+async fn columns_of_one_name_are_refused_only_if_the_contract_has_the_name() {
+    for (format, file) in [(FileFormat::Parquet, "o.parquet"), (FileFormat::Arrow, "o.arrow")] {
+        for (name, expected) in [("id", None), ("a", Some("the source has more than one column `a`"))] {
+            let fixture = Fixture::new(format, file, &[(name, "integer")]);
+            match format {
+                FileFormat::Parquet => drop(fixture.parquet(file, &repeated(false))),
+                _ => write_arrow(&fixture.path(file), &repeated(false), false),
+            }
+            match expected {
+                None => assert_eq!(fixture.query("SELECT id FROM t").await, "| 3  |", "{file}"),
+                Some(says) => assert!(fixture.refused().await.contains(says), "{file}"),
+            }
+        }
+    }
 }
 
 #[tokio::test]

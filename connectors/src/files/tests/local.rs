@@ -11,7 +11,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use portolan_catalog::FileFormat;
 use tempfile::TempDir;
 
-use super::{batch, ours, rows, write_parquet};
+use super::{batch, ours, repeated, rows, write_arrow, write_parquet};
 use crate::error::{Error, ErrorKind};
 use crate::files::{FileSources, LocalFileOptions};
 
@@ -47,6 +47,10 @@ fn write(folder: &Path, name: &str, content: &str) {
 fn parquet(folder: &Path, name: &str, batch: &RecordBatch) {
     write(folder, name, "");
     write_parquet(&folder.join(name), batch);
+}
+
+fn int(value: i32) -> ArrayRef {
+    Arc::new(Int32Array::from(vec![value]))
 }
 
 #[tokio::test]
@@ -194,6 +198,11 @@ async fn folders_with_values_are_columns() {
     let context = opened(folder.path(), "zip/**/*.parquet").await;
     let all = rows(&context, "SELECT id, zip, month FROM t ORDER BY id").await.unwrap();
     assert_eq!(all, "| 1  | 01067 | 1     |\n| 2  | 80331 | 12    |");
+    // The first file is in no such folder.
+    parquet(folder.path(), "mixed/a.parquet", &batch(&[1]));
+    parquet(folder.path(), "mixed/year=2024/b.parquet", &batch(&[2]));
+    let error = refused(folder.path(), "mixed/**/*.parquet").await;
+    assert!(error.context().ends_with("b.parquet lie in folders of different partition columns"), "{error}");
 }
 
 #[tokio::test]
@@ -222,6 +231,29 @@ async fn files_that_are_no_table_are_refused() {
     for location in ["nothing.csv", "csv/*.tsv"] {
         let error = refused(at, location).await;
         assert_eq!(error.kind(), ErrorKind::NotFound, "{location}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn messages_about_files_without_a_contract_name_no_contract() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    let write = |name: &str, bytes: &[u8]| fs::write(at.join(name), bytes).unwrap();
+    write("header.csv", b"id,n\xe4me\n1,a\n");
+    write("value.csv", b"id,name\n1,\xe4\n");
+    // The last character is half a character.
+    write("utf16.csv", b"\xff\xfea\0\n\0\0");
+    let value = rows(&opened(at, "value.csv").await, "SELECT name FROM t").await.unwrap_err();
+    let header = refused(at, "header.csv").await.to_string();
+    for (said, expected) in [
+        (&header, "line 1: expected a header in UTF-8, got other bytes; if the file is in another encoding"),
+        (&header, "convert it to UTF-8"),
+        (&ours(&value).owner_chain(), "line 2, column `name`: expected text in UTF-8, got other bytes; if the file is"),
+        (&ours(&value).owner_chain(), "convert it to UTF-8"),
+        (&refused(at, "utf16.csv").await.to_string(), "the byte order mark at the beginning of the file names this"),
+        (&refused(at, "*.parquet").await.to_string(), "there is no Parquet file at "),
+    ] {
+        assert!(said.contains(expected) && !said.contains("contract") && !said.contains("declared"), "{said}");
     }
 }
 
@@ -295,6 +327,21 @@ async fn a_name_that_two_columns_share_is_reported_once() {
     write(folder.path(), "o.csv", "a,b,a\n1,2,3\n");
     let error = refused(folder.path(), "o.csv").await;
     assert_eq!(error.context(), "the source has more than one column `a`");
+    parquet(folder.path(), "o.parquet", &repeated(false));
+    assert_eq!(refused(folder.path(), "o.parquet").await.context(), "the source has more than one column `a`");
+    write_arrow(&folder.path().join("o.arrow"), &repeated(false), false);
+    assert_eq!(refused(folder.path(), "o.arrow").await.context(), "the source has more than one column `a`");
+    write_arrow(&folder.path().join("s.arrow"), &repeated(true), true);
+    assert_eq!(refused(folder.path(), "s.arrow").await.context(), "the source has more than one column `a`");
+    // Also if their types differ, and if only a later file has them.
+    parquet(folder.path(), "types.parquet", &repeated(true));
+    let error = refused(folder.path(), "types.parquet").await;
+    let says = "types.parquet: expected columns of different names, got several columns `a` of different types";
+    assert!(error.context().ends_with(says), "{error}");
+    parquet(folder.path(), "later/a.parquet", &RecordBatch::try_from_iter([("a", int(1))]).unwrap());
+    parquet(folder.path(), "later/b.parquet", &repeated(false));
+    let error = refused(folder.path(), "later/*.parquet").await;
+    assert!(error.context().contains("b.parquet: it has more than one column `a`"), "{error}");
 }
 
 #[tokio::test]

@@ -247,6 +247,7 @@ async fn text_has_the_encoding_of_the_contract_or_of_its_mark() {
     let (_, context) = fixture.open().await.unwrap();
     let message = faulty_at(&context, "SELECT name FROM t", "/o.csv").await;
     assert!(message.contains("line 2, column `name`: expected text in UTF-8, got other bytes; if"), "{message}");
+    assert!(message.contains("`encoding` of the contract's server says so"), "{message}");
     assert_eq!(rows(&context, "SELECT id FROM t").await.unwrap(), "| 1  |");
 }
 

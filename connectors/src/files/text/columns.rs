@@ -9,6 +9,7 @@ use arrow::error::ArrowError;
 use portolan_catalog::ColumnFormat;
 
 use super::cells::{Cell, ColumnFaults, Faults, ValueFault};
+use super::encoding_hint;
 use super::values::ValueParser;
 use crate::data_fault::DataFault;
 
@@ -19,6 +20,8 @@ pub(in crate::files) struct TextColumn {
     pub(in crate::files) name: String,
     /// True if an error may show a value.
     pub(in crate::files) is_open: bool,
+    /// True if a contract declares the column.
+    pub(in crate::files) is_declared: bool,
     /// The notation of the column.
     pub(in crate::files) format: ColumnFormat,
 }
@@ -113,14 +116,15 @@ impl ColumnParser {
     fn report(&self, own: ColumnFaults, line: impl Fn(usize) -> Option<u64>, faults: &mut Faults) {
         faults.has_more |= own.has_more;
         for ValueFault { row, value, expected, hint } in own.found {
+            let is_undecodable = value.is_none();
             faults.add(|| DataFault {
                 line: line(row),
                 column: Some(self.column.shown()),
-                found: if value.is_none() { "other bytes".to_owned() } else { String::new() },
+                found: if is_undecodable { "other bytes".to_owned() } else { String::new() },
                 value,
                 shows_value: self.column.is_open,
                 expected,
-                hint,
+                hint: hint.or_else(|| is_undecodable.then(|| encoding_hint(self.column.is_declared).to_owned())),
                 ..DataFault::default()
             });
         }
@@ -220,7 +224,7 @@ mod tests {
     use super::*;
 
     fn parser(data_type: &DataType) -> ColumnParser {
-        let column = TextColumn { name: "c".to_owned(), is_open: true, format: ColumnFormat::default() };
+        let column = TextColumn { name: "c".to_owned(), is_open: true, ..TextColumn::default() };
         ColumnParser::new(&column, data_type, false).unwrap()
     }
 

@@ -13,7 +13,7 @@ use super::cells::Faults;
 use super::columns::ColumnParser;
 use super::decoding::Text;
 use super::records::{Records, Step};
-use super::{MOST_BATCH_BYTES, MOST_RECORD_BYTES, TextBatch, TextReader, TextScan, fatal, rows};
+use super::{MOST_BATCH_BYTES, MOST_RECORD_BYTES, TextBatch, TextReader, TextScan, encoding_hint, fatal, rows};
 use crate::data_fault::DataFault;
 use crate::files::checked::FileColumns;
 use crate::files::format::{Encoding, FoundColumns};
@@ -91,9 +91,9 @@ impl CsvReader {
         let line = Some(self.records.current_line(piece));
         let names = self.records.current();
         let wrong = |what: &str| fatal(DataFault::of_record(line, "a header with the port's columns", what));
-        let names: Vec<String> = names.into_iter().collect::<Option<_>>().ok_or_else(|| {
-            wrong("one that is not in UTF-8: `encoding` of the contract's server names another encoding")
-        })?;
+        let is_described = self.scan.encoding.has_contract();
+        let names: Option<Vec<String>> = names.into_iter().collect();
+        let names = names.ok_or_else(|| undecodable_header(line, is_described))?;
         let schema = Arc::new(schema_of(&names, |_| DataType::Null));
         let found = FoundColumns { schema, is_whole: true, is_splittable: false };
         FileColumns::new(&self.scan.layout, &found, false).map_err(|what| wrong(&format!("another one: {what}")))?;
@@ -178,7 +178,7 @@ impl CsvSample {
             while !rest.is_empty() {
                 match sample.records.read(rest) {
                     Step::Record(length) => {
-                        sample.accept(encoding.has_header, &rest[..length])?;
+                        sample.accept(encoding, &rest[..length])?;
                         sample.records.set_most_bytes(most_bytes);
                         rest = &rest[length..];
                     }
@@ -194,12 +194,12 @@ impl CsvSample {
             }
         }
         if has_last_record(&mut sample.records)? {
-            sample.accept(encoding.has_header, &[])?;
+            sample.accept(encoding, &[])?;
         }
         Ok(sample)
     }
 
-    fn accept(&mut self, has_header: bool, piece: &[u8]) -> Result<()> {
+    fn accept(&mut self, encoding: &Encoding, piece: &[u8]) -> Result<()> {
         self.is_even &= self.records.quote_fault().is_none();
         if !self.names.is_empty() {
             self.is_even &= self.records.values() == self.names.len();
@@ -209,18 +209,20 @@ impl CsvSample {
         let line = self.records.current_line(piece);
         let values = self.records.current();
         self.records.set_width(values.len());
-        if !has_header {
+        if !encoding.has_header {
             self.names = (1..=values.len()).map(|number| format!("column_{number}")).collect();
             self.records.keep(piece);
             return Ok(());
         }
-        self.names = values.into_iter().collect::<Option<_>>().ok_or_else(|| {
-            let fault = DataFault::of_record(Some(line), "a header in UTF-8", "other bytes");
-            fatal(fault.with_hint("`encoding` of the contract's server names another encoding"))
-        })?;
+        let names: Option<Vec<String>> = values.into_iter().collect();
+        self.names = names.ok_or_else(|| undecodable_header(Some(line), encoding.has_contract()))?;
         self.records.skip();
         Ok(())
     }
+}
+
+fn undecodable_header(line: Option<u64>, has_contract: bool) -> DataFusionError {
+    fatal(DataFault::of_record(line, "a header in UTF-8", "other bytes").with_hint(encoding_hint(has_contract)))
 }
 
 /// Returns the schema of columns with these names, which need not be unique.

@@ -59,7 +59,8 @@ impl Text {
         if encoding == UTF_8 {
             return Ok(Self { chunks: without_empty(bytes), is_transcoded: false });
         }
-        Ok(Self { chunks: without_empty(decoded(bytes, encoding)), is_transcoded: true })
+        let is_declared = mark == 0;
+        Ok(Self { chunks: without_empty(decoded(bytes, encoding, is_declared)), is_transcoded: true })
     }
 }
 
@@ -104,15 +105,18 @@ fn pieces(text: impl AsyncRead + Send + 'static) -> Chunks {
 struct Decoding {
     bytes: Chunks,
     decoder: Decoder,
+    /// True if the contract names the encoding, and false if the byte order mark does.
+    is_declared: bool,
     /// The number of line breaks so far.
     lines: u64,
     is_done: bool,
 }
 
 /// Decodes a text. Bytes that do not belong to the encoding are an error.
-fn decoded(bytes: Chunks, encoding: &'static Encoding) -> Chunks {
+fn decoded(bytes: Chunks, encoding: &'static Encoding, is_declared: bool) -> Chunks {
     let decoder = encoding.new_decoder_without_bom_handling();
-    stream::try_unfold(Decoding { bytes, decoder, lines: 0, is_done: false }, |mut state| async move {
+    let decoding = Decoding { bytes, decoder, is_declared, lines: 0, is_done: false };
+    stream::try_unfold(decoding, |mut state| async move {
         if state.is_done {
             return Ok(None);
         }
@@ -135,7 +139,10 @@ impl Decoding {
         }
         let expected = format!("text in {}", self.decoder.encoding().name());
         let fault = DataFault::of_record(Some(self.lines + 1), expected, "other bytes");
-        Err(fatal(fault.with_hint("the `encoding` of the contract's server names the encoding of the file")))
+        Err(fatal(fault.with_hint(match self.is_declared {
+            true => "the `encoding` of the contract's server names the encoding of the file",
+            false => "the byte order mark at the beginning of the file names this encoding",
+        })))
     }
 }
 

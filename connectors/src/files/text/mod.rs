@@ -55,6 +55,16 @@ pub(super) const MOST_RECORD_BYTES: usize = 64 << 20;
 /// The number of bytes before a range in which line breaks are counted, for the line of a fault.
 const MOST_COUNTED_BYTES: u64 = 1 << 30;
 
+/// Returns what helps if a text is not in UTF-8.
+fn encoding_hint(has_contract: bool) -> &'static str {
+    match has_contract {
+        true => "if the file is in another encoding, such as windows-1252, `encoding` of the contract's server says so",
+        false => {
+            "if the file is in another encoding, such as windows-1252, convert it to UTF-8: `iconv -f windows-1252 -t utf-8`"
+        }
+    }
+}
+
 /// The columns that a scan reads from each text file of a port.
 #[derive(Debug)]
 pub(super) struct TextScan {

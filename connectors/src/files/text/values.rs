@@ -183,9 +183,7 @@ impl ValueParser {
     }
 
     fn undecodable(&self, row: usize) -> ValueFault {
-        let hint =
-            "if the file is in another encoding, such as windows-1252, `encoding` of the contract's server says so";
-        ValueFault { row, value: None, expected: "text in UTF-8".to_owned(), hint: Some(hint.to_owned()) }
+        ValueFault { row, value: None, expected: "text in UTF-8".to_owned(), hint: None }
     }
 
     fn fault(&self, row: usize, text: &str) -> ValueFault {

@@ -2,8 +2,9 @@
 //! `FROM read_csv('data.csv', delim => ';')`.
 //!
 //! Such a name means a table of the session that is called like the reference, if there is one: a client that has the
-//! file has uploaded it. Otherwise, it means a file of this machine, if the engine reads such files. Only this step opens
-//! files. The planner then finds each of them as a table.
+//! file has uploaded it. Otherwise, it means a file of this machine, if the engine reads such files. In a view, the name
+//! keeps the meaning that it had when the view was created. Only this step opens files. The planner then finds each of
+//! them as a table.
 //!
 //! ```text
 //! SELECT id FROM 'data/orders.csv' JOIN read_csv('a.csv', delim = ';') AS a USING (id)
@@ -69,7 +70,8 @@ pub fn files_of(sql: &str) -> Result<Vec<FileReference>> {
 /// file.
 pub(super) async fn open(statement: &mut Statement, state: &SessionState, session: &SessionNames) -> Result<()> {
     for (name, file) in take(statement)? {
-        if session.tables.contains_key(&name) || session.opened.file(&name).is_some() {
+        let is_table = session.is_visible(&name) && session.tables.contains_key(&name);
+        if is_table || session.opened.file(&name).is_some() {
             continue;
         }
         let about = |error: Error| error.about(Some(Subject::Constant(file.location.clone())));

@@ -7,8 +7,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
 use sqlparser::ast::{
-    Expr, Function, FunctionArguments, GroupByExpr, LimitClause, OrderByKind, Query, Select, SelectItem, TableFactor,
-    TableFunctionArgs, Top, TopQuantity, Value, Visitor, WildcardAdditionalOptions,
+    ExceptSelectItem, ExcludeSelectItem, Expr, Function, FunctionArguments, GroupByExpr, Ident, LimitClause,
+    ObjectName, OrderByKind, PipeOperator, Query, Select, SelectItem, TableFactor, TableFunctionArgs, Top, TopQuantity,
+    Value, Visitor, WildcardAdditionalOptions,
 };
 
 use super::joins;
@@ -54,7 +55,7 @@ impl Visitor for Clauses {
             for_clause,
             settings,
             format_clause,
-            pipe_operators: _,
+            pipe_operators,
         } = query;
         each(locks, "there are no transactions")?;
         each(for_clause, "")?;
@@ -66,6 +67,11 @@ impl Visitor for Clauses {
         if let Some(LimitClause::LimitOffset { limit: _, offset: _, limit_by }) = limit_clause {
             when(!limit_by.is_empty(), "LIMIT … BY", FIRST_OF_GROUPS)?;
         }
+        pipe_operators.iter().try_for_each(|operator| match operator {
+            PipeOperator::Join(join) => joins::check_join(join),
+            PipeOperator::Select { exprs } | PipeOperator::Extend { exprs } => exprs.iter().try_for_each(item),
+            _ => ControlFlow::Continue(()),
+        })?;
         match order_by.as_ref().map(|order| &order.kind) {
             Some(OrderByKind::Expressions(orders)) => orders.iter().try_for_each(|order| constant_order(&order.expr)),
             _ => ControlFlow::Continue(()),
@@ -107,10 +113,7 @@ impl Visitor for Clauses {
         if let Some(top) = top {
             return refuse(&top.to_string(), &instead_of_top(top));
         }
-        projection.iter().try_for_each(|item| match item {
-            SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => wildcard(options),
-            _ => ControlFlow::Continue(()),
-        })?;
+        projection.iter().try_for_each(item)?;
         each(exclude, "")?;
         each(into, "write CREATE TABLE t AS SELECT …")?;
         from.iter().try_for_each(joins::check)?;
@@ -233,20 +236,62 @@ fn constant_order(order: &Expr) -> ControlFlow<Error> {
     ControlFlow::Break(Error::new(ErrorKind::InvalidQuery, what).at(start_of(value.span)))
 }
 
+fn item(item: &SelectItem) -> ControlFlow<Error> {
+    match item {
+        SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => wildcard(options),
+        _ => ControlFlow::Continue(()),
+    }
+}
+
 /// Rejects options of `*`. DataFusion ignores ILIKE.
 fn wildcard(options: &WildcardAdditionalOptions) -> ControlFlow<Error> {
     let WildcardAdditionalOptions {
         wildcard_token: _,
         opt_ilike,
-        opt_exclude: _,
-        opt_except: _,
-        opt_replace: _,
+        opt_exclude,
+        opt_except,
+        opt_replace,
         opt_rename,
         opt_alias,
     } = options;
+    if let Some(replaced) = opt_replace {
+        let left_out = left_out(opt_exclude.as_ref(), opt_except.as_ref());
+        replaced_once(replaced.items.iter().map(|element| &element.column_name), &left_out)?;
+    }
     when(opt_ilike.is_some(), "* ILIKE", "write the columns, or those to leave out as `* EXCLUDE (a, b)`")?;
     when(opt_rename.is_some(), "* RENAME", "write `* EXCLUDE (a), a AS b`")?;
     when(opt_alias.is_some(), "* AS", "give each column its own name")
+}
+
+/// Returns the names of the columns that a `*` leaves out.
+fn left_out<'a>(exclude: Option<&'a ExcludeSelectItem>, except: Option<&'a ExceptSelectItem>) -> Vec<&'a str> {
+    let excluded: &[ObjectName] = match exclude {
+        Some(ExcludeSelectItem::Single(name)) => std::slice::from_ref(name),
+        Some(ExcludeSelectItem::Multiple(names)) => names,
+        None => &[],
+    };
+    let excluded = excluded.iter().filter_map(|name| name.0.last()?.as_ident());
+    let excepted =
+        except.into_iter().flat_map(|all| std::iter::once(&all.first_element).chain(&all.additional_elements));
+    excluded.chain(excepted).map(|name| name.value.as_str()).collect()
+}
+
+/// Rejects a column that is replaced twice, or that is left out too: DataFusion ignores one of the two.
+fn replaced_once<'a>(replaced: impl Iterator<Item = &'a Ident>, left_out: &[&str]) -> ControlFlow<Error> {
+    let mut known: Vec<&str> = vec![];
+    for name in replaced {
+        let twice = match (left_out.contains(&name.value.as_str()), known.contains(&name.value.as_str())) {
+            (true, _) => "in REPLACE, and is left out too",
+            (false, true) => "in REPLACE twice",
+            (false, false) => {
+                known.push(&name.value);
+                continue;
+            }
+        };
+        let error = Error::new(ErrorKind::InvalidQuery, format!("column `{}` is {twice}", name.value));
+        return ControlFlow::Break(error.at(start_of(name.span)));
+    }
+    ControlFlow::Continue(())
 }
 
 fn instead_of_top(top: &Top) -> String {

@@ -11,10 +11,11 @@ use crate::{Error, ErrorKind};
 
 /// Rejects the first such join.
 pub(super) fn check(table: &TableWithJoins) -> ControlFlow<Error> {
-    table.joins.iter().try_for_each(checked)
+    table.joins.iter().try_for_each(check_join)
 }
 
-fn checked(join: &Join) -> ControlFlow<Error> {
+/// Rejects such a join.
+pub(super) fn check_join(join: &Join) -> ControlFlow<Error> {
     let constraint = match &join.join_operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)
@@ -74,6 +75,9 @@ mod tests {
             assert_eq!(error.context(), expected);
         }
         parse("SELECT * FROM (a JOIN b)").unwrap_err();
+        let error = parse("FROM a |> JOIN b").unwrap_err();
+        assert!(error.context().starts_with("a JOIN needs a condition: "), "{error}");
+        parse("FROM a |> WHERE x > 1 |> LEFT JOIN b").unwrap_err();
         parse("SELECT * FROM t WHERE x IN (SELECT y FROM a JOIN b)").unwrap_err();
         for sql in [
             "SELECT * FROM a JOIN b ON true",
@@ -83,6 +87,8 @@ mod tests {
             "SELECT * FROM a JOIN b ON a.x = b.x JOIN c ON b.y = c.y",
             "SELECT * FROM a JOIN LATERAL (SELECT a.x) b",
             "SELECT * FROM a JOIN UNNEST(a.x) AS b(x)",
+            "FROM a |> JOIN b ON a.x = b.x",
+            "FROM a |> CROSS JOIN b",
         ] {
             parse(sql).unwrap();
         }

@@ -16,6 +16,8 @@ pub(crate) struct Labels {
     places: Vec<(ListPosition, String)>,
     /// The number of columns, if the list determines it.
     columns: Option<usize>,
+    /// The names of all columns of a list with an `unnest`, if each item makes one column. Empty for other lists.
+    with_unnest: Vec<String>,
 }
 
 /// The position of a column: the number of columns before it, or after it. The number of columns that `*` stands for is
@@ -29,6 +31,11 @@ enum ListPosition {
 impl Labels {
     /// Returns the columns with the names that the statement gives them.
     pub(crate) fn named(&self, schema: SchemaRef) -> SchemaRef {
+        if !self.with_unnest.is_empty() && self.with_unnest.len() == schema.fields().len() {
+            let named = schema.fields().iter().zip(&self.with_unnest);
+            let fields: Vec<_> = named.map(|(field, name)| field.as_ref().clone().with_name(name)).collect();
+            return Schema::new_with_metadata(fields, schema.metadata().clone()).into();
+        }
         // If the list makes an unexpected number of columns, its names are not used.
         if self.places.is_empty() || self.columns.is_some_and(|columns| columns != schema.fields().len()) {
             return schema;
@@ -62,6 +69,7 @@ enum ColumnLabel {
 pub(super) fn label(statement: &mut Statement) -> Labels {
     let Some(list) = list_of(statement) else { return Labels::default() };
     let names: Vec<Option<ColumnLabel>> = list.iter().map(name).collect();
+    let with_unnest = with_unnest(list);
     let mut places = vec![];
     for (at, item) in list.iter_mut().enumerate() {
         let (Some(own), Some(place)) = (&names[at], place(&names, at)) else { continue };
@@ -72,7 +80,16 @@ pub(super) fn label(statement: &mut Statement) -> Labels {
         }
     }
     let columns = names.iter().all(Option::is_some).then_some(names.len());
-    Labels { places, columns }
+    Labels { places, columns, with_unnest }
+}
+
+/// Returns the names of the columns of a list with an `unnest`, if each of its items makes one column.
+fn with_unnest(list: &[SelectItem]) -> Vec<String> {
+    if !list.iter().any(|item| expr_of(item).is_some_and(unnests)) {
+        return vec![];
+    }
+    let labels: Option<Vec<ColumnLabel>> = list.iter().map(name_of_one).collect();
+    labels.unwrap_or_default().iter().map(|label| label.text().to_owned()).collect()
 }
 
 /// The columns that get unique names.
@@ -108,6 +125,16 @@ pub(super) fn may_clash(statement: &mut Statement) -> bool {
 /// Returns the list that determines a query's columns and their names. In a union, that is the first list.
 fn list_of(statement: &mut Statement) -> Option<&mut Vec<SelectItem>> {
     let Statement::Query(query) = statement else { return None };
+    list_of_query(query)
+}
+
+/// Returns the number of a query's columns, if its list determines it.
+pub(super) fn number_of_columns(query: &mut Query) -> Option<usize> {
+    let list = list_of_query(query)?;
+    list.iter().all(|item| name(item).is_some()).then_some(list.len())
+}
+
+fn list_of_query(query: &mut Query) -> Option<&mut Vec<SelectItem>> {
     let mut body = plain(query)?;
     loop {
         body = match body {
@@ -139,17 +166,27 @@ fn place(names: &[Option<ColumnLabel>], at: usize) -> Option<ListPosition> {
 }
 
 fn rename(item: &mut SelectItem, at: usize) {
-    let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { return };
+    let Some(expr) = expr_of(item) else { return };
     *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', format!("#{at}")) };
 }
 
 /// Returns the name of an item's column; `None` if the item may stand for several columns.
 fn name(item: &SelectItem) -> Option<ColumnLabel> {
-    if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
-        && unnests(expr)
-    {
+    if expr_of(item).is_some_and(unnests) {
         return None;
     }
+    name_of_one(item)
+}
+
+fn expr_of(item: &SelectItem) -> Option<&Expr> {
+    match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
+        _ => None,
+    }
+}
+
+/// Returns the name of the column of an item that makes one column.
+fn name_of_one(item: &SelectItem) -> Option<ColumnLabel> {
     match item {
         SelectItem::ExprWithAlias { alias, .. } => Some(ColumnLabel::Plain(normal(alias))),
         SelectItem::UnnamedExpr(Expr::Identifier(ident)) => Some(ColumnLabel::Plain(normal(ident))),

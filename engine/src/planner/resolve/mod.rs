@@ -6,6 +6,7 @@ mod aliases;
 mod assignments;
 pub(crate) mod change;
 mod changed_rows;
+mod describe;
 mod explain_options;
 mod files;
 mod functions;
@@ -13,6 +14,8 @@ mod ignored_clauses;
 mod joins;
 mod keywords;
 mod labels;
+mod order_by_all;
+mod replaced_columns;
 mod row_values;
 mod scalar_calls;
 mod show;
@@ -24,9 +27,8 @@ mod targets;
 mod time_zone;
 mod views;
 
-use datafusion::common::ToDFSchema;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{DescribeTable, LogicalPlan};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParserBuilder, ResetStatement, Statement};
 use portolan_catalog::MeshSnapshot;
 use sqlparser::ast::{DescribeAlias, Set, Statement as SqlStatement};
@@ -166,6 +168,7 @@ fn parse(sql: &str) -> Result<Statement> {
             bounds::check_statement(&statement)?;
             ignored_clauses::check(&statement)?;
             if let Statement::Statement(statement) = &mut statement {
+                order_by_all::spell_out(statement)?;
                 dialect::unreserve(statement);
                 dialect::plain_literals(statement)?;
             }
@@ -208,9 +211,7 @@ pub(crate) async fn labelled(
 fn described(plan: LogicalPlan, labels: &Labels, state: &SessionState) -> Result<LogicalPlan> {
     bounds::check_plan(&plan)?;
     let plan = analyse_statement(state, plan)?;
-    let output_schema = LogicalPlan::describe_schema().to_dfschema_ref().map_err(|e| from_datafusion(&e))?;
-    let schema = labels.named(plan.schema().inner().clone());
-    Ok(LogicalPlan::DescribeTable(DescribeTable { schema, output_schema }))
+    describe::described(&labels.named(plan.schema().inner().clone()))
 }
 
 async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
@@ -221,6 +222,7 @@ async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) 
         LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
             Err(unsupported(format!("the statement is not supported: {SUPPORTED} are")))
         }
+        LogicalPlan::DescribeTable(described) => describe::described(&described.schema),
         plan => Ok(plan),
     }
 }
@@ -239,6 +241,7 @@ async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<Logic
         patterns::translate(statement)?;
         using_joins::spell_out(statement, state).await?;
     }
+    replaced_columns::check(&statement, state).await?;
     let aliases = Aliases::of(&statement);
     let planned = state.statement_to_plan(statement).await.and_then(volatile::apart);
     planned.map_err(|e| {

@@ -166,12 +166,13 @@ async fn opened(
         let what = format!("it reads the table or view `{gone}`, which was dropped: create `{gone}` again");
         return Err(Error::new(ErrorKind::NotFound, what));
     }
-    let Statement::Statement(statement) = parse_and_open(&view.text, state, names).await? else {
+    let own = Arc::new(names.of_view(name, view));
+    let Statement::Statement(statement) = parse_and_open(&view.text, state, &own).await? else {
         return Err(no_view(name));
     };
     let SqlStatement::CreateView(create) = *statement else { return Err(no_view(name)) };
     let mut state = state.clone();
-    set_names(&mut state, mesh, Some(Arc::new(names.of_view(name, view))));
+    set_names(&mut state, mesh, Some(own));
     let query = Statement::Statement(Box::new(SqlStatement::Query(create.query.clone())));
     expand(&query, &state).await?;
     let depth = depth(&view.text, &view.reads, names)?;

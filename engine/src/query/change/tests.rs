@@ -376,7 +376,11 @@ async fn columns_are_called_as_they_are_written() {
         ("(SELECT -1) ORDER BY 1", &["-1"]),
         ("WITH t AS (SELECT 1 AS x) SELECT CASE WHEN x = 1 THEN 'y' END FROM t", &["CASE WHEN x = 1 THEN 'y' END"]),
         ("SELECT unnest(named_struct('a', 1, 'b', 2)) , 1 + 1", &["*", "*", "1 + 1"]),
-        ("SELECT 1 + 1, unnest([1, 2]), 2 + 2", &["1 + 1", "*", "2 + 2"]),
+        ("SELECT 1 + 1, unnest([1, 2]), 2 + 2", &["1 + 1", "unnest([1, 2])", "2 + 2"]),
+        ("SELECT UNNEST([1,2])", &["unnest([1, 2])"]),
+        ("SELECT unnest([1]), unnest([1]), unnest([2]) AS z", &["unnest([1])", "unnest([1])", "z"]),
+        ("SELECT unnest([1, 2]) + 1", &["unnest([1, 2]) + 1"]),
+        ("SELECT unnest([1]), * FROM (VALUES (7)) t (x)", &["*", "x"]),
         ("SELECT * EXCLUDE (r_name), 1 + 1 FROM geo.places.region", &["r_regionkey", "r_comment", "1 + 1"]),
         // The names of the first list do not apply after a pipe, or to either list of a union by name.
         ("SELECT upper(r_name), r_regionkey FROM geo.places.region |> SELECT r_regionkey", &["r_regionkey"]),
@@ -453,6 +457,8 @@ async fn clauses_that_nobody_would_carry_out_are_refused() {
         "SELECT n_name INTO names FROM geo.places.nation",
         "SELECT TOP (3) n_name FROM geo.places.nation",
         "SELECT n_name FROM geo.places.nation SORT BY n_name",
+        "SELECT * FROM geo.places.nation ORDER BY ALL",
+        "SELECT unnest([2, 1]) ORDER BY ALL",
         "SELECT * FROM geo.places.nation PIVOT (count(*) FOR n_regionkey IN (1))",
         "SELECT x, o FROM UNNEST([1, 2]) AS x WITH OFFSET AS o",
         "SELECT n_name FROM geo.places.nation LIMIT 1 FORMAT JSON",
@@ -470,6 +476,54 @@ async fn clauses_that_nobody_would_carry_out_are_refused() {
         );
     }
     session.prepare("SELECT n_regionkey, count(*) FROM geo.places.nation GROUP BY ROLLUP (n_regionkey)").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_replaced_column_exists_and_is_named_once() {
+    let session = gateway().await.session(Principal::new("ann"));
+    for (sql, expected) in [
+        ("SELECT * REPLACE (1 AS nope) FROM geo.places.region", "there is no column `nope`; valid columns are r_reg"),
+        ("SELECT * REPLACE (1 AS r_nam) FROM geo.places.region", "did you mean `r_name`?"),
+        ("SELECT * REPLACE (1 AS R_NAME) FROM geo.places.region", "did you mean `r_name`?"),
+        (
+            "SELECT r.* REPLACE (1 AS n_name) FROM geo.places.region r CROSS JOIN geo.places.nation n",
+            "there is no column `r.n_name`",
+        ),
+        ("SELECT x FROM (SELECT * REPLACE (x + 1 AS y) FROM (VALUES (7)) t (x)) s", "there is no column `y`"),
+        ("SELECT 1 UNION ALL SELECT * REPLACE (2 AS y) FROM (VALUES (7)) t (x)", "there is no column `y`"),
+        ("FROM geo.places.region |> SELECT * REPLACE (1 AS nope)", "there is no column `nope`"),
+        ("SELECT * REPLACE (1 AS r_name, 2 AS r_name) FROM geo.places.region", "column `r_name` is in REPLACE twice"),
+        (
+            "SELECT * EXCLUDE (r_name) REPLACE (1 AS r_name) FROM geo.places.region",
+            "column `r_name` is in REPLACE, and is left out too",
+        ),
+    ] {
+        let error = refused(&session, sql).await;
+        assert!(error.context().contains(expected), "{sql}: {error}");
+    }
+    for (sql, expected) in [
+        ("SELECT * REPLACE (x + 1 AS x) FROM (VALUES (7)) t (x)", "8"),
+        ("SELECT t.* REPLACE (x + 1 AS x) FROM (VALUES (7)) t (x)", "8"),
+        ("SELECT * EXCLUDE (y) REPLACE (y AS x) FROM (VALUES (7, 9)) t (x, y)", "9"),
+        ("FROM (VALUES (7)) t (x) |> SELECT * REPLACE (2 * x AS x)", "14"),
+        ("WITH t AS (SELECT * REPLACE (x + 1 AS x) FROM (VALUES (7)) s (x)) SELECT * REPLACE (x + 1 AS x) FROM t", "9"),
+    ] {
+        assert_eq!(values(&session, sql).await, [expected], "{sql}");
+    }
+    let many = format!("SELECT {} FROM (VALUES (7)) t (x)", vec!["* REPLACE (1 AS x)"; 17].join(", "));
+    assert_eq!(refused(&session, &many).await.kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn order_by_all_orders_by_every_column() {
+    let session = gateway().await.session(Principal::new("ann"));
+    for (sql, expected) in [
+        ("SELECT -x, x FROM (VALUES (1), (3), (2)) t (x) ORDER BY ALL", &["-3", "-2", "-1"][..]),
+        ("SELECT y FROM (SELECT x, y FROM (VALUES (1, 5), (1, 4), (0, 9)) t (x, y) ORDER BY ALL LIMIT 1) s", &["9"]),
+        ("SELECT 2 AS a UNION ALL SELECT 1 UNION ALL SELECT 3 ORDER BY ALL DESC", &["3", "2", "1"]),
+    ] {
+        assert_eq!(values(&session, sql).await, expected, "{sql}");
+    }
 }
 
 #[tokio::test]

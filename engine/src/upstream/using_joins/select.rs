@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use portolan_catalog::nearest::nearest;
 use sqlparser::ast::{
     Distinct, ExcludeSelectItem, Expr, OneOrManyWithParens, OrderByKind, Query, Select, SelectItem,
     SelectItemQualifiedWildcardKind, SetExpr, VisitMut, VisitorMut, WildcardAdditionalOptions,
@@ -205,7 +206,9 @@ fn star(options: WildcardAdditionalOptions, columns: &JoinedColumns, names: &Mer
         excluded.extend(std::iter::once(&except.first_element).chain(&except.additional_elements).map(normal));
     }
     if let Some(unknown) = excluded.iter().find(|name| !columns.all.iter().any(|c| c.name == **name)) {
-        return Err(Error::new(ErrorKind::InvalidQuery, format!("`*` has no column `{unknown}` to leave out")));
+        let near = nearest(unknown, columns.all.iter().map(|c| c.name.as_str())).map(str::to_owned);
+        let error = Error::new(ErrorKind::InvalidQuery, format!("`*` has no column `{unknown}` to leave out"));
+        return Err(error.suggesting(near));
     }
     let twice = |column: &&JoinedColumn| {
         matches!(names.get(&column.name), Some(None)) && !is_named(&column.value, &column.name)
@@ -221,7 +224,9 @@ fn star(options: WildcardAdditionalOptions, columns: &JoinedColumns, names: &Mer
     for element in opt_replace.into_iter().flat_map(|replaced| replaced.items) {
         let name = normal(&element.column_name);
         let Some(place) = kept.all.iter().position(|c| c.name == name) else {
-            return Err(Error::new(ErrorKind::InvalidQuery, format!("`*` has no column `{name}` to replace")));
+            let near = nearest(&name, kept.all.iter().map(|c| c.name.as_str())).map(str::to_owned);
+            let error = Error::new(ErrorKind::InvalidQuery, format!("`*` has no column `{name}` to replace"));
+            return Err(error.suggesting(near));
         };
         let mut expr = element.expr;
         replace(&mut expr, names.clone())?;
