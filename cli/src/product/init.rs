@@ -13,6 +13,7 @@ use portolan_node::{Error, NodeConfig, Result};
 use super::next_steps::{NextSteps, argument};
 use crate::output::print;
 use crate::questions::Questions;
+use crate::units::show_number;
 
 /// The config that is used if no argument names one.
 pub const CONFIG: &str = "node.yaml";
@@ -246,7 +247,6 @@ fn warnings(domain: &str, products: &Path, product: &str) -> Result<Vec<Warning>
 fn count(warnings: &[Warning]) -> String {
     match warnings.len() {
         0 => "no errors".to_owned(),
-        1 => "no errors, 1 warning".to_owned(),
-        n => format!("no errors, {n} warnings"),
+        n => format!("no errors, {}", show_number(n as u64, "warning")),
     }
 }

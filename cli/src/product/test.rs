@@ -13,7 +13,7 @@ use portolan_node::{Error, NodeConfig, Result};
 
 use super::init::CONFIG;
 use crate::output::print;
-use crate::units::show_count;
+use crate::units::show_number;
 
 /// The folder with the descriptors, if neither an argument nor a config names one.
 const PRODUCTS: &str = "products";
@@ -129,9 +129,8 @@ fn of_port(report: &PortReport) -> Vec<String> {
     };
     let rows = match (&report.error, report.complete) {
         (Some(_), _) => String::new(),
-        (None, true) if report.rows == 1 => " in 1 row".to_owned(),
-        (None, true) => format!(" in {} rows", show_count(report.rows)),
-        (None, false) => format!(" in a sample of {} rows", show_count(report.rows)),
+        (None, true) => format!(" in {}", show_number(report.rows, "row")),
+        (None, false) => format!(" in a sample of {}", show_number(report.rows, "row")),
     };
     let numbers = [
         (count(Outcome::Holds), "hold"),

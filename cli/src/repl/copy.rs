@@ -12,7 +12,7 @@ use crate::lexer::{self, Kind, Position, Token, tokens};
 use crate::output::{Format, Output};
 use crate::place::draw;
 use crate::render::View;
-use crate::units::show_count;
+use crate::units::show_number;
 
 /// The text about the arguments, for errors.
 const USAGE: &str = "`\\copy` expects `TABLE from 'FILE'`, `TABLE to 'FILE'` or `(QUERY) to 'FILE'`, and then options such as \
@@ -81,7 +81,7 @@ async fn from(connection: &Connection, table: &str, file: &str, options: &[(Stri
     let rows = connection.files().read(&reference).await.map_err(failed)?;
     let rows = connection.ingest(&target, mode, file, rows).await;
     let rows = rows.map_err(|e| failed(e.within(format!("cannot copy {file} into {table}"))))?;
-    Ok(format!("{} copied into {table}", counted(rows)))
+    Ok(format!("{} copied into {table}", show_number(rows, "row")))
 }
 
 async fn to(connection: &Connection, query: &str, file: &Path, options: &[(String, String)]) -> Result<String> {
@@ -114,11 +114,7 @@ async fn to(connection: &Connection, query: &str, file: &Path, options: &[(Strin
     }
     let rows = writer.finish(None)?;
     output.finish()?;
-    Ok(format!("{} copied to {}", counted(rows as u64), file.display()))
-}
-
-fn counted(rows: u64) -> String {
-    format!("{} {}", show_count(rows), if rows == 1 { "row" } else { "rows" })
+    Ok(format!("{} copied to {}", show_number(rows as u64, "row"), file.display()))
 }
 
 /// Returns the table or the port with this name, and how rows are stored in it.

@@ -14,11 +14,11 @@ use super::shell::{DEFAULT_ROWS, Results, Shell, Statement};
 use super::{pager, plan};
 use crate::connection::Running;
 use crate::lexer::Position;
-use crate::output::{Format, Output, print, print_error, rows_changed};
+use crate::output::{Format, Output, print, print_error};
 use crate::place::{draw, line};
-use crate::render::{Drawing, View, counted};
+use crate::render::{Drawing, View};
 use crate::terminal;
-use crate::units::show_time;
+use crate::units::{show_number, show_time};
 
 /// The memory that the rows on the screen may take, in bytes. If more arrive, the rest is not shown.
 const MAX_SHOWN_BYTES: usize = 128 << 20;
@@ -118,7 +118,7 @@ impl Shell {
                 return Err(interrupted);
             }
         }
-        let changed = running.changed.map(rows_changed);
+        let changed = running.changed.map(|rows| format!("{} changed", show_number(rows, "row")));
         if !self.options.confirms {
             return changed.map_or(Ok(()), |changed| self.report(&format!("{changed}\n")));
         }
@@ -171,7 +171,7 @@ impl Shell {
                 return Err(interrupted);
             }
         };
-        let rows = counted(rows);
+        let rows = show_number(rows as u64, "row");
         let time = self.timed(started.elapsed()).map(|time| format!(", {time}")).unwrap_or_default();
         match output.path() {
             Some(path) => self.say(&format!("({rows} to {}{time})\n", printable(&path.display().to_string()))),
