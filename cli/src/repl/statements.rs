@@ -12,7 +12,7 @@ use super::describe::Description;
 use super::script::At;
 use super::shell::{DEFAULT_ROWS, Results, Shell, Statement};
 use super::{pager, plan};
-use crate::connection::Running;
+use crate::connection::{Control, Running};
 use crate::lexer::Position;
 use crate::output::{Format, Output, print, print_error};
 use crate::place::{draw, line};
@@ -102,6 +102,15 @@ impl Shell {
         }
     }
 
+    /// Waits for a step of a running statement. If Ctrl-C interrupts the step, cancels the statement.
+    async fn wait_or_cancel<T>(&self, control: &Control, started: Instant, step: impl Future<Output = T>) -> Result<T> {
+        let outcome = self.wait(Some(control.clone()), started, step).await;
+        if outcome.is_err() {
+            control.cancel().await;
+        }
+        outcome
+    }
+
     /// Waits for the end of a statement that returns no columns.
     async fn run_to_end(&self, job: &Job<'_>, mut running: Running, started: Instant) -> Result<()> {
         let control = running.control.clone();
@@ -111,13 +120,7 @@ impl Shell {
             }
             Ok::<(), Error>(())
         };
-        match self.wait(Some(control.clone()), started, drained).await {
-            Ok(drained) => drained?,
-            Err(interrupted) => {
-                control.cancel().await;
-                return Err(interrupted);
-            }
-        }
+        self.wait_or_cancel(&control, started, drained).await??;
         let changed = running.changed.map(|rows| format!("{} changed", show_number(rows, "row")));
         if !self.options.confirms {
             return changed.map_or(Ok(()), |changed| self.report(&format!("{changed}\n")));
@@ -129,13 +132,8 @@ impl Shell {
     /// Shows a part of the rows on the screen.
     async fn show(&self, job: &Job<'_>, running: Running, started: Instant) -> Result<()> {
         let control = running.control.clone();
-        let shown = match self.wait(Some(control.clone()), started, collect(running, job.rows)).await {
-            Ok(shown) => shown.map_err(|e| job.failed(&e))?,
-            Err(interrupted) => {
-                control.cancel().await;
-                return Err(interrupted);
-            }
-        };
+        let shown = self.wait_or_cancel(&control, started, collect(running, job.rows)).await?;
+        let shown = shown.map_err(|e| job.failed(&e))?;
         let elapsed = started.elapsed();
         if shown.more {
             control.cancel().await;
@@ -164,13 +162,7 @@ impl Shell {
             }
             writer.finish(timing.then(|| started.elapsed()))
         };
-        let rows = match self.wait(Some(control.clone()), started, written).await {
-            Ok(written) => written?,
-            Err(interrupted) => {
-                control.cancel().await;
-                return Err(interrupted);
-            }
-        };
+        let rows = self.wait_or_cancel(&control, started, written).await??;
         let rows = show_number(rows as u64, "row");
         let time = self.timed(started.elapsed()).map(|time| format!(", {time}")).unwrap_or_default();
         match output.path() {
