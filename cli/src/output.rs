@@ -93,8 +93,13 @@ impl Output {
     }
 
     /// Returns the path of the file, if the output is a file.
-    pub fn path(&self) -> Option<&Path> {
+    fn path(&self) -> Option<&Path> {
         self.to.path()
+    }
+
+    /// Returns the path of the file for messages, if the output is a file.
+    pub fn shown_path(&self) -> Option<String> {
+        self.path().map(|path| printable(&path.display().to_string()).into_owned())
     }
 
     /// Checks that the output can hold another result.

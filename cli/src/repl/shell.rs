@@ -217,8 +217,7 @@ impl Shell {
     /// The error of the file system.
     pub fn finish(&mut self) -> Result<Option<String>> {
         let Results::Output(output) = std::mem::replace(&mut self.results, Results::Screen) else { return Ok(None) };
-        let Some(path) = output.path().map(|path| path.display().to_string()) else { return Ok(None) };
-        let path = printable(&path).into_owned();
+        let Some(path) = output.shown_path() else { return Ok(None) };
         if !output.finish()? {
             return Ok(Some(format!("no statement had a result, so {path} is not written")));
         }

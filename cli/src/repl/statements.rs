@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
-use portolan_catalog::printable;
 use portolan_node::{Error, Result};
 
 use super::commands::RowLimit;
@@ -85,8 +84,7 @@ impl Shell {
                 }
                 let results = output.results();
                 let written = self.write(&job, running, started, &mut output).await;
-                let path = output.path().map(|path| printable(&path.display().to_string()).into_owned());
-                match path.filter(|_| written.is_err()) {
+                match output.shown_path().filter(|_| written.is_err()) {
                     None => self.results = Results::Output(output),
                     Some(path) if output.take_back(results) => {
                         self.results = Results::Output(output);
@@ -165,8 +163,8 @@ impl Shell {
         let rows = self.wait_or_cancel(&control, started, written).await??;
         let rows = show_number(rows as u64, "row");
         let time = self.timed(started.elapsed()).map(|time| format!(", {time}")).unwrap_or_default();
-        match output.path() {
-            Some(path) => self.say(&format!("({rows} to {}{time})\n", printable(&path.display().to_string()))),
+        match output.shown_path() {
+            Some(path) => self.say(&format!("({rows} to {path}{time})\n")),
             // A table shows its time. A program may read the other formats from standard output.
             None if timing && output.format() != Format::Table => {
                 print_error(&format!("({rows}{time})\n"));
