@@ -12,6 +12,7 @@ use super::script::{At, read_file};
 use super::shell::{Next, Results, Shell, Statement};
 use super::{copy, pager, plan};
 use crate::connection::{Connection, Target};
+use crate::lexer::literal;
 use crate::login::LoginArgs;
 use crate::output::{Format, Output, print};
 use crate::render::Expanded;
@@ -46,8 +47,7 @@ impl Shell {
             PromptCommand::Plan(sql) => Box::pin(self.show_plan(sql)).await,
             PromptCommand::Set(None) => self.list("SHOW portolan.all".into()).await,
             PromptCommand::Set(Some((name, value))) => {
-                let value = value.trim_matches('\'').replace('\'', "''");
-                self.list(format!("SET {name} = '{value}'")).await
+                self.list(format!("SET {name} = {}", literal(value.trim_matches('\'')))).await
             }
             PromptCommand::Copy(arguments) => Box::pin(self.copy(&arguments)).await,
             PromptCommand::Output(file) => self.redirect(file.as_deref()),

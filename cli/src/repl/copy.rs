@@ -8,7 +8,7 @@ use portolan_engine::{IngestMode, IngestTarget};
 use portolan_node::{Error, Result};
 
 use crate::connection::Connection;
-use crate::lexer::{self, Kind, Position, Token, tokens};
+use crate::lexer::{self, Kind, Position, Token, content_tokens, literal, tokens};
 use crate::output::{Format, Output};
 use crate::place::draw;
 use crate::render::View;
@@ -125,7 +125,7 @@ fn target(name: &str) -> Result<(IngestTarget, IngestMode)> {
              are matched by name"
         ))
     };
-    let all: Vec<Token> = tokens(name).into_iter().filter(|t| !matches!(t.kind, Kind::Space | Kind::Comment)).collect();
+    let all: Vec<Token> = content_tokens(name).collect();
     let (mut parts, count): (Vec<String>, _) = (vec![], all.len());
     for (place, token) in all.into_iter().enumerate() {
         let text = &name[token.range];
@@ -150,7 +150,7 @@ fn target(name: &str) -> Result<(IngestTarget, IngestMode)> {
 
 /// Returns the file with its options as a table in SQL.
 fn reference(file: &str, options: &[(String, String)]) -> Result<String> {
-    let literal = format!("'{}'", file.replace('\'', "''"));
+    let literal = literal(file);
     if options.is_empty() {
         return Ok(literal);
     }
@@ -191,7 +191,7 @@ fn name_of(format: Format) -> Option<String> {
 
 fn parse(text: &str) -> Result<Arguments> {
     let wrong = || Error::failed(USAGE);
-    let all: Vec<Token> = tokens(text).into_iter().filter(|t| !matches!(t.kind, Kind::Space | Kind::Comment)).collect();
+    let all: Vec<Token> = content_tokens(text).collect();
     let word = |token: &Token| match token.kind {
         Kind::Word => Some(text[token.range.clone()].to_ascii_lowercase()),
         _ => None,
@@ -256,8 +256,7 @@ fn options(text: &str) -> Result<Vec<(String, String)>> {
     }
     let inner = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
     let Some(inner) = inner else { return Err(Error::failed(format!("`{text}` is no list of options; {USAGE}"))) };
-    let all: Vec<Token> =
-        tokens(inner).into_iter().filter(|t| !matches!(t.kind, Kind::Space | Kind::Comment)).collect();
+    let all: Vec<Token> = content_tokens(inner).collect();
     let of = |token: &Token| &inner[token.range.clone()];
     let mut options = vec![];
     for option in all.split(|token| of(token) == ",") {

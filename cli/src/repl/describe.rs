@@ -8,7 +8,7 @@ use portolan_catalog::{printable, sql_type};
 use portolan_node::{Error, Result};
 
 use crate::connection::Connection;
-use crate::lexer::{Kind, Token, tokens, unquoted};
+use crate::lexer::{Kind, Token, literal, tokens, unquoted};
 use crate::units::show_count;
 
 /// The similarity at which a name is suggested.
@@ -143,7 +143,6 @@ async fn own_columns(connection: &Connection, condition: &str) -> Result<Descrip
          ORDER BY table_schema, ordinal_position"
     );
     let (_, batches) = connection.query(&sql, MAX_NAMES).await?;
-    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let row = |row: Vec<String>| {
         let [name, data_type, nullable] = row.as_slice() else { return String::new() };
         format!("({}, {}, {})", literal(name), literal(&type_name(data_type)), nullable == "YES")
@@ -221,7 +220,7 @@ fn texts(batch: &RecordBatch, column: &str) -> Vec<String> {
 }
 
 fn equals(column: &str, value: &str) -> String {
-    format!("{column} = '{}'", value.replace('\'', "''"))
+    format!("{column} = {}", literal(value))
 }
 
 /// Returns what a name can refer to: pairs of a table to search and a condition, the most likely first.

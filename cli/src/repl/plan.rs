@@ -8,7 +8,7 @@ use serde::Deserialize;
 use unicode_width::UnicodeWidthStr;
 
 use crate::connection::Connection;
-use crate::lexer::{Kind, Position, tokens};
+use crate::lexer::{Position, content_tokens};
 use crate::place::draw;
 use crate::render::fit;
 use crate::terminal::{BLUE, BROWN, GREEN, PURPLE, RED, TEAL};
@@ -104,8 +104,7 @@ pub fn planned(sql: &str) -> Option<&str> {
 
 /// Returns the words of a statement in upper case, each with its start.
 fn words(sql: &str) -> impl Iterator<Item = (String, usize)> + Clone {
-    let tokens = tokens(sql).into_iter().filter(|token| !matches!(token.kind, Kind::Space | Kind::Comment));
-    tokens.map(move |token| (sql[token.range.clone()].to_uppercase(), token.range.start))
+    content_tokens(sql).map(move |token| (sql[token.range.clone()].to_uppercase(), token.range.start))
 }
 
 /// Fetches a statement's plan.
