@@ -223,17 +223,20 @@ fn switch(name: &str, words: &[&str]) -> Result<Option<bool>> {
     }
 }
 
-/// Returns the file of a command, whose name may be in quotes. `~/` stands for the user's folder.
+/// Returns the file of a command, whose name may be in quotes.
 fn optional_file(name: &str, rest: &str) -> Result<Option<PathBuf>> {
     let words = shlex::split(rest).ok_or_else(|| Error::failed(format!("a quote after `{name}` is not closed")))?;
     match words.as_slice() {
         [] => Ok(None),
-        [file] if !file.is_empty() => {
-            let home = || file.strip_prefix("~/").zip(std::env::home_dir());
-            Ok(Some(home().map_or_else(|| PathBuf::from(file), |(below, home)| home.join(below))))
-        }
+        [file] if !file.is_empty() => Ok(Some(expanded(file))),
         _ => Err(Error::failed(format!("`{name}` expects one file: write a name with spaces in quotes"))),
     }
+}
+
+/// Returns a path with the user's folder in the place of `~`.
+pub(super) fn expanded(path: &str) -> PathBuf {
+    let home = path.strip_prefix("~/").zip(std::env::home_dir());
+    home.map_or_else(|| PathBuf::from(path), |(below, home)| home.join(below))
 }
 
 /// Parses `\watch 5`, `\watch 5 3`, and psql's `\watch i=5 c=3`.
