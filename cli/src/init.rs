@@ -22,10 +22,8 @@ use crate::output::print;
 use crate::password;
 use crate::product::init::{ProductOptions, check_readable, folder_default, folder_name, lint_line, report};
 use crate::product::next_steps::{NextSteps, argument};
+use crate::product::{CONFIG, PRODUCTS};
 use crate::questions::Questions;
-
-const CONFIG: &str = "node.yaml";
-const PRODUCTS: &str = "products";
 
 /// Arguments of `portolan init`.
 #[derive(Args, Clone, Debug)]

@@ -11,12 +11,11 @@ use portolan_node::product_test::{TestOptions, test_products};
 use portolan_node::{Error, NodeConfig, Result};
 
 use super::next_steps::{NextSteps, argument};
+use super::{CONFIG, PRODUCTS};
 use crate::output::print;
 use crate::questions::Questions;
 use crate::units::show_number;
 
-/// The config that is used if no argument names one.
-pub const CONFIG: &str = "node.yaml";
 /// Names of folders that say nothing about a product.
 const GENERIC: [&str; 5] = ["", "data", "tmp", "files", "input"];
 
@@ -71,7 +70,7 @@ pub async fn product_init(args: ProductInitArgs) -> Result<()> {
     let config_file = args.config.clone().or_else(|| Path::new(CONFIG).exists().then(|| CONFIG.into()));
     let config = config_file.as_deref().map(NodeConfig::load).transpose()?;
     let domain = domain(&args, config.as_ref(), questions)?;
-    let products = config.as_ref().and_then(NodeConfig::products_folder).unwrap_or(Path::new("products"));
+    let products = config.as_ref().and_then(NodeConfig::products_folder).unwrap_or(Path::new(PRODUCTS));
     let draft = args.product.draft(&args.data, &domain, questions, config.as_ref()).await?;
     check_new(&domain, products, draft.name())?;
     let out = args.out.clone().unwrap_or_else(|| products.join(folder_name(draft.name())));
