@@ -85,7 +85,7 @@ pub async fn init(args: InitArgs) -> Result<()> {
         _ => None,
     };
     node.root = draft.as_ref().map(|draft| args.root(draft)).transpose()?.flatten();
-    let files = args.files(&node)?;
+    let mut files = args.files(&node)?;
     let products = args.folder.join(PRODUCTS);
     let product_folder = draft.as_ref().map(|draft| products.join(folder_name(draft.name())));
     check_new(&files, draft.as_ref().zip(product_folder.as_deref()))?;
@@ -97,10 +97,11 @@ pub async fn init(args: InitArgs) -> Result<()> {
         }
         None => None,
     };
+    let file = args.folder.join(CONFIG);
+    files.push(NewFile::private(file.clone(), node.text()));
 
     let mut new = NewFiles::default();
     let written = write(&args, &node, files, draft.as_ref().zip(product_folder.as_deref()), &mut new)?;
-    let file = args.folder.join(CONFIG);
     let config = NodeConfig::load(&file)?;
     let domain = node.domain.as_deref().or(node.identity.as_deref()).unwrap_or_default();
     if let Some(draft) = &draft {
@@ -218,7 +219,6 @@ impl InitArgs {
             files.push(NewFile::private(own(NODE_KEY), pem));
             files.push(NewFile::public(own(PUBLIC_KEY), key.public().to_pem()));
         }
-        files.push(NewFile::private(own(CONFIG), String::new()));
         Ok(files)
     }
 
@@ -268,10 +268,7 @@ fn write(
     folders.chain([folder.as_path()]).chain(product.map(|(_, folder)| folder)).for_each(|path| new.add_folders(path));
     fs::create_dir_all(folder).map_err(|e| Error::output(folder.display(), e))?;
     let mut text = String::new();
-    for mut file in files {
-        if file.path.ends_with(CONFIG) {
-            file.text = node.text();
-        }
+    for file in files {
         file.write()?;
         text.push_str(&format!("wrote {}\n", printable(&file.path.display().to_string())));
         new.files.push(file.path);
