@@ -11,7 +11,8 @@ use crate::lint::{self, LintArgs};
 use crate::login::LoginArgs;
 use crate::output::print;
 use crate::render::{Drawing, Expanded, View};
-use crate::repl::describe::{Description, describe, list_ports};
+use crate::repl::describe::{Description, describe};
+use crate::repl::lists;
 
 /// Arguments of `portolan catalog`.
 #[derive(Args, Clone, Debug)]
@@ -60,7 +61,7 @@ pub async fn catalog(args: CatalogArgs) -> Result<()> {
                 print(&catalog.ports().map(|port| line(&text(port))).collect::<String>())
             }
             None => {
-                let description = Description { sql: list_ports(None), ..Description::default() };
+                let description = Description { sql: lists::ports(None), ..Description::default() };
                 ask(&source.connect().await?, description).await
             }
         },

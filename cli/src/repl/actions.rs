@@ -10,7 +10,7 @@ use super::commands::{self, PromptCommand, RowLimit};
 use super::describe::{self, Description};
 use super::script::{At, read_file};
 use super::shell::{Next, Results, Shell, Statement};
-use super::{copy, pager, plan};
+use super::{copy, lists, pager, plan};
 use crate::connection::{Connection, Target};
 use crate::lexer::literal;
 use crate::login::LoginArgs;
@@ -38,12 +38,12 @@ impl Shell {
             }
             PromptCommand::Go { expanded, file } => return Box::pin(self.go(expanded, file, at)).await,
             PromptCommand::Watch { interval, times } => return Box::pin(self.watch(interval, times, at)).await,
-            PromptCommand::Describe(None) => self.list(describe::list_ports(None)).await,
+            PromptCommand::Describe(None) => self.list(lists::ports(None)).await,
             PromptCommand::Describe(Some(name)) => Box::pin(self.describe(&name)).await,
-            PromptCommand::Tables(pattern) => self.list(describe::list_ports(pattern.as_deref())).await,
-            PromptCommand::Functions(pattern) => self.list(describe::list_functions(pattern.as_deref())).await,
-            PromptCommand::Domains => self.list(describe::list_domains()).await,
-            PromptCommand::Nodes => self.list(describe::list_nodes()).await,
+            PromptCommand::Tables(pattern) => self.list(lists::ports(pattern.as_deref())).await,
+            PromptCommand::Functions(pattern) => self.list(lists::functions(pattern.as_deref())).await,
+            PromptCommand::Domains => self.list(lists::domains()).await,
+            PromptCommand::Nodes => self.list(lists::nodes()).await,
             PromptCommand::Plan(sql) => Box::pin(self.show_plan(sql)).await,
             PromptCommand::Set(None) => self.list("SHOW portolan.all".into()).await,
             PromptCommand::Set(Some((name, value))) => {
