@@ -27,7 +27,7 @@ pub enum Expanded {
     Auto,
 }
 
-/// How a result is shown to people.
+/// The look of a result for people.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// A line or a block for each row.

@@ -146,7 +146,7 @@ impl Shell {
         let open = || plan::planned(self.open.text()).map(str::to_owned);
         let sql = sql.or_else(open).or_else(|| self.planned.clone());
         let sql = sql.ok_or_else(|| Error::failed("there is no last statement; use `\\plan SQL`"))?;
-        let plan = self.wait(None, Instant::now(), plan::ask(&self.connection, &sql)).await??;
+        let plan = self.wait(None, Instant::now(), plan::fetch(&self.connection, &sql)).await??;
         self.planned = Some(sql);
         let colours = terminal::has_colours(&std::io::stdout());
         pager::show(&plan.show(colours, terminal::width()), self.options.pager && self.options.confirms)

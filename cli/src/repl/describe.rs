@@ -125,7 +125,7 @@ async fn columns(connection: &Connection, condition: &str, is_full_name: bool) -
     Ok(Description { sql, title, notes: notes(only, product) })
 }
 
-/// Returns what there is to know of a port beside its columns, a line for each.
+/// Returns the facts about a port that are shown below its columns, a line for each.
 fn notes(port: &RecordBatch, product: Option<&RecordBatch>) -> String {
     let rows = port.column_by_name("rows").and_then(|c| c.as_primitive_opt::<Int64Type>());
     let rows = rows.filter(|rows| rows.is_valid(0)).and_then(|rows| u64::try_from(rows.value(0)).ok());
