@@ -181,7 +181,7 @@ fn product_default(data: &[String], domain: &str) -> String {
 ///
 /// # Errors
 /// Every fault.
-pub fn check_new(domain: &str, products: &Path, product: &str) -> Result<()> {
+fn check_new(domain: &str, products: &Path, product: &str) -> Result<()> {
     if !products.exists() {
         return Ok(());
     }
