@@ -79,14 +79,10 @@ pub async fn test_products(config: &NodeConfig, options: &TestOptions) -> Result
     let tester = tester(config, declared, opened.domain, sources, runtime, options)?;
     let mut ports = vec![];
     for port in tested {
-        let mut report = match opened.errors.get(&port.name) {
-            Some(_) => PortReport::new(&port.name),
+        ports.push(match opened.errors.get(&port.name) {
+            Some(error) => PortReport { error: Some(error.to_string()), ..PortReport::new(&port.name) },
             None => tester.test(port).await,
-        };
-        if let Some(error) = opened.errors.get(&port.name) {
-            report.error = Some(error.to_string());
-        }
-        ports.push(report);
+        });
     }
     Ok(TestReport { domain: catalog.domain.to_string(), full: options.full, ports })
 }
