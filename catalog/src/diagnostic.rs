@@ -70,6 +70,11 @@ impl fmt::Display for Diagnostics {
 impl std::error::Error for Diagnostics {}
 
 impl Diagnostics {
+    /// Returns a single error without a suggestion.
+    pub fn one(place: Place, message: impl Into<String>) -> Self {
+        Self(vec![Diagnostic::new(place, message)])
+    }
+
     /// Returns the errors for people who may not see where the owner's files are stored: with the name of a file and
     /// without its folder. A message that may name a location is left out.
     pub fn without_locations(&self) -> String {
@@ -78,6 +83,11 @@ impl Diagnostics {
 }
 
 impl Diagnostic {
+    /// Returns an error without a suggestion.
+    pub fn new(place: Place, message: impl Into<String>) -> Self {
+        Self { place, message: message.into(), suggestion: None }
+    }
+
     fn without_locations(&self) -> String {
         let file = self.place.file.file_name().map(PathBuf::from).unwrap_or_default();
         let place = Place { file, ..self.place.clone() };
@@ -100,7 +110,7 @@ mod tests {
 
     fn diagnostic(message: &str) -> Diagnostic {
         let place = Place { file: "/srv/products/orders.yaml".into(), line: Some(7), field: "servers[0]".to_owned() };
-        Diagnostic { place, message: message.to_owned(), suggestion: None }
+        Diagnostic::new(place, message)
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod received;
 pub mod rules;
 mod schema;
 mod source;
+mod sql_string;
 mod sql_type;
 mod statistics;
 mod text_format;
@@ -30,6 +31,7 @@ pub use model::{
 pub use names::{DomainName, MAX_NAME_LENGTH, PortName, PortRef, ProductName};
 pub use printable::{is_printable, printable, printable_json, printable_lines};
 pub use received::{MAX_DOMAINS, MAX_INPUTS, check_received};
+pub use sql_string::sql_string;
 pub use sql_type::sql_type;
 pub use statistics::{ColumnStatistics, PortStatistics, StatisticValue};
 pub use text_format::{ColumnFormat, TextFormat, TimePattern};

@@ -235,5 +235,5 @@ impl From<usize> for Step {
 
 /// Returns a diagnostic at `place`, without a suggestion.
 pub(crate) fn wrong(place: Place, message: impl Into<String>) -> Diagnostic {
-    Diagnostic { place, message: message.into(), suggestion: None }
+    Diagnostic::new(place, message)
 }

@@ -47,7 +47,7 @@ impl Schema {
             Ok(validator) => validator,
             Err(e) => {
                 let message = format!("cannot be checked: the vendored schema is broken: {e}");
-                return vec![Diagnostic { place: document.place(&[]), message, suggestion: None }];
+                return vec![Diagnostic::new(document.place(&[]), message)];
             }
         };
         let json = document.to_json();
@@ -229,7 +229,7 @@ fn enum_hint(error: &ValidationError<'_>) -> String {
 
 fn plain(error: &ValidationError<'_>, document: &Document, message: String) -> Diagnostic {
     let place = document.place(&document.steps(error.instance_path().as_str()));
-    Diagnostic { place, message, suggestion: None }
+    Diagnostic::new(place, message)
 }
 
 fn expected(kind: &TypeKind) -> String {

@@ -39,7 +39,7 @@ pub fn read(file: &Path) -> Result<String, Diagnostics> {
         let line = e.as_bytes().iter().take(good).filter(|b| **b == b'\n').count() + 1;
         let place = Place { file: file.into(), line: Some(line), field: String::new() };
         let message = format!("is not valid UTF-8 at byte {good}; save the file as UTF-8");
-        Diagnostics(vec![Diagnostic { place, message, suggestion: None }])
+        Diagnostics::one(place, message)
     })
 }
 
@@ -132,7 +132,7 @@ fn one_of(names: &[&str]) -> String {
 /// Returns one diagnostic about the whole of `file`.
 pub(crate) fn whole_file(file: &Path, message: String) -> Diagnostics {
     let place = Place { file: file.into(), line: None, field: String::new() };
-    Diagnostics(vec![Diagnostic { place, message, suggestion: None }])
+    Diagnostics::one(place, message)
 }
 
 #[cfg(test)]

@@ -58,13 +58,8 @@ impl LocalFiles {
     /// A file that cannot be read; the node's error about the upload, such as a file that is too large.
     pub async fn upload_files_of(&self, client: &Client, sql: &str) -> Result<()> {
         for file in files_of(sql)? {
-            self.upload(client, &file).await.map_err(|error| {
-                let error = error.within(format!("`{}`", file.name));
-                match position_of(sql, &file.location) {
-                    Some(position) => error.at(position),
-                    None => error,
-                }
-            })?;
+            let uploaded = self.upload(client, &file).await;
+            uploaded.map_err(|e| e.within(format!("`{}`", file.name)).at(position_of(sql, &file.location)))?;
         }
         Ok(())
     }

@@ -110,15 +110,14 @@ fn expected_type(column: &Column, source: Option<&PortSource>) -> DataType {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use portolan_catalog::{Diagnostic, Diagnostics, Place};
+    use portolan_catalog::{Diagnostics, Place};
 
     use super::*;
 
     #[test]
     fn the_owner_sees_the_reason_of_the_last_attempt() {
         let error = |message: &str| {
-            let (place, message) = (Place::default(), message.to_owned());
-            let fault = OpenError::Faulty(Diagnostics(vec![Diagnostic { place, message, suggestion: None }]));
+            let fault = OpenError::Faulty(Diagnostics::one(Place::default(), message));
             OpenError::Described(Box::new(fault), "it has faults".to_owned())
         };
         let port = Port::new(PortRef::new("sales", "orders", "a"));

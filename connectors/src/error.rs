@@ -151,11 +151,14 @@ impl Error {
         self
     }
 
-    /// Sets the position of the fault in the statement, and adds it to the context.
+    /// Sets the position of the fault in the statement, and adds it to the context. Without a position, the error stays
+    /// as it is.
     #[must_use]
-    pub fn at(mut self, position: Position) -> Self {
-        self.append(&format!(" ({position})"));
-        self.fault().position = Some(position);
+    pub fn at(mut self, position: impl Into<Option<Position>>) -> Self {
+        if let Some(position) = position.into() {
+            self.append(&format!(" ({position})"));
+            self.fault().position = Some(position);
+        }
         self
     }
 

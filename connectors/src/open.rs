@@ -203,7 +203,7 @@ async fn open(port: &Port, opener: &dyn SourceOpener, runtime: &Arc<RuntimeEnv>)
 
 fn at_source(port: &Port, message: String) -> Diagnostics {
     let place = port.source.as_ref().map(|source| source.place.clone()).unwrap_or_default();
-    Diagnostics(vec![Diagnostic { place, message, suggestion: None }])
+    Diagnostics::one(place, message)
 }
 
 #[cfg(test)]

@@ -302,3 +302,25 @@ impl LocalDomain {
 
 /// The number of ports of a domain that are opened at the same time.
 pub(crate) const OPENINGS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use portolan_catalog::{Diagnostic, Place};
+
+    use super::*;
+
+    #[test]
+    fn a_description_names_few_problems_and_no_location() {
+        let problem = |i| {
+            let place = Place { file: "/srv/orders.yaml".into(), line: Some(i), field: String::new() };
+            Diagnostic::new(place, format!("problem {i}"))
+        };
+        let error = OpenError::Faulty(Diagnostics((0..8).map(problem).collect()));
+        let shown = error.description();
+        assert!(shown.starts_with("orders.yaml:0: problem 0; orders.yaml:1: ") && !shown.contains("srv"), "{shown}");
+        assert!(shown.ends_with("problem 4; and 3 more"), "{shown}");
+        assert!(error.owner_description().contains("/srv/orders.yaml:4: problem 4"));
+        let described = OpenError::Described(Box::new(error), "it has faults".to_owned());
+        assert_eq!((described.description(), described.is_unavailable()), ("it has faults".to_owned(), false));
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use portolan_catalog::{Diagnostic, Diagnostics, Place, Port, SourceKind};
+use portolan_catalog::{Diagnostics, Place, Port, SourceKind};
 
 use crate::data_fault::{CheckLimits, DataReport};
 use crate::error::Result;
@@ -56,7 +56,8 @@ impl Sources {
 impl SourceOpener for Sources {
     async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError> {
         let Some(source) = &port.source else {
-            return Err(wrong(&Place::default(), format!("port {} has no source on this node", port.name)).into());
+            let message = format!("port {} has no source on this node", port.name);
+            return Err(Diagnostics::one(Place::default(), message).into());
         };
         let mut attempt = OpenAttempt { counter: self.counters.of(&source.server), succeeded: false };
         let opened = match self.opener(&source.kind) {
@@ -64,7 +65,7 @@ impl SourceOpener for Sources {
             None => {
                 let (port, kind) = (&port.name, source.kind.name());
                 let message = format!("port {port}: this program has no opener for a source of kind `{kind}`");
-                Err(wrong(&source.place, message).into())
+                Err(Diagnostics::one(source.place.clone(), message).into())
             }
         };
         attempt.succeeded = opened.is_ok();
@@ -116,10 +117,6 @@ impl Drop for OpenAttempt {
     }
 }
 
-fn wrong(place: &Place, message: String) -> Diagnostics {
-    Diagnostics(vec![Diagnostic { place: place.clone(), message, suggestion: None }])
-}
-
 #[cfg(all(test, feature = "files"))]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -127,7 +124,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use futures::FutureExt;
-    use portolan_catalog::{Column, FileFormat, FileSource, PortRef, PortSource, TextFormat};
+    use portolan_catalog::{Column, FileFormat, FileSource, PortRef, PortSource};
 
     use super::*;
     use crate::source::SourceMetrics;
@@ -143,20 +140,9 @@ mod tests {
         let refused = sources.open(&port, &runtime).await.unwrap_err().to_string();
         assert!(refused.ends_with("port sales.orders.orders has no source on this node"), "{refused}");
 
-        let files = FileSource {
-            location: "o.csv".to_owned(),
-            base: folder.path().to_owned(),
-            format: FileFormat::Csv,
-            delimiter: None,
-            has_header: true,
-            partition_columns: vec![],
-            endpoint: None,
-            text: TextFormat::default(),
-            columns: BTreeMap::new(),
-        };
         port.source = Some(PortSource {
             server: "lake".to_owned(),
-            kind: SourceKind::Files(files),
+            kind: SourceKind::Files(FileSource::new("o.csv", folder.path(), FileFormat::Csv)),
             declared_at: BTreeMap::new(),
             place: Place::default(),
         });

@@ -4,6 +4,7 @@
 
 mod copies;
 mod definitions;
+mod depth;
 mod plan;
 mod statement;
 
@@ -13,6 +14,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, Tokenizer};
 
 pub(crate) use self::copies::Measured;
+pub(crate) use self::depth::{MOST_NESTED, QueryDepth, nested_too_deep};
 pub(crate) use self::plan::check_plan;
 pub(crate) use self::statement::check_statement;
 use crate::{Error, ErrorKind, Result};
@@ -66,11 +68,11 @@ pub(crate) fn check_text(sql: &str) -> Result<()> {
     check_levels(deepest(&tokens))
 }
 
-/// Refuses a statement of so many levels, with the levels of the views that it reads.
+/// Refuses a statement of so many levels, with the levels of the queries that it reads.
 ///
 /// # Errors
 /// `InvalidQuery`.
-pub(crate) fn check_levels(levels: usize) -> Result<()> {
+fn check_levels(levels: usize) -> Result<()> {
     match levels > MOST_LEVELS {
         true => Err(too_much(format!("is nested more than {MOST_LEVELS} levels deep"))),
         false => Ok(()),
@@ -78,7 +80,7 @@ pub(crate) fn check_levels(levels: usize) -> Result<()> {
 }
 
 /// Returns the nesting depth of a statement that was checked before.
-pub(crate) fn levels(sql: &str) -> usize {
+fn levels(sql: &str) -> usize {
     Tokenizer::new(&GenericDialect {}, sql).tokenize().map_or(0, |tokens| deepest(&tokens))
 }
 

@@ -6,7 +6,6 @@
 //! If that version reads a closed port too, the port is closed, and opens again with it.
 
 mod definition;
-mod depth;
 mod outcome;
 mod query;
 
@@ -18,10 +17,10 @@ use portolan_catalog::{Column, Diagnostic, Diagnostics, DomainCatalog, Port, Por
 use portolan_connectors::{LocalDomain, OpenError, OpenedPort, close_port, is_open, mark_port};
 
 use self::definition::Definition;
-use self::depth::PortDepth;
 use self::outcome::{DerivedDomain, PortChange};
 use self::query::{PortQuery, caught, fault};
 use crate::Error;
+use crate::bounds::QueryDepth;
 use crate::execution::runtime::on_large_stack;
 use crate::mesh::MeshView;
 use crate::names::DerivedTable;
@@ -55,7 +54,7 @@ struct DerivedOpening<'a> {
     /// The derived ports that are neither yet.
     pending: BTreeMap<PortRef, PendingPort>,
     /// The depths of the open derived ports.
-    depths: BTreeMap<PortRef, PortDepth>,
+    depths: BTreeMap<PortRef, QueryDepth>,
     /// The open derived ports that read classified columns, also through other ports.
     classified: BTreeSet<PortRef>,
     faults: Vec<Diagnostic>,
@@ -143,7 +142,7 @@ impl<'a> DerivedOpening<'a> {
             return self.fail(attempt.declared, attempt.fault, error);
         }
         let is_classified = query.inputs.iter().any(|input| self.is_classified(input));
-        let depth = PortDepth::above(query.inputs.iter().filter_map(|input| self.depths.get(input)), port);
+        let depth = self.depth(port, query);
         let plan = || Definition::plan(port, query, self.base, view, is_classified);
         match depth.and_then(|depth| Ok((depth, caught(port, plan)?))) {
             Ok((depth, definition)) => {
@@ -155,6 +154,20 @@ impl<'a> DerivedOpening<'a> {
             }
             Err(error) => self.fail(attempt.declared, attempt.fault, error),
         }
+    }
+
+    /// Returns the depth of a port with those that it reads, which are open.
+    ///
+    /// # Errors
+    /// A port beyond the limits.
+    fn depth(&self, port: &Port, query: &PortQuery) -> Result<QueryDepth, OpenError> {
+        let below = query.inputs.iter().filter_map(|input| self.depths.get(input).copied());
+        let depth = QueryDepth::above(below, port.query().map(|query| query.text.as_str()).unwrap_or_default());
+        depth.check_queries("derived ports").map_err(|error| fault(port, error.context()))?;
+        let together =
+            |error: Error| fault(port, error.within("the query with those of the ports that it reads").context());
+        depth.check_levels().map_err(together)?;
+        Ok(depth)
     }
 
     /// True if a port has classified columns, or reads some.

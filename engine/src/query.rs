@@ -18,8 +18,8 @@ pub(crate) mod settings;
 mod stream;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::TaskContext;
@@ -110,16 +110,10 @@ impl Query {
         let trace = session.trace.as_ref().map_or_else(TraceContext::start, TraceContext::child);
         let head = FragmentHead::new(query_id.clone(), session.principal().clone(), deadline);
         let head = FragmentHead { measured, trace, ..head };
-        let listed = Arc::new(engine.activity.started(RunningQuery {
-            id: query_id,
-            client: session.shared.client(),
-            sql: Some(sql.clone()),
-            started: SystemTime::now(),
-            progress: OnceLock::new(),
-            memory: OnceLock::new(),
-            stop: Stop::below(&session.shared.closed),
-            work: Work::start(&engine.metrics, WorkKind::Query, &head),
-        }));
+        let (client, stop) = (session.shared.client(), Stop::below(&session.shared.closed));
+        let work = Work::start(&engine.metrics, WorkKind::Query, &head);
+        let listed = RunningQuery::new(query_id, client, Some(sql.clone()), stop, work);
+        let listed = Arc::new(engine.activity.started(listed));
         Self {
             view: view.clone(),
             settings,

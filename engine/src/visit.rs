@@ -1,4 +1,4 @@
-//! Visits a parsed statement with any visitor.
+//! Reads the parts of a parsed statement, with any visitor.
 //!
 //! The visit of `sqlparser` is generic over the visitor: the code for all types of the syntax tree, some 400 kB, is
 //! compiled again for each visitor. Here the visit sees one type, which calls the visitor through a pointer.
@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, ObjectName, Query, Select, Statement, TableFactor, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
+    Expr, ObjectName, Query, Select, Statement, TableFactor, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 /// Visits a part of a statement, as `part.visit(visitor)` does.
@@ -30,6 +30,11 @@ pub(crate) fn visit_expressions<E>(part: &impl Visit, visitor: impl FnMut(&Expr)
     visit(part, &mut Expressions(visitor))
 }
 
+/// Returns what `find` returns for the first expression of a part of a statement for which it returns something.
+pub(crate) fn find_expression<T>(part: &impl Visit, mut find: impl FnMut(&Expr) -> Option<T>) -> Option<T> {
+    visit_expressions(part, |expr| find(expr).map_or(ControlFlow::Continue(()), ControlFlow::Break)).break_value()
+}
+
 /// Visits the expressions of a part of a statement to change them, each after its parts.
 pub(crate) fn visit_expressions_mut<E>(
     part: &mut impl VisitMut,
@@ -44,6 +49,18 @@ pub(crate) fn visit_relations<E>(
     visitor: impl FnMut(&ObjectName) -> ControlFlow<E>,
 ) -> ControlFlow<E> {
     visit(part, &mut Relations(visitor))
+}
+
+/// Returns the text of a literal in single quotes.
+pub(crate) fn text_literal(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => Some(text.as_str()),
+            _ => None,
+        },
+        Expr::Nested(inner) => text_literal(inner),
+        _ => None,
+    }
 }
 
 struct Expressions<F>(F);

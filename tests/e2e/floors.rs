@@ -20,6 +20,7 @@ const CRATES: [Floors; 7] = [
             "rules",
             "model",
             "logical_type",
+            "sql_string",
             "sql_type",
             "schema",
             "odcs",

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::files;
 use crate::yaml::{self, Document};
-use crate::{Diagnostic, Diagnostics, DomainName, Place};
+use crate::{Diagnostics, DomainName, Place};
 
 /// Returns the domain that the product descriptors below `folder` name.
 ///
@@ -35,7 +35,7 @@ pub fn domain_of(folder: &Path) -> Result<DomainName, Diagnostics> {
                 "the products below this folder belong to several domains, such as `{first}` and `{second}`: name the \
                  domain yourself"
             );
-            Err(Diagnostics(vec![Diagnostic { place, message, suggestion: None }]))
+            Err(Diagnostics::one(place, message))
         }
     }
 }

@@ -175,7 +175,7 @@ fn field(path: &[Step]) -> String {
 fn diagnose(error: &serde_saphyr::Error, file: &Path) -> Diagnostic {
     let line = error.location().map(|l| l.line() as usize).filter(|l| *l > 0);
     let place = Place { file: file.into(), line, field: String::new() };
-    Diagnostic { place, message: explain(error), suggestion: None }
+    Diagnostic::new(place, explain(error))
 }
 
 fn explain(error: &serde_saphyr::Error) -> String {

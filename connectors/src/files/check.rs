@@ -10,8 +10,7 @@ use object_store::{ObjectMeta, ObjectStore};
 use portolan_catalog::FileFormat;
 
 use super::checked::FileColumns;
-use super::listing;
-use super::origin::is_unanswered;
+use super::origin::{data_fault, is_unanswered};
 use super::table::FileTable;
 use super::text::TextScan;
 use crate::data_fault::{CheckLimits, DataFault, DataReport};
@@ -36,7 +35,7 @@ impl FileTable {
 
     async fn check_text(&self, runtime: &Arc<RuntimeEnv>, limits: CheckLimits) -> Result<DataReport> {
         let store = runtime.object_store(&self.store).map_err(ours)?;
-        let files = listing::list(store.as_ref(), &self.origin.location, self.encoding.format, self.max_files).await;
+        let files = self.list(store.as_ref()).await;
         let mut check = Check { table: self, store, limits, report: DataReport::default() };
         check.report.is_complete = true;
         for file in files.map_err(|error| ours(self.origin.unlisted(error)))? {
@@ -76,17 +75,13 @@ impl Check<'_> {
         self.report.files += 1;
         if let Err(error) = self.read(file, &name).await {
             let is_unanswered = is_unanswered(&error);
-            let fault = match error.find_root() {
-                DataFusionError::External(cause) => cause.downcast_ref::<DataFault>().cloned(),
-                _ => None,
-            };
-            let fault = fault.map_or_else(
-                || match ours(table.origin.unreadable(&path, error)) {
-                    error if is_unanswered => Err(error),
-                    error => Ok(DataFault::of_record(None, "a file of the port", error.owner_chain())),
+            let fault = match data_fault(&error).cloned() {
+                Some(fault) => fault,
+                None => match ours(table.origin.unreadable(&path, error)) {
+                    error if is_unanswered => return Err(error),
+                    error => DataFault::of_record(None, "a file of the port", error.owner_chain()),
                 },
-                Ok,
-            )?;
+            };
             self.add(fault, &name);
         }
         Ok(())

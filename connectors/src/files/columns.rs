@@ -12,11 +12,11 @@ use object_store::path::Path;
 use portolan_catalog::logical_type::{declared_type, fits};
 use portolan_catalog::{Column, Diagnostics, FileFormat};
 
-use super::Opening;
 use super::checked::{CheckedFiles, FileColumns};
 use super::format::{Encoding, FoundColumns};
 use super::guesses::{common_columns, common_guess};
-use super::layout::{Layout, one};
+use super::layout::Layout;
+use super::opening::Opening;
 use super::origin::is_unanswered;
 use super::sample;
 use super::widening::common_type;
@@ -52,11 +52,8 @@ impl Opening<'_> {
         let count = if encoding.is_text() { CONCURRENCY } else { SCHEMA_FILES };
         let files: Vec<(ObjectMeta, FoundColumns)> = stream::iter(all.iter().take(count).cloned())
             .map(|file| async move {
-                match caught_async(encoding.columns_of(&self.session, &self.store, &file)).await {
-                    Ok(Ok(found)) => Ok((file, found)),
-                    Ok(Err(error)) => Err(self.unreadable(&file.location, error)),
-                    Err(panic) => Err(self.wrong(owner_message(&self.origin.broken(&file.location, &panic))).into()),
-                }
+                let found = self.caught(&file, encoding.columns_of(&self.session, &self.store, &file)).await?;
+                Ok::<_, OpenError>((file, found))
             })
             .buffered(CONCURRENCY)
             .try_collect()
@@ -72,6 +69,18 @@ impl Opening<'_> {
             self.add_late_columns(encoding, all, &mut merged).await?;
         }
         Ok(Columns { merged, files, are_all })
+    }
+
+    /// Awaits a reading of a file. A panic of a reader is an error of the file.
+    async fn caught<T>(
+        &self,
+        file: &ObjectMeta,
+        reading: impl Future<Output = Result<T, DataFusionError>>,
+    ) -> Result<T, OpenError> {
+        match caught_async(reading).await {
+            Ok(read) => read.map_err(|error| self.unreadable(&file.location, error)),
+            Err(panic) => Err(self.wrong(owner_message(&self.origin.broken(&file.location, &panic))).into()),
+        }
     }
 
     pub(super) fn unreadable(&self, file: &Path, error: DataFusionError) -> OpenError {
@@ -124,7 +133,7 @@ impl Opening<'_> {
                 column.name
             );
             let place = self.source.declared_at.get(&column.name).unwrap_or(&self.source.place);
-            one(place, message)
+            Diagnostics::one(place.clone(), message)
         })
     }
 
@@ -155,13 +164,7 @@ impl Opening<'_> {
             names.filter(|name| merged.index_of(name).is_err() && !is_in_folder(name)).collect();
         let rest = all.iter().skip(CONCURRENCY).take(SCHEMA_FILES).cloned();
         let headers = stream::iter(rest)
-            .map(|file| async move {
-                match caught_async(encoding.names_in(&self.store, &file)).await {
-                    Ok(Ok(found)) => Ok(found),
-                    Ok(Err(error)) => Err(self.unreadable(&file.location, error)),
-                    Err(panic) => Err(self.wrong(owner_message(&self.origin.broken(&file.location, &panic))).into()),
-                }
-            })
+            .map(|file| async move { self.caught(&file, encoding.names_in(&self.store, &file)).await })
             .buffered(CONCURRENCY);
         let mut headers = pin!(headers);
         let mut fields = merged.fields().to_vec();

@@ -1,7 +1,7 @@
 //! Describes files that no contract describes: their number, their columns and their first text. A contract about them
 //! is drafted from this.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -10,23 +10,19 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
-use portolan_catalog::{Column, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind};
+use portolan_catalog::{Column, FileFormat, FileSource};
 
 use super::checked::quoted_list;
 use super::columns::{CONCURRENCY, Columns, SCHEMA_FILES};
-use super::format::{Encoding, has_extension};
-use super::local::{folder_columns, invalid, not_found, refused, text};
-use super::origin::{Origin, Redaction};
+use super::format::Encoding;
+use super::local::{caught_task, folder_columns, invalid, not_found, refused, text};
+use super::opening::{Opening, without_contract};
 use super::text::Text;
-use super::{FileSources, Opening, SourceOptions, as_task, session, store};
-use crate::error::{Error, ErrorKind, Result};
-use crate::panics::caught_async;
+use super::{FileSources, SourceOptions};
+use crate::error::{Error, Result};
 
 /// The number of bytes of text that a description has.
 const BEGINNING_BYTES: usize = 1 << 20;
-
-/// All formats, in the order in which a folder is searched for them.
-const FORMATS: [FileFormat; 4] = [FileFormat::Parquet, FileFormat::Csv, FileFormat::Json, FileFormat::Arrow];
 
 /// Files that no contract describes.
 #[derive(Clone, Debug)]
@@ -34,8 +30,8 @@ const FORMATS: [FileFormat; 4] = [FileFormat::Parquet, FileFormat::Csv, FileForm
 pub struct FoundFiles {
     /// The number of files.
     pub files: usize,
-    /// The columns in the files, also those that the names of folders have. For CSV, those in the headers of all files, with no types. Empty for CSV without a
-    /// delimiter, which the beginning of the text shows.
+    /// The columns in the files, also those that the names of folders have. For CSV, those in the headers of all files,
+    /// with no types. Empty for CSV without a delimiter, which the beginning of the text shows.
     pub columns: Vec<FoundColumn>,
     /// False for JSON with so much text that its last records may have other columns.
     pub has_all_columns: bool,
@@ -60,11 +56,6 @@ pub struct FoundColumn {
     pub is_required: bool,
 }
 
-/// Returns the format that the name of a file implies.
-pub fn format_of(name: &str) -> Option<FileFormat> {
-    FORMATS.into_iter().find(|format| has_extension(name, *format))
-}
-
 impl FileSources {
     /// Describes files that no contract describes, with the options of `server` for their store.
     ///
@@ -74,41 +65,15 @@ impl FileSources {
     pub async fn describe(&self, server: &str, files: &FileSource, runtime: &Arc<RuntimeEnv>) -> Result<FoundFiles> {
         let location = files.location.clone();
         let (sources, server, files, runtime) = (self.clone(), server.to_owned(), files.clone(), runtime.clone());
-        let describing = as_task(async move { sources.describe_files(&server, &files, &runtime).await });
-        match caught_async(describing).await {
-            Ok(Some(found)) => found,
-            Ok(None) => Err(Error::new(ErrorKind::Cancelled, "the runtime ended while files were described")),
-            Err(panic) => Err(invalid(format!("`{location}` cannot be described: {panic}"))),
-        }
+        let describing = async move { sources.describe_files(&server, &files, &runtime).await };
+        caught_task(&location, "described", describing).await
     }
 
     async fn describe_files(&self, server: &str, files: &FileSource, runtime: &Arc<RuntimeEnv>) -> Result<FoundFiles> {
         let default = SourceOptions::default();
         let options = self.options.get(server).unwrap_or(&default);
-        let port = Port::new(PortRef::new("", "", &files.location));
-        let kind = SourceKind::Files(files.clone());
-        let place = Place::default();
-        let source = PortSource { server: server.to_owned(), kind, declared_at: BTreeMap::new(), place };
-        let location = self.location(&port, &source, files, options).await.map_err(not_found)?;
-        let endpoint = files.endpoint.as_deref();
-        let registered = store::register(server, endpoint, location, options, runtime).await.map_err(not_found)?;
-        let origin = Origin {
-            port: port.name.clone(),
-            has_port: false,
-            location: registered.location,
-            redact: Redaction(registered.secrets.0),
-            counter: Arc::default(),
-        };
-        let opening = Opening {
-            port: &port,
-            source: &source,
-            file_source: files,
-            origin: Arc::new(origin),
-            store: registered.store,
-            session: session(runtime),
-            max_files: options.max_files,
-            accepts_rows: false,
-        };
+        let (port, source) = without_contract(server, files);
+        let opening = self.opening((&port, &source, files), options, false, runtime).await.map_err(not_found)?;
         opening.describe().await
     }
 }

@@ -190,6 +190,12 @@ impl Encoding {
     }
 }
 
+/// Returns the format that the name of a file implies.
+pub fn format_of(name: &str) -> Option<FileFormat> {
+    let formats = [FileFormat::Parquet, FileFormat::Csv, FileFormat::Json, FileFormat::Arrow];
+    formats.into_iter().find(|format| has_extension(name, *format))
+}
+
 /// True if the extension of a file's name belongs to this format.
 pub(super) fn has_extension(path: &str, format: FileFormat) -> bool {
     let extensions: &[&str] = match format {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use portolan_catalog::logical_type::{declared_type, fits};
 use portolan_catalog::nearest::nearest;
-use portolan_catalog::{Column, Diagnostic, Diagnostics, FileFormat, FileSource, Place, Port, PortSource};
+use portolan_catalog::{Column, Diagnostic, Diagnostics, FileFormat, FileSource, Port, PortSource};
 
 use super::format::Encoding;
 use crate::data_fault::shown;
@@ -93,7 +93,8 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     fn resolve(mut self, found: &Schema) -> Result<Layout, Diagnostics> {
         if self.port.columns.is_empty() {
-            return Err(one(&self.source.place, format!("port {} declares no columns", self.port.name)));
+            let message = format!("port {} declares no columns", self.port.name);
+            return Err(Diagnostics::one(self.source.place.clone(), message));
         }
         let found = self.name_by_position(found)?;
         let (mut file_fields, mut partitions, mut required): (Vec<FieldRef>, Vec<FieldRef>, Vec<bool>) =
@@ -140,7 +141,7 @@ impl Resolver<'_> {
                 "the files have {in_files} columns and the contract declares {in_contract}: without a header they are read \
                  by position, so declare every one, or set `portolan.allowLongRows` or `portolan.allowShortRows`"
             );
-            return Err(one(&self.source.place, message));
+            return Err(Diagnostics::one(self.source.place.clone(), message));
         }
         let field = |(i, name): (usize, &&str)| {
             Field::new(*name, found.fields().get(i).map_or(DataType::Null, |f| f.data_type().clone()), true)
@@ -206,9 +207,4 @@ impl Resolver<'_> {
         let place = self.source.declared_at.get(&column.name).unwrap_or(&self.source.place).clone();
         self.problems.push(Diagnostic { place, message, suggestion });
     }
-}
-
-/// Returns a single diagnostic.
-pub(super) fn one(place: &Place, message: String) -> Diagnostics {
-    Diagnostics(vec![Diagnostic { place: place.clone(), message, suggestion: None }])
 }

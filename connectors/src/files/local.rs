@@ -1,39 +1,27 @@
 //! Opens files of this machine that no contract describes. The format comes from the names of the files, and the columns
 //! and types come from the files.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::catalog::TableProvider;
-use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::ObjectMeta;
-use portolan_catalog::{
-    Column, Diagnostic, Diagnostics, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind,
-};
+use portolan_catalog::{Column, Diagnostic, Diagnostics, FileFormat, FileSource};
 
 use super::folder_values::{folder_value, value_of_folder};
-use super::format::{Encoding, extension_of, has_extension};
+use super::format::{Encoding, extension_of, format_of};
 use super::location::Location;
-use super::origin::{Origin, Redaction};
+use super::opening::{Opening, without_contract};
 use super::table::FileTable;
-use super::{FileSources, Opening, SourceOptions, as_task, session, store};
+use super::{FileSources, SourceOptions, as_task};
 use crate::error::{Error, ErrorKind, Result};
 use crate::panics::caught_async;
 use crate::source::OpenError;
 
 /// The name of the source in messages about its folders.
 const SERVER: &str = "local";
-
-/// The formats of local files, with their names in messages.
-const FORMATS: [(FileFormat, &str); 4] = [
-    (FileFormat::Parquet, "`.parquet`"),
-    (FileFormat::Csv, "`.csv`"),
-    (FileFormat::Json, "`.jsonl`"),
-    (FileFormat::Arrow, "`.arrow`"),
-];
 
 /// The delimiters that CSV may have in the place of a comma.
 const OTHER_DELIMITERS: [u8; 3] = [b';', b'\t', b'|'];
@@ -70,9 +58,8 @@ impl LocalFileOptions {
         if let Some(scheme) = scheme.filter(|scheme| *scheme != "file") {
             return Err(invalid(format!("expected a path on this machine, got a URL of `{scheme}://`")));
         }
-        let of_name = || FORMATS.iter().find(|(format, _)| has_extension(location, *format)).map(|(format, _)| *format);
-        let Some(format) = self.format.or_else(of_name) else {
-            let known = FORMATS.map(|(_, extension)| extension).join(", ");
+        let Some(format) = self.format.or_else(|| format_of(location)) else {
+            let known = "`.parquet`, `.csv`, `.jsonl`, `.arrow`";
             return Err(invalid(format!("`{location}`: expected an extension such as {known}, or the format")));
         };
         let is_tabbed = format == FileFormat::Csv && extension_of(location, format).as_deref() == Some("tsv");
@@ -105,46 +92,21 @@ impl FileSources {
     ) -> Result<Arc<dyn TableProvider>> {
         let files = options.files(location)?;
         let (sources, runtime) = (self.clone(), runtime.clone());
-        let opening = as_task(async move { sources.open_files(files, &runtime).await });
-        match caught_async(opening).await {
-            Ok(Some(opened)) => Ok(Arc::new(opened?)),
-            Ok(None) => Err(Error::new(ErrorKind::Cancelled, "the runtime ended while a file was opened")),
-            Err(panic) => Err(invalid(format!("`{location}` cannot be opened: {panic}"))),
-        }
+        let opened = caught_task(location, "opened", async move { sources.open_files(files, &runtime).await });
+        Ok(Arc::new(opened.await?))
     }
 
     async fn open_files(&self, files: FileSource, runtime: &Arc<RuntimeEnv>) -> Result<FileTable> {
+        let (port, source) = without_contract(SERVER, &files);
         let options = SourceOptions::default();
-        let port = Port::new(PortRef::new("", "", &files.location));
-        let kind = SourceKind::Files(files.clone());
-        let place = Place::default();
-        let source = PortSource { server: SERVER.to_owned(), kind, declared_at: BTreeMap::new(), place };
-        let location = self.location(&port, &source, &files, &options).await.map_err(not_found)?;
-        let registered = store::register(SERVER, None, location, &options, runtime).await.map_err(not_found)?;
-        let origin = Origin {
-            port: port.name.clone(),
-            has_port: false,
-            location: registered.location,
-            redact: Redaction::default(),
-            counter: Arc::default(),
-        };
-        let opening = Opening {
-            port: &port,
-            source: &source,
-            file_source: &files,
-            origin: Arc::new(origin),
-            store: registered.store,
-            session: session(runtime),
-            max_files: options.max_files,
-            accepts_rows: false,
-        };
-        opening.infer(registered.url).await
+        let opening = self.opening((&port, &source, &files), &options, false, runtime).await.map_err(not_found)?;
+        opening.infer().await
     }
 }
 
 impl Opening<'_> {
     /// Opens files whose columns no contract declares.
-    async fn infer(self, url: ObjectStoreUrl) -> Result<FileTable> {
+    async fn infer(self) -> Result<FileTable> {
         let listed = self.list().await.map_err(|error| not_found(text(error.diagnostics())))?;
         let mut encoding = self.encoding(&listed).map_err(|faults| invalid(text(&faults)))?;
         if let Some(delimiter) = self.other_delimiter(&encoding, &listed).await {
@@ -162,7 +124,7 @@ impl Opening<'_> {
         port.columns.extend(folders);
         let inferred = Opening { port: &port, ..self };
         let partitions = inferred.partitions(&listed).map_err(|faults| invalid(text(&faults)))?;
-        let table = inferred.table(url, encoding, &partitions, found).map_err(|faults| invalid(text(&faults)))?;
+        let table = inferred.table(encoding, &partitions, found).map_err(|faults| invalid(text(&faults)))?;
         let footers = inferred.session.runtime_env().cache_manager.get_file_metadata_cache();
         let rows = table.rows_of(inferred.store.as_ref(), &listed, footers.as_ref()).await;
         Ok(FileTable { rows, ..table })
@@ -191,6 +153,22 @@ impl Opening<'_> {
             [delimiter] => Some(*delimiter),
             _ => None,
         }
+    }
+}
+
+/// Runs work on files that no contract describes, as a task. `done` says what the work does, for an error.
+///
+/// # Errors
+/// The error of the work; `InvalidQuery` if it panics; `Cancelled` if the runtime ends.
+pub(super) async fn caught_task<T: Send + 'static>(
+    location: &str,
+    done: &str,
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    match caught_async(as_task(work)).await {
+        Ok(Some(outcome)) => outcome,
+        Ok(None) => Err(Error::new(ErrorKind::Cancelled, format!("the runtime ended while files were {done}"))),
+        Err(panic) => Err(invalid(format!("`{location}` cannot be {done}: {panic}"))),
     }
 }
 

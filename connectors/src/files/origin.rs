@@ -149,7 +149,7 @@ impl Debug for Redaction {
 }
 
 /// Returns the fault of the data that caused an error.
-fn data_fault(error: &DataFusionError) -> Option<&DataFault> {
+pub(super) fn data_fault(error: &DataFusionError) -> Option<&DataFault> {
     match error.find_root() {
         DataFusionError::External(cause) => cause.downcast_ref(),
         _ => None,

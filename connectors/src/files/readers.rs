@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::array::{RecordBatch, new_null_array};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::listing::PartitionedFile;
@@ -22,7 +22,7 @@ use portolan_catalog::FileFormat;
 use super::adapter::ColumnError;
 use super::format::Encoding;
 use super::layout::Layout;
-use super::text::TextScan;
+use super::text::{TextScan, rows};
 use super::widening::{read_as, widens};
 
 /// A file source that differs from DataFusion's only in how it opens files.
@@ -153,9 +153,4 @@ impl FileOpener for TextFiles {
         }
         .boxed())
     }
-}
-
-fn rows(columns: &SchemaRef, arrays: Vec<ArrayRef>, count: usize) -> Result<RecordBatch> {
-    let options = RecordBatchOptions::new().with_row_count(Some(count));
-    Ok(RecordBatch::try_new_with_options(columns.clone(), arrays, &options)?)
 }

@@ -11,7 +11,7 @@ use object_store::{ObjectMeta, ObjectStore};
 use serde::de::IgnoredAny;
 
 use super::format::Encoding;
-use super::text::{Elements, JsonColumns, MOST_RECORD_BYTES, Text};
+use super::text::{Elements, JsonColumns, MOST_RECORD_BYTES, Nesting, Text, fatal};
 use crate::data_fault::DataFault;
 
 /// The numbers of records and bytes of text from which types are inferred.
@@ -42,55 +42,75 @@ impl JsonSample {
     /// An error of the store or of the decompression; a first record that is too long for a reader.
     pub(super) async fn read(text: Text, records: usize) -> Result<Self> {
         let is_utf8 = !text.is_transcoded;
-        let (mut chunks, mut bytes, mut layout) = (text.chunks, Vec::new(), None);
+        let (mut chunks, mut bytes, mut found) = (text.chunks, Vec::new(), None);
         while let Some(chunk) = chunks.try_next().await? {
-            if layout.is_none() {
-                layout = Elements::is_array(&chunk).map(Layout::new);
+            if found.is_none() {
+                found = Elements::is_array(&chunk).map(SampledRecords::new);
             }
-            let Some(layout) = &mut layout else { continue };
-            let is_valid = layout.step(&chunk, &mut bytes);
-            let has_enough = layout.count() >= records || (bytes.len() >= SAMPLE_BYTES && layout.last() > 0);
+            let Some(found) = &mut found else { continue };
+            let is_valid = found.add(&chunk, &mut bytes);
+            let has_enough = found.count >= records || (bytes.len() >= SAMPLE_BYTES && found.last > 0);
             if !is_valid || has_enough || bytes.len() > MOST_RECORD_BYTES {
-                if layout.last() == 0 && is_valid {
+                if found.last == 0 && is_valid {
                     let expected = format!("a first record of at most {MOST_RECORD_BYTES} bytes");
                     let fault = DataFault::of_record(Some(1), expected, "more");
-                    return Err(DataFusionError::External(Box::new(
-                        fault.with_hint("write smaller objects, one a line"),
-                    )));
+                    return Err(fatal(fault.with_hint("write smaller objects, one a line")));
                 }
                 // The reader of the file reports text that is not valid.
-                let end = if is_valid { layout.last() } else { bytes.len() };
-                let (is_splittable, has_lines) = (is_utf8 && layout.is_splittable(), layout.has_lines());
+                let end = if is_valid { found.last } else { bytes.len() };
+                let (is_splittable, has_lines) = (is_utf8 && found.is_splittable(), found.has_lines());
                 bytes.truncate(end);
                 return Ok(Self { records: bytes, is_whole: false, is_splittable, has_lines });
             }
         }
-        let is_splittable = is_utf8 && layout.as_ref().is_some_and(Layout::is_splittable);
-        let has_lines = layout.is_none_or(|layout| layout.has_lines());
+        let is_splittable = is_utf8 && found.as_ref().is_some_and(SampledRecords::is_splittable);
+        let has_lines = found.is_none_or(|found| found.has_lines());
         Ok(Self { records: bytes, is_whole: true, is_splittable, has_lines })
     }
 }
 
-/// The layout of a file, with the state of its text so far.
-enum Layout {
-    Lines(RecordEnds),
-    /// The elements, their number, and the end of the last one in the sample.
-    Array(Elements, usize, usize),
+/// The records of a file as far as a sample has them.
+struct SampledRecords {
+    layout: SampleLayout,
+    /// The number of records that have ended.
+    count: usize,
+    /// The end of the last one in the sample.
+    last: usize,
 }
 
-impl Layout {
+enum SampleLayout {
+    /// `spans_lines` is true if a record has a line break.
+    Lines {
+        nesting: Nesting,
+        spans_lines: bool,
+    },
+    Array(Elements),
+}
+
+impl SampledRecords {
     fn new(is_array: bool) -> Self {
-        if is_array { Self::Array(Elements::default(), 0, 0) } else { Self::Lines(RecordEnds::default()) }
+        let layout = match is_array {
+            true => SampleLayout::Array(Elements::default()),
+            false => SampleLayout::Lines { nesting: Nesting::default(), spans_lines: false },
+        };
+        Self { layout, count: 0, last: 0 }
     }
 
     /// Adds the text of records to a sample. Returns false if the text is no array of objects.
-    fn step(&mut self, chunk: &[u8], sample: &mut Vec<u8>) -> bool {
-        match self {
-            Self::Lines(ends) => {
+    fn add(&mut self, chunk: &[u8], sample: &mut Vec<u8>) -> bool {
+        match &mut self.layout {
+            SampleLayout::Lines { nesting, spans_lines } => {
+                let start = sample.len();
                 sample.extend_from_slice(chunk);
-                chunk.iter().for_each(|byte| ends.step(*byte));
+                for (at, byte) in chunk.iter().enumerate() {
+                    if nesting.read(*byte) {
+                        self.count += 1;
+                        self.last = start + at + 1;
+                    }
+                    *spans_lines |= *byte == b'\n' && nesting.is_between_values();
+                }
             }
-            Self::Array(elements, count, last) => {
+            SampleLayout::Array(elements) => {
                 let mut rest = chunk;
                 while !rest.is_empty() {
                     let Ok(part) = elements.next(rest) else {
@@ -100,8 +120,8 @@ impl Layout {
                     sample.extend_from_slice(&rest[part.element.clone()]);
                     if part.is_complete {
                         sample.push(b'\n');
-                        *count += 1;
-                        *last = sample.len();
+                        self.count += 1;
+                        self.last = sample.len();
                     }
                     rest = &rest[part.element.end..];
                 }
@@ -110,88 +130,18 @@ impl Layout {
         true
     }
 
-    fn count(&self) -> usize {
-        match self {
-            Self::Lines(ends) => ends.count,
-            Self::Array(_, count, _) => *count,
-        }
-    }
-
-    /// Returns the end of the last record in the sample.
-    fn last(&self) -> usize {
-        match self {
-            Self::Lines(ends) => ends.last,
-            Self::Array(_, _, last) => *last,
-        }
-    }
-
     fn has_lines(&self) -> bool {
-        matches!(self, Self::Lines(_))
+        matches!(self.layout, SampleLayout::Lines { .. })
     }
 
     fn is_splittable(&self) -> bool {
-        matches!(self, Self::Lines(ends) if !ends.spans_lines)
+        matches!(self.layout, SampleLayout::Lines { spans_lines: false, .. })
     }
 
     /// Removes the records that have ended from a sample.
-    fn remove_records(&mut self, sample: &mut Vec<u8>) {
-        let last = self.last();
-        sample.drain(..last);
-        match self {
-            Self::Lines(ends) => (ends.seen, ends.last) = (ends.seen - last, 0),
-            Self::Array(_, _, end) => *end = 0,
-        }
-    }
-}
-
-/// Finds the ends of records in text that arrives byte by byte.
-#[derive(Default)]
-struct RecordEnds {
-    at: At,
-    /// The number of open objects and lists.
-    depth: usize,
-    seen: usize,
-    /// The number of records that have ended.
-    count: usize,
-    /// The end of the last record.
-    last: usize,
-    /// True if a record has a line break.
-    spans_lines: bool,
-}
-
-/// The position of the next byte in a record.
-#[derive(Clone, Copy, Default, PartialEq)]
-enum At {
-    /// Outside of a string.
-    #[default]
-    Plain,
-    Quoted,
-    /// After a backslash.
-    Escape,
-}
-
-impl RecordEnds {
-    fn step(&mut self, byte: u8) {
-        self.seen += 1;
-        self.at = match (self.at, byte) {
-            (At::Quoted, b'\\') => At::Escape,
-            (At::Quoted, b'"') => At::Plain,
-            (At::Quoted | At::Escape, _) | (_, b'"') => At::Quoted,
-            _ => At::Plain,
-        };
-        match byte {
-            _ if self.at != At::Plain => {}
-            b'{' | b'[' => self.depth += 1,
-            b'}' | b']' => {
-                self.depth = self.depth.saturating_sub(1);
-                if self.depth == 0 {
-                    self.count += 1;
-                    self.last = self.seen;
-                }
-            }
-            b'\n' if self.depth > 0 => self.spans_lines = true,
-            _ => {}
-        }
+    fn remove_from(&mut self, sample: &mut Vec<u8>) {
+        sample.drain(..self.last);
+        self.last = 0;
     }
 }
 
@@ -218,23 +168,23 @@ pub(super) async fn columns(
     for file in files {
         let wrong = |error| (file.location.clone(), error);
         let mut text = encoding.text(store, &file.location).await.map_err(wrong)?.chunks;
-        let (mut layout, mut sample) = (None, Vec::new());
+        let (mut found, mut sample) = (None, Vec::new());
         while let Some(chunk) = text.try_next().await.map_err(wrong)? {
             if budget == 0 {
                 return Ok((columns.all().map_err(wrong)?, false));
             }
             budget = budget.saturating_sub(chunk.len());
-            if layout.is_none() {
-                layout = Elements::is_array(&chunk).map(Layout::new);
+            if found.is_none() {
+                found = Elements::is_array(&chunk).map(SampledRecords::new);
             }
-            let Some(layout) = &mut layout else { continue };
-            let is_valid = layout.step(&chunk, &mut sample);
+            let Some(found) = &mut found else { continue };
+            let is_valid = found.add(&chunk, &mut sample);
             if sample.len() >= SAMPLE_BYTES || budget == 0 || !is_valid {
-                if columns.add(&sample[..layout.last()], usize::MAX, false).is_err() || !is_valid {
+                if columns.add(&sample[..found.last], usize::MAX, false).is_err() || !is_valid {
                     sample.clear();
                     break;
                 }
-                layout.remove_records(&mut sample);
+                found.remove_from(&mut sample);
             }
         }
         // The last record of lines may lack a line break, and is complete all the same.

@@ -12,7 +12,6 @@ mod root;
 mod statistics;
 mod text;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,9 +23,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use portolan_catalog::{
-    Column, ColumnFormat, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind, TextFormat,
-};
+use portolan_catalog::{Column, ColumnFormat, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind};
 use tempfile::TempDir;
 
 use super::FileSources;
@@ -43,20 +40,9 @@ impl Fixture {
     /// Returns a port with these columns (`name: logicalType`, an empty type for none) over `location` in a new folder.
     pub(super) fn new(format: FileFormat, location: &str, columns: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
-        let files = FileSource {
-            location: location.to_owned(),
-            base: folder.path().to_owned(),
-            format,
-            delimiter: None,
-            has_header: true,
-            partition_columns: vec![],
-            endpoint: None,
-            text: TextFormat::default(),
-            columns: BTreeMap::new(),
-        };
         let source = PortSource {
             server: "lake".to_owned(),
-            kind: SourceKind::Files(files),
+            kind: SourceKind::Files(FileSource::new(location, folder.path(), format)),
             declared_at: columns.iter().map(|(name, _)| ((*name).to_owned(), place(name))).collect(),
             place: place("servers[0]"),
         };
@@ -107,6 +93,16 @@ impl Fixture {
         let context = SessionContext::new_with_config_rt(config, runtime);
         context.register_table("t", opened.provider.clone()).unwrap();
         Ok((opened, context))
+    }
+
+    /// Opens the port for a session that cuts files into ranges even if they are small.
+    pub(super) async fn open_in_ranges(&self) -> SessionContext {
+        let (opened, context) = self.open().await.unwrap();
+        let mut config = SessionConfig::new().with_target_partitions(4);
+        config.options_mut().optimizer.repartition_file_min_size = 1;
+        let context = SessionContext::new_with_config_rt(config, context.runtime_env());
+        context.register_table("t", opened.provider.clone()).unwrap();
+        context
     }
 
     /// Returns the error of opening the port, as a person reads it.

@@ -337,22 +337,6 @@ async fn required_ports_are_errors_all_at_once() {
 }
 
 #[tokio::test]
-async fn a_description_names_few_problems_and_no_location() {
-    let problems = (0..8).map(|i| Diagnostic {
-        place: Place { file: "/srv/orders.yaml".into(), line: Some(i), field: String::new() },
-        message: format!("problem {i}"),
-        suggestion: None,
-    });
-    let error = OpenError::Faulty(Diagnostics(problems.collect()));
-    let shown = error.description();
-    assert!(shown.starts_with("orders.yaml:0: problem 0; orders.yaml:1: ") && !shown.contains("srv"), "{shown}");
-    assert!(shown.ends_with("problem 4; and 3 more"), "{shown}");
-    assert!(error.owner_description().contains("/srv/orders.yaml:4: problem 4"));
-    let described = OpenError::Described(Box::new(error), "it has faults".to_owned());
-    assert_eq!((described.description(), described.is_unavailable()), ("it has faults".to_owned(), false));
-}
-
-#[tokio::test]
 async fn ports_that_hang_do_not_hold_up_others() {
     let names: Vec<String> = (0..3 * OPENINGS).map(|i| format!("p{i:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -1,7 +1,6 @@
 //! The query of a derived port, parsed: the ports that it reads, and what it must not contain.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use datafusion::common::TableReference;
@@ -17,7 +16,7 @@ use crate::Error;
 use crate::dialect::is_of_session;
 use crate::execution::errors::from_datafusion;
 use crate::planner::resolve::parse_query;
-use crate::visit::visit_expressions;
+use crate::visit::find_expression;
 
 /// The parsed query of a derived port.
 #[derive(Debug)]
@@ -81,7 +80,7 @@ pub(super) fn hidden(port: &Port, error: &Error) -> OpenError {
 
 pub(super) fn diagnostic(port: &Port, message: impl Into<String>) -> Diagnostic {
     let place = port.source.as_ref().map(|source| source.place.clone()).unwrap_or_default();
-    Diagnostic { place, message: message.into(), suggestion: None }
+    Diagnostic::new(place, message)
 }
 
 /// Returns the port that a name in a query means.
@@ -121,26 +120,15 @@ fn input(
 
 /// Returns why the query of a port must not contain one of its expressions.
 fn refused_expression(statement: &SqlStatement) -> Option<String> {
-    let found = visit_expressions(statement, |expr| match expr {
+    find_expression(statement, |expr| match expr {
         Expr::Function(call) => {
-            let name = call.name.0.last().and_then(|part| part.as_ident()).map(|name| name.value.to_lowercase());
-            match name.filter(|name| is_of_session(name)) {
-                Some(name) => {
-                    ControlFlow::Break(format!("the query calls `{name}`, which differs between sessions or nodes"))
-                }
-                None => ControlFlow::Continue(()),
-            }
+            let name = call.name.0.last()?.as_ident()?.value.to_lowercase();
+            is_of_session(&name).then(|| format!("the query calls `{name}`, which differs between sessions or nodes"))
         }
         Expr::Value(value) => match &value.value {
-            Value::Placeholder(name) => {
-                ControlFlow::Break(format!("the query has a parameter `{name}`: write its value"))
-            }
-            _ => ControlFlow::Continue(()),
+            Value::Placeholder(name) => Some(format!("the query has a parameter `{name}`: write its value")),
+            _ => None,
         },
-        _ => ControlFlow::Continue(()),
-    });
-    match found {
-        ControlFlow::Break(message) => Some(message),
-        ControlFlow::Continue(()) => None,
-    }
+        _ => None,
+    })
 }

@@ -11,8 +11,8 @@ use futures::TryStreamExt;
 use portolan_catalog::{Column, DomainName, Place, Port, PortRef, PortSource, PortStatistics, QuerySource, SourceKind};
 use portolan_connectors::testing::{catalog, columns, local_domain};
 
-use super::depth::MOST_NESTED;
 use super::*;
+use crate::bounds::MOST_NESTED;
 use crate::fake_mesh::OwnerPeer;
 use crate::server::update_statistics;
 use crate::{Engine, ErrorKind, Principal};

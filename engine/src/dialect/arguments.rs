@@ -5,7 +5,7 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::Span;
 
-use crate::execution::errors::position;
+use crate::execution::errors::start_of;
 use crate::{Error, ErrorKind, Result};
 
 /// Returns the arguments of a call.
@@ -53,18 +53,6 @@ pub(super) fn rename(function: &mut Function, name: &str) {
     function.name = vec![Ident { value: name.to_owned(), quote_style: None, span }].into();
 }
 
-/// Returns the text of a literal.
-pub(super) fn literal(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => Some(text.as_str()),
-            _ => None,
-        },
-        Expr::Nested(inner) => literal(inner),
-        _ => None,
-    }
-}
-
 pub(super) fn string(text: &str) -> Expr {
     Expr::Value(Value::SingleQuotedString(text.to_owned()).into())
 }
@@ -75,13 +63,5 @@ pub(super) fn invalid(what: String) -> Error {
 
 /// Returns the error of a call, with its place in the statement.
 pub(super) fn at(span: Span, what: String) -> Error {
-    placed(invalid(what), span)
-}
-
-/// Adds the start of a span to an error.
-pub(super) fn placed(error: Error, span: Span) -> Error {
-    match position(span.start.line, span.start.column) {
-        Some(position) => error.at(position),
-        None => error,
-    }
+    invalid(what).at(start_of(span))
 }

@@ -9,12 +9,13 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::Span;
 
-use super::arguments::{arguments, at, invalid, literal, name_of, placed, plain_arguments, rename, span_of, string};
+use super::arguments::{arguments, at, invalid, name_of, plain_arguments, rename, span_of, string};
 use super::instead::{INSTEAD, WITH_LAMBDA};
 use super::spellings::{Fact, SPELLINGS, StandsFor};
 use super::templates::filled;
 use super::{SessionFacts, json, parts, texts};
-use crate::visit::visit_mut;
+use crate::execution::errors::start_of;
+use crate::visit::{text_literal, visit_mut};
 use crate::{Error, ErrorKind, Result};
 
 /// The default separator of aggregate functions that join strings.
@@ -25,10 +26,7 @@ const SEPARATOR: &str = ",";
 /// # Errors
 /// `InvalidQuery` for a call that has no meaning here, with what to write instead, and `Unsupported` for lambdas.
 pub(crate) fn spell_out(statement: &mut Statement, facts: &SessionFacts) -> Result<()> {
-    match visit_mut(statement, &mut Calls { facts }) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    visit_mut(statement, &mut Calls { facts }).break_value().map_or(Ok(()), Err)
 }
 
 struct Calls<'a> {
@@ -69,7 +67,7 @@ impl VisitorMut for Calls<'_> {
                          group the items again with `array_agg`"
                     );
                     let error = Error::new(ErrorKind::Unsupported, what);
-                    ControlFlow::Break(placed(error, span_of(function).unwrap_or_else(Span::empty)))
+                    ControlFlow::Break(error.at(span_of(function).and_then(start_of)))
                 }
                 _ => ControlFlow::Continue(()),
             },
@@ -131,7 +129,7 @@ fn extracted(function: &str, before: &[Expr], path: &Expr, span: Span) -> Result
     let [document] = before else { return Ok(None) };
     let path = match path {
         Expr::Array(_) => return Err(invalid(format!("`{function}` takes one path: call it once for each"))),
-        path => literal(path),
+        path => text_literal(path),
     };
     let Some(path) = path else { return Ok(None) };
     if path.starts_with('/') {
@@ -188,7 +186,7 @@ impl Calls<'_> {
                 let Some((pattern, rest)) = arguments.split_first() else {
                     return Err(at(span, "`format` takes a pattern, and values".to_owned()));
                 };
-                let Some(pattern) = literal(pattern) else {
+                let Some(pattern) = text_literal(pattern) else {
                     let what =
                         format!("the pattern of `format` is a literal, got `{pattern}`: `printf` takes any string");
                     return Err(at(span, what));
@@ -247,7 +245,7 @@ fn over_the_same(function: &mut Function, spelled: &mut Expr, usage: &str, span:
 fn pattern_last(function: &mut Function) {
     let FunctionArguments::List(FunctionArgumentList { args, .. }) = &mut function.args else { return };
     let is_pattern = |argument: &FunctionArg| match argument {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => literal(expr).is_some_and(|text| text.contains('%')),
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => text_literal(expr).is_some_and(|text| text.contains('%')),
         _ => false,
     };
     if args.len() == 2 && args.first().is_some_and(is_pattern) {

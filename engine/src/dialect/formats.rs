@@ -6,7 +6,7 @@ mod percent;
 mod sql;
 
 /// The patterns of a function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Patterns {
     /// `to_char`: patterns of chrono, or of SQL.
     ToChar,

@@ -4,7 +4,6 @@
 //! The functions do not check the whole document. Where a document is not JSON, or has no such value, the result is
 //! NULL.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
@@ -12,6 +11,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::scalar_doc_sections::DOC_SECTION_STRING;
 use datafusion::logical_expr::{ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
 use datafusion_functions_json::udfs::{json_as_text_udf, json_get_json_udf, json_length_udf};
+use portolan_catalog::sql_string;
 
 /// The function of `->`.
 pub(super) const EXTRACT: &str = "json_extract";
@@ -53,26 +53,12 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
 
 /// A function of the library, under another name and without the metadata of its results. The metadata would be a
 /// difference between two plans for the same columns.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct JsonFunction {
     name: &'static str,
     aliases: Vec<String>,
     function: Arc<ScalarUDF>,
     documentation: Documentation,
-}
-
-impl PartialEq for JsonFunction {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for JsonFunction {}
-
-impl Hash for JsonFunction {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
 }
 
 impl ScalarUDFImpl for JsonFunction {
@@ -121,14 +107,14 @@ pub(super) fn steps(path: &str) -> std::result::Result<Vec<String>, String> {
     while !rest.is_empty() {
         if let Some(quoted) = rest.strip_prefix(".\"") {
             let (key, after) = quoted.split_once('"').ok_or_else(|| invalid("a double quote is not closed"))?;
-            steps.push(key_of(key));
+            steps.push(sql_string(key));
             rest = after;
         } else if let Some(key) = rest.strip_prefix('.') {
             let (key, after) = key.split_at(key.find(['.', '[']).unwrap_or(key.len()));
             if key.is_empty() || key.contains('*') {
                 return Err(invalid("expected a key after the point"));
             }
-            steps.push(key_of(key));
+            steps.push(sql_string(key));
             rest = after;
         } else if let Some(position) = rest.strip_prefix('[') {
             let (position, after) = position.split_once(']').ok_or_else(|| invalid("a `[` is not closed"))?;
@@ -142,10 +128,6 @@ pub(super) fn steps(path: &str) -> std::result::Result<Vec<String>, String> {
         }
     }
     Ok(steps)
-}
-
-fn key_of(key: &str) -> String {
-    format!("'{}'", key.replace('\'', "''"))
 }
 
 #[cfg(test)]

@@ -15,10 +15,7 @@ use crate::{Error, Result};
 /// # Errors
 /// `InvalidQuery` for an underscore at another place in a number, and for letters directly behind a number.
 pub(crate) fn plain_literals(statement: &mut Statement) -> Result<()> {
-    match visit_mut(statement, &mut Literals) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    visit_mut(statement, &mut Literals).break_value().map_or(Ok(()), Err)
 }
 
 struct Literals;

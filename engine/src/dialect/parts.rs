@@ -3,9 +3,10 @@
 use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident};
 use sqlparser::tokenizer::Span;
 
-use super::arguments::{arguments, at, literal, string};
+use super::arguments::{arguments, at, string};
 use super::periods;
 use crate::Result;
+use crate::visit::text_literal;
 
 /// Writes the part of a date as a string. Some databases write it as a name.
 ///
@@ -38,7 +39,7 @@ pub(super) fn check_difference(function: &Function, name: &str, span: Span) -> R
         let what = format!("`{name}` takes a part, a start and an end, got {given} arguments: write `{usage}`");
         return Err(at(span, what));
     }
-    match given.first().and_then(literal) {
+    match given.first().and_then(text_literal) {
         Some(part) => periods::check(part).map_err(|what| at(span, what)),
         None => Ok(()),
     }

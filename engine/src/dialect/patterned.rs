@@ -1,7 +1,6 @@
 //! The functions with a pattern for dates: functions of DataFusion, which receive the pattern translated. The pattern
 //! in a plan stays as it is written, so that each node translates it once.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, StringArray};
@@ -69,21 +68,22 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
              with fields such as %Y-%m-%d.",
         ),
     ];
-    for (name, function, syntax) in [
-        ("to_timestamp", datetime::to_timestamp(&config), "to_timestamp(value[, pattern, …])"),
-        ("to_timestamp_seconds", datetime::to_timestamp_seconds(&config), "to_timestamp_seconds(value[, pattern, …])"),
-        ("to_timestamp_millis", datetime::to_timestamp_millis(&config), "to_timestamp_millis(value[, pattern, …])"),
-        ("to_timestamp_micros", datetime::to_timestamp_micros(&config), "to_timestamp_micros(value[, pattern, …])"),
-        ("to_timestamp_nanos", datetime::to_timestamp_nanos(&config), "to_timestamp_nanos(value[, pattern, …])"),
+    for (name, function) in [
+        ("to_timestamp", datetime::to_timestamp(&config)),
+        ("to_timestamp_seconds", datetime::to_timestamp_seconds(&config)),
+        ("to_timestamp_millis", datetime::to_timestamp_millis(&config)),
+        ("to_timestamp_micros", datetime::to_timestamp_micros(&config)),
+        ("to_timestamp_nanos", datetime::to_timestamp_nanos(&config)),
     ] {
+        let syntax = format!("{name}(value[, pattern, …])");
         let what = "Reads a timestamp from a string or a number. The patterns are as in to_date.";
-        functions.push(of(name, &function, Patterns::ToTimestamp, syntax, what));
+        functions.push(of(name, &function, Patterns::ToTimestamp, &syntax, what));
     }
     functions
 }
 
 /// A function of DataFusion, all of whose arguments but the first are patterns.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct Patterned {
     name: &'static str,
     function: Arc<ScalarUDF>,
@@ -130,20 +130,6 @@ impl Patterned {
                 Err(refused(format!("`{}` prints a duration with the pattern '{iso}' or '{pretty}'", self.name)))
             }
         }
-    }
-}
-
-impl PartialEq for Patterned {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Patterned {}
-
-impl Hash for Patterned {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
     }
 }
 

@@ -8,6 +8,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::{DatePart, cast, date_part};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit};
 use datafusion::common::{Result, ScalarValue};
+use datafusion::functions::utils::make_scalar_function;
 use datafusion::logical_expr::scalar_doc_sections::DOC_SECTION_DATETIME;
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -107,6 +108,20 @@ impl Period {
             Self::Microseconds(length) => Ok(microseconds(values)?.unary(|at| at.div_euclid(length))),
         }
     }
+
+    /// Returns how many periods begin between the starts and the ends.
+    fn differences(self, moments: &[ArrayRef]) -> Result<ArrayRef> {
+        let [starts, ends] = moments else { return Err(refused(format!("`{NAME}` takes a start and an end"))) };
+        let difference = |(start, end): (Option<i64>, Option<i64>)| match (start, end) {
+            (Some(start), Some(end)) => match end.checked_sub(start) {
+                Some(difference) => Ok(Some(difference)),
+                None => Err(refused(format!("the result of `{NAME}` does not fit into BIGINT"))),
+            },
+            _ => Ok(None),
+        };
+        let (starts, ends) = (self.numbers(starts)?, self.numbers(ends)?);
+        Ok(Arc::new(starts.iter().zip(ends.iter()).map(difference).collect::<Result<Int64Array>>()?))
+    }
 }
 
 /// Returns the type in which the function reads a value.
@@ -177,27 +192,9 @@ impl ScalarUDFImpl for DateDiff {
             return Ok(ColumnarValue::Scalar(ScalarValue::Int64(None)));
         };
         let period = Period::of(part).map_err(refused)?;
-        let is_scalar = [from, to].iter().all(|moment| matches!(moment, ColumnarValue::Scalar(_)));
         let moments = [from, to].map(|value| value.cast_to(&moment(&value.data_type())?, None));
         let moments = moments.into_iter().collect::<Result<Vec<_>>>()?;
-        let numbers = ColumnarValue::values_to_arrays(&moments)?;
-        let numbers = numbers.iter().map(|values| period.numbers(values)).collect::<Result<Vec<_>>>()?;
-        let [from, to] = numbers.as_slice() else {
-            return Err(refused(format!("`{NAME}` takes a start and an end")));
-        };
-        let difference = |(from, to): (Option<i64>, Option<i64>)| match (from, to) {
-            (Some(from), Some(to)) => match to.checked_sub(from) {
-                Some(difference) => Ok(Some(difference)),
-                None => Err(refused(format!("the result of `{NAME}` does not fit into BIGINT"))),
-            },
-            _ => Ok(None),
-        };
-        let differences: ArrayRef =
-            Arc::new(from.iter().zip(to.iter()).map(difference).collect::<Result<Int64Array>>()?);
-        Ok(match is_scalar {
-            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&differences, 0)?),
-            false => ColumnarValue::Array(differences),
-        })
+        make_scalar_function(|moments| period.differences(moments), vec![])(&moments)
     }
 
     fn documentation(&self) -> Option<&Documentation> {

@@ -9,7 +9,8 @@ use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::Result;
+use datafusion::functions::utils::make_scalar_function;
 use datafusion::logical_expr::scalar_doc_sections::DOC_SECTION_STRING;
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -161,6 +162,27 @@ fn printed(parts: &[Part<'_>], values: &[Values], row: usize) -> Result<Option<S
     }
 }
 
+/// Writes all rows. `is_constant` is true if all patterns are the same.
+fn print(arguments: &[ArrayRef], is_constant: bool) -> Result<ArrayRef> {
+    let Some((patterns, values)) = arguments.split_first() else {
+        return Err(refused("`printf` takes a pattern, and values".to_owned()));
+    };
+    let patterns = cast(patterns, &DataType::Utf8)?;
+    let patterns = patterns.as_string::<i32>();
+    let values = values.iter().map(|array| Values::of(array.clone())).collect::<Result<Vec<_>>>()?;
+    let understood = |pattern| parts(pattern).map_err(refused);
+    let constant = match is_constant && patterns.len() > 0 && patterns.is_valid(0) {
+        true => Some(understood(patterns.value(0))?),
+        false => None,
+    };
+    let rows = (0..patterns.len()).map(|row| match &constant {
+        _ if patterns.is_null(row) => Ok(None),
+        Some(parts) => printed(parts, &values, row),
+        None => printed(&understood(patterns.value(row))?, &values, row),
+    });
+    Ok(Arc::new(rows.collect::<Result<StringArray>>()?))
+}
+
 impl ScalarUDFImpl for Printf {
     fn name(&self) -> &str {
         "printf"
@@ -175,30 +197,8 @@ impl ScalarUDFImpl for Printf {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let is_scalar = args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
         let is_constant = matches!(args.args.first(), Some(ColumnarValue::Scalar(_)));
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let Some((patterns, values)) = arrays.split_first() else {
-            return Err(refused("`printf` takes a pattern, and values".to_owned()));
-        };
-        let patterns = cast(patterns, &DataType::Utf8)?;
-        let patterns = patterns.as_string::<i32>();
-        let values = values.iter().map(|array| Values::of(array.clone())).collect::<Result<Vec<_>>>()?;
-        let understood = |pattern| parts(pattern).map_err(refused);
-        let constant = match is_constant && patterns.len() > 0 && patterns.is_valid(0) {
-            true => Some(understood(patterns.value(0))?),
-            false => None,
-        };
-        let rows = (0..patterns.len()).map(|row| match &constant {
-            _ if patterns.is_null(row) => Ok(None),
-            Some(parts) => printed(parts, &values, row),
-            None => printed(&understood(patterns.value(row))?, &values, row),
-        });
-        let printed: ArrayRef = Arc::new(rows.collect::<Result<StringArray>>()?);
-        Ok(match is_scalar {
-            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&printed, 0)?),
-            false => ColumnarValue::Array(printed),
-        })
+        make_scalar_function(|arguments| print(arguments, is_constant), vec![])(&args.args)
     }
 
     fn documentation(&self) -> Option<&Documentation> {

@@ -1,6 +1,8 @@
 //! `format(pattern, …)`: with `{}` as in DuckDB, or with `%s` as in PostgreSQL. The first becomes `printf`, and the second
 //! `concat`: both are one call, however many places the pattern has.
 
+use portolan_catalog::sql_string;
+
 /// Returns the template of a call, whose first places are the arguments after the pattern.
 ///
 /// # Errors
@@ -22,11 +24,10 @@ pub(super) fn template(pattern: &str, arguments: usize) -> Result<String, String
             "the pattern `{pattern}` of `format` needs an argument for each place: expected {places}, got {arguments}"
         ));
     }
-    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let place = |number: usize| format!("CAST(${number} AS VARCHAR)");
     // With `printf` the result is NULL if an argument is, and `concat` ignores NULLs.
     if of_duckdb {
-        let arguments = [literal(&pieces.join("%s"))].into_iter().chain((1..=places).map(place));
+        let arguments = [sql_string(&pieces.join("%s"))].into_iter().chain((1..=places).map(place));
         return Ok(format!("printf({})", arguments.collect::<Vec<_>>().join(", ")));
     }
     let mut parts = vec![];
@@ -34,7 +35,7 @@ pub(super) fn template(pattern: &str, arguments: usize) -> Result<String, String
         if number > 0 {
             parts.push(place(number));
         }
-        parts.push(literal(piece));
+        parts.push(sql_string(piece));
     }
     Ok(format!("concat({})", parts.join(", ")))
 }

@@ -25,20 +25,29 @@ pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
         ));
     }
     let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
-        lossless(column, field.data_type()).map_err(|e| {
+        converted(column, field.data_type(), || {
             let (name, wanted, came) = (field.name(), sql_type(field.data_type()), sql_type(column.data_type()));
-            let what = format!("expected {wanted} in column `{name}`, got a value of type {came} that does not fit");
-            let error = Error::new(ErrorKind::InvalidQuery, what);
-            match e {
-                Some(e) => error.with_source(arrow_text(&e)),
-                None => error,
-            }
+            format!("expected {wanted} in column `{name}`, got a value of type {came} that does not fit")
         })
     });
     let columns = columns.collect::<Result<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(|e| {
         Error::new(ErrorKind::InvalidQuery, "the rows do not fit the promised columns").with_source(arrow_text(&e))
+    })
+}
+
+/// Converts the values to another type, if each keeps its meaning. `refusal` describes a value that does not.
+///
+/// # Errors
+/// `InvalidQuery`, with the description.
+pub(crate) fn converted(column: &ArrayRef, to: &DataType, refusal: impl FnOnce() -> String) -> Result<ArrayRef> {
+    lossless(column, to).map_err(|e| {
+        let error = Error::new(ErrorKind::InvalidQuery, refusal());
+        match e {
+            Some(e) => error.with_source(arrow_text(&e)),
+            None => error,
+        }
     })
 }
 
@@ -49,7 +58,7 @@ type Outcome<T> = std::result::Result<T, Option<ArrowError>>;
 ///
 /// # Errors
 /// The reason why a value does not fit the type; `None` if the value would change.
-pub(crate) fn lossless(column: &ArrayRef, to: &DataType) -> Outcome<ArrayRef> {
+fn lossless(column: &ArrayRef, to: &DataType) -> Outcome<ArrayRef> {
     let from = column.data_type();
     if from == to {
         return Ok(column.clone());

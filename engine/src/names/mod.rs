@@ -13,7 +13,6 @@ mod view_table;
 
 pub(crate) use catalogs::{MeshCatalogs, port_table, set_names};
 pub(crate) use derived_table::DerivedTable;
-pub(crate) use opened::Depth;
 pub(crate) use port_table::{PortSite, PortTable, reads_for_query};
 pub(crate) use session_names::{SESSION_SCHEMA, SessionNames};
 pub(crate) use system_view::reads_only_views;

@@ -7,19 +7,12 @@ use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
 use portolan_connectors::lock;
 
-/// How deep a view is, with the views that it reads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Depth {
-    /// The views on the longest path from the view to a table.
-    pub(crate) views: usize,
-    /// The levels of their statements together.
-    pub(crate) levels: usize,
-}
+use crate::bounds::QueryDepth;
 
 /// What one statement has opened. The statements of its views share it.
 #[derive(Debug, Default)]
 pub(crate) struct Opened {
-    views: Mutex<BTreeMap<String, (LogicalPlan, Depth)>>,
+    views: Mutex<BTreeMap<String, (LogicalPlan, QueryDepth)>>,
     files: Mutex<BTreeMap<String, Arc<dyn TableProvider>>>,
 }
 
@@ -30,12 +23,12 @@ impl Opened {
     }
 
     /// Returns the depth of a view, if the statement reads the view.
-    pub(crate) fn depth(&self, name: &str) -> Option<Depth> {
+    pub(crate) fn depth(&self, name: &str) -> Option<QueryDepth> {
         lock(&self.views).get(name).map(|(_, depth)| *depth)
     }
 
     /// Keeps the plan of a view.
-    pub(crate) fn keep_view(&self, name: &str, plan: LogicalPlan, depth: Depth) {
+    pub(crate) fn keep_view(&self, name: &str, plan: LogicalPlan, depth: QueryDepth) {
         lock(&self.views).insert(name.to_owned(), (plan, depth));
     }
 

@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSourc
 use portolan_catalog::sql_type;
 
 use super::Prepared;
-use crate::execution::conform::lossless;
+use crate::execution::conform::converted;
 use crate::execution::errors::{arrow_text, from_datafusion};
 use crate::{Error, ErrorKind, Result};
 
@@ -96,18 +96,11 @@ fn fit(batch: &RecordBatch, wanted: &Schema) -> Result<RecordBatch> {
         ));
     }
     let columns = batch.columns().iter().zip(wanted.fields()).map(|(column, field)| {
-        let wrong = || {
-            Error::new(
-                ErrorKind::InvalidQuery,
-                format!("a value of {} is not a valid {}", field.name(), sql_type(field.data_type())),
-            )
-        };
         if field.data_type().is_null() {
             return Ok(column.clone());
         }
-        lossless(column, field.data_type()).map_err(|e| match e {
-            Some(e) => wrong().with_source(arrow_text(&e)),
-            None => wrong(),
+        converted(column, field.data_type(), || {
+            format!("a value of {} is not a valid {}", field.name(), sql_type(field.data_type()))
         })
     });
     let columns = columns.collect::<Result<Vec<_>>>()?;

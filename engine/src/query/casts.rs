@@ -9,7 +9,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::utils::quote_identifier;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
-use portolan_catalog::sql_type;
+use portolan_catalog::{sql_string, sql_type};
 
 use crate::Error;
 use crate::execution::errors::not_converted;
@@ -56,7 +56,7 @@ impl Casts {
             return error;
         }
         let Some((string, data_type)) = not_converted(error.context()) else { return error };
-        if sql.contains(&format!("'{}'", string.replace('\'', "''"))) {
+        if sql.contains(&sql_string(string)) {
             return error;
         }
         let casts = self.0.iter().filter(|(to, _)| to == data_type);

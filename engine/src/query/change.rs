@@ -19,7 +19,7 @@ use super::held_rows::HeldRows;
 use super::ingest::until_stopped;
 use super::parameter_names::rows_by_name;
 use crate::execution::compact::compact;
-use crate::execution::conform::lossless;
+use crate::execution::conform::converted;
 use crate::execution::errors::{arrow_text, from_datafusion, timed_out};
 use crate::mesh::MeshView;
 use crate::planner::resolve::change::{Change, Content, Target};
@@ -257,15 +257,9 @@ fn updated(seen: &TableContent, columns: &[usize], rows: &[RecordBatch]) -> Resu
     let mut arrays = old.columns().to_vec();
     for (value, column) in columns.iter().enumerate() {
         let field = seen.schema.field(*column);
-        let does_not_fit = |e: Option<ArrowError>| {
-            let what = format!("a new value of `{}` does not fit {}", field.name(), sql_type(field.data_type()));
-            let error = Error::new(ErrorKind::InvalidQuery, what);
-            match e {
-                Some(e) => error.with_source(arrow_text(&e)),
-                None => error,
-            }
-        };
-        let values = lossless(new.column(value + 1), field.data_type()).map_err(does_not_fit)?;
+        let values = converted(new.column(value + 1), field.data_type(), || {
+            format!("a new value of `{}` does not fit {}", field.name(), sql_type(field.data_type()))
+        })?;
         arrays[*column] = interleave(&[old.column(*column), &values], &chosen).map_err(internal)?;
     }
     let options = RecordBatchOptions::new().with_row_count(Some(old.num_rows()));

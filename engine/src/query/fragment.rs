@@ -1,7 +1,7 @@
 //! Fragments that other nodes send. They are admitted, and then run or only estimated.
 
-use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
@@ -80,21 +80,14 @@ fn admitted(engine: &Arc<EngineState>, fragment: &ReceivedFragment, kind: WorkKi
         ..fragment.head.clone()
     };
     let work = Work::start(&engine.metrics, kind, &head);
+    let client = ClientIdentity::of_fragment(principal);
+    let listed = RunningQuery::new(query_id.clone(), client, None, Stop::default(), work);
     Ok(Query {
         engine: engine.clone(),
         view: engine.mesh.view(),
         settings: Settings::default(),
         names: None,
-        listed: Arc::new(engine.activity.started(RunningQuery {
-            id: query_id.clone(),
-            client: ClientIdentity::of_fragment(principal),
-            sql: None,
-            started: SystemTime::now(),
-            progress: OnceLock::new(),
-            memory: OnceLock::new(),
-            stop: Stop::default(),
-            work,
-        })),
+        listed: Arc::new(engine.activity.started(listed)),
         context: Arc::new(QueryContext::new(head, limits.key_bytes, engine.metrics.clone())),
         account: engine.accounts.of(principal),
         entry: Entry::InLine,

@@ -1,7 +1,7 @@
 //! Rows that a client uploads: into a table of its session, which may be created, or into a port.
 
-use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -13,14 +13,14 @@ use portolan_connectors::{FragmentHead, TraceContext};
 
 use super::held_rows::HeldRows;
 use super::nullable;
-use crate::execution::conform::{conform, lossless};
+use crate::execution::conform::{conform, converted};
 use crate::execution::errors::arrow_text;
 use crate::execution::stop::Stop;
 use crate::mesh::MeshView;
 use crate::metrics::{Work, WorkKind};
 use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA};
 use crate::planner::resolve::change::distinct_names;
-use crate::state::tables::{Creation, TableContent, has_view, unknown};
+use crate::state::tables::{Creation, TableContent, exists, unknown};
 use crate::state::{RunningQuery, SessionHandle};
 use crate::{Error, ErrorKind, Result};
 
@@ -92,16 +92,10 @@ pub(crate) async fn ingest(
     let trace = session.trace.as_ref().map_or_else(TraceContext::start, TraceContext::child);
     // An upload sends no fragments, so the deadline of the head has no effect.
     let head = FragmentHead { trace, ..FragmentHead::new(&id, session.principal().clone(), Instant::now()) };
-    let listed = session.engine.activity.started(RunningQuery {
-        id,
-        client: session.shared.client(),
-        sql: Some(format!("INGEST INTO {}", target.name())),
-        started: SystemTime::now(),
-        progress: OnceLock::new(),
-        memory: OnceLock::new(),
-        stop: Stop::below(&session.shared.closed),
-        work: Work::start(&session.engine.metrics, WorkKind::Query, &head),
-    });
+    let (client, stop) = (session.shared.client(), Stop::below(&session.shared.closed));
+    let work = Work::start(&session.engine.metrics, WorkKind::Query, &head);
+    let what = format!("INGEST INTO {}", target.name());
+    let listed = session.engine.activity.started(RunningQuery::new(id, client, Some(what), stop, work));
     let rows = until_stopped(rows, listed.query.stop.clone());
     let outcome = if target.is_of_session() {
         into_table(session, target, mode, columns, rows).await
@@ -123,12 +117,10 @@ async fn into_table(
     let known = tables.snapshot().get(table).cloned();
     // These errors are returned before the client sends the rows.
     if tables.views().contains_key(table) {
-        return Err(has_view(table));
+        return Err(exists("view", table));
     }
     match (mode, &known) {
-        (IngestMode::Create, Some(_)) => {
-            return Err(Error::new(ErrorKind::AlreadyExists, format!("the session already has a table `{table}`")));
-        }
+        (IngestMode::Create, Some(_)) => return Err(exists("table", table)),
         (IngestMode::Append, None) => return Err(unknown(table, &tables.snapshot())),
         _ => {}
     }
@@ -224,17 +216,9 @@ fn by_name(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<Recor
         return Err(Error::new(ErrorKind::InvalidQuery, what).suggesting(near));
     }
     let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
-        Some(column) => lossless(column, field.data_type()).map_err(|e| {
-            let what = format!(
-                "a value of `{}` in the uploaded rows is not a valid {}",
-                field.name(),
-                sql_type(field.data_type())
-            );
-            let error = Error::new(ErrorKind::InvalidQuery, format!("`{table}`: {what}"));
-            match e {
-                Some(e) => error.with_source(arrow_text(&e)),
-                None => error,
-            }
+        Some(column) => converted(column, field.data_type(), || {
+            let wanted = sql_type(field.data_type());
+            format!("`{table}`: a value of `{}` in the uploaded rows is not a valid {wanted}", field.name())
         }),
         None => Ok(new_null_array(field.data_type(), batch.num_rows())),
     };

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ParamValues;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Cast, Expr, LogicalPlan, TryCast};
 use datafusion::scalar::ScalarValue;
 use portolan_catalog::sql_type;
 
-use crate::execution::conform::lossless;
-use crate::execution::errors::{arrow_text, from_datafusion};
+use crate::execution::conform::converted;
+use crate::execution::errors::from_datafusion;
 use crate::{Error, ErrorKind, Result};
 
 /// Returns the parameters, `$1` first.
@@ -63,16 +64,11 @@ fn fitting(value: &ScalarValue, parameter: &Field) -> Result<ScalarValue> {
     if parameter.data_type().is_null() || *parameter.data_type() == value.data_type() {
         return Ok(value.clone());
     }
-    let wrong = || {
-        let what = format!("the value of {} is not a valid {}", parameter.name(), sql_type(parameter.data_type()));
-        Error::new(ErrorKind::InvalidQuery, what)
-    };
-    let array = value.to_array().map_err(|e| wrong().with_source(from_datafusion(&e)))?;
-    let cast = lossless(&array, parameter.data_type()).map_err(|e| match e {
-        Some(e) => wrong().with_source(arrow_text(&e)),
-        None => wrong(),
-    })?;
-    ScalarValue::try_from_array(&cast, 0).map_err(|e| wrong().with_source(from_datafusion(&e)))
+    let what = || format!("the value of {} is not a valid {}", parameter.name(), sql_type(parameter.data_type()));
+    let wrong = |e: DataFusionError| Error::new(ErrorKind::InvalidQuery, what()).with_source(from_datafusion(&e));
+    let array = value.to_array().map_err(wrong)?;
+    let cast = converted(&array, parameter.data_type(), what)?;
+    ScalarValue::try_from_array(&cast, 0).map_err(wrong)
 }
 
 /// Returns the types of parameters that DataFusion does not infer: those of casts, and of LIMIT and OFFSET.

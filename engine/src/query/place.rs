@@ -6,7 +6,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
 
 use crate::Error;
-use crate::execution::errors::{not_converted, position};
+use crate::execution::errors::{not_converted, start_of};
 
 /// Returns an error with the position of its subject in the statement. If the position is known already, or if the
 /// subject is not found, the error stays as it is.
@@ -18,11 +18,7 @@ pub(super) fn located(error: Error, sql: &str) -> Error {
     let Some(subject) = error.subject().cloned().or_else(constant) else { return error };
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else { return error };
     let tokens: Vec<_> = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
-    let found = find(&subject, &tokens).and_then(|token| position(token.span.start.line, token.span.start.column));
-    match found {
-        Some(position) => error.at(position),
-        None => error,
-    }
+    error.at(find(&subject, &tokens).and_then(|token| start_of(token.span)))
 }
 
 /// Returns the token of a subject. A name may occur several times, and the first one is as wrong as the others. Of several

@@ -1,8 +1,10 @@
-//! A parsed and planned statement, and its runs.
+//! A parsed and planned statement.
+
+mod running;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::execution::session_state::SessionState;
@@ -11,10 +13,10 @@ use datafusion::scalar::ScalarValue;
 
 use super::casts::Casts;
 use super::parameter_names::{Numbered, by_name, numbered, require_numbers, with_names};
-use super::parameters::{parameters, with_values};
+use super::parameters::parameters;
 use super::place::located;
-use super::settings::{reset, set, show, show_schema};
-use super::{Entry, Query, QueryStream, session_state};
+use super::settings::show_schema;
+use super::{Entry, QueryStream, session_state};
 use crate::bounds::{check_plan, check_types};
 use crate::execution::errors::planning_timed_out;
 use crate::mesh::MeshView;
@@ -23,13 +25,10 @@ use crate::names::SessionNames;
 use crate::planner::analyse_statement;
 #[cfg(feature = "files")]
 use crate::planner::resolve::Labels;
-use crate::planner::resolve::change::{Change, Target};
-use crate::planner::resolve::{Assignment, Resolved, resolve};
-use crate::state::{ActivityGuard, SessionHandle};
-use crate::{Error, Result, TraceContext, explain};
-
-/// The time beyond its limit after which nobody waits for a statement that does not report its deadline.
-const BACKSTOP: Duration = Duration::from_secs(5);
+use crate::planner::resolve::change::Change;
+use crate::planner::resolve::{Resolved, resolve};
+use crate::state::SessionHandle;
+use crate::{Result, TraceContext, explain};
 
 /// The kind of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,26 +259,6 @@ impl Prepared {
         Self { deadline: Some(self.deadline.unwrap_or_else(|| Instant::now() + timeout)), ..self.clone() }
     }
 
-    async fn enter(&self, parameters: &[ScalarValue], entry: Entry) -> Result<QueryStream> {
-        let (this, parameters) = (self.clone(), parameters.to_vec());
-        let started =
-            self.on_cpu(Box::pin(async move { Box::pin(this.current().await?.run(&parameters, entry)).await }));
-        let started = self.in_time(started, planning_timed_out).await;
-        let started = started.map(|stream| stream.of_statement(&self.sql, &self.casts));
-        started.map_err(|e| self.casts.named(located(e, &self.sql), &self.sql))
-    }
-
-    /// Waits for a run of the statement, for a little longer than its limit. The run reports its deadline itself, with
-    /// more detail, unless planning is busy, or all threads of the principal are.
-    pub(super) async fn in_time<T>(&self, run: impl Future<Output = Result<T>>, late: fn() -> Error) -> Result<T> {
-        if let Some(Change::Insert { into: Target::Port(_), .. }) = self.change() {
-            // Storing the rows may take longer than the query.
-            return run.await;
-        }
-        let limit = self.session.query_timeout() + BACKSTOP;
-        tokio::time::timeout(limit, run).await.unwrap_or_else(|_| Err(late()))
-    }
-
     /// True if the names of the statement have the same meaning as when it was planned.
     pub(crate) fn is_current(&self) -> bool {
         Arc::ptr_eq(&self.session.engine.mesh.view(), &self.view) && self.names.same(&SessionNames::of(&self.session))
@@ -310,82 +289,6 @@ impl Prepared {
             Resolved::Change(change) => Some(change),
             _ => None,
         }
-    }
-
-    /// Runs the statement. As everything that plans below, this happens on the threads that drive plans.
-    async fn run(&self, parameters: &[ScalarValue], entry: Entry) -> Result<QueryStream> {
-        let settings = self.session.settings();
-        match self.resolved.as_ref().clone() {
-            Resolved::Set(assignments) => {
-                for Assignment { name, value } in &assignments {
-                    match value {
-                        Some(value) => set(&self.session, name, value)?,
-                        None => reset(&self.session, name)?,
-                    }
-                }
-                Ok(QueryStream::fixed(self.schema.clone(), vec![]))
-            }
-            Resolved::Show { name } => show(&settings, &name),
-            Resolved::Query(plan, labels) => {
-                let plan = self.bind(plan, parameters)?;
-                let schema = labels.named(nullable(plan.schema().as_arrow()));
-                self.start_as(plan, schema, entry).await
-            }
-            Resolved::Change(change) => {
-                let count = self.apply_once(&change, parameters).await?;
-                QueryStream::counted(self.schema.clone(), count)
-            }
-            Resolved::Explain { query: plan, options } => {
-                let plan = self.bind(plan, parameters)?;
-                let query = Query { entry, ..self.query(options.analyze) };
-                let rows = Box::pin(query.explain(&plan, options)).await?;
-                Ok(QueryStream::fixed(explain::schema(), vec![explain::batch(rows)?]))
-            }
-        }
-    }
-
-    /// Returns a run of the statement. `measured` is true if owners return the metrics of each operator.
-    fn query(&self, measured: bool) -> Query {
-        Query::of_session(self, measured)
-    }
-
-    /// Runs an analysed plan of this statement.
-    pub(super) async fn start(&self, plan: LogicalPlan) -> Result<QueryStream> {
-        let schema = nullable(plan.schema().as_arrow());
-        self.start_as(plan, schema, Entry::InLine).await
-    }
-
-    /// As [`Prepared::start`], with the guard of the query, which lists the query also when its plan has ended.
-    pub(super) async fn start_listed(&self, plan: LogicalPlan) -> Result<(QueryStream, Arc<ActivityGuard>)> {
-        let schema = nullable(plan.schema().as_arrow());
-        let query = self.query(false);
-        let listed = query.listed.clone();
-        Ok((Box::pin(query.start(&plan, schema)).await?, listed))
-    }
-
-    /// As [`Prepared::start`], for rows with these columns.
-    async fn start_as(&self, plan: LogicalPlan, schema: SchemaRef, entry: Entry) -> Result<QueryStream> {
-        let query = Query { entry, ..self.query(false) };
-        Box::pin(query.start(&plan, schema)).await
-    }
-
-    pub(super) async fn on_cpu<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
-        self.session.engine.cpu.run(self.session.principal(), work).await
-    }
-
-    /// Returns the plan with values for its parameters, and analyses it.
-    pub(super) fn bind(&self, plan: LogicalPlan, values: &[ScalarValue]) -> Result<LogicalPlan> {
-        let plan = with_values(plan, &self.parameters, values)?;
-        // A plan without parameters is analysed already.
-        if values.is_empty() { Ok(plan) } else { self.analyse(plan) }
-    }
-
-    /// Gives every expression of a plan its type.
-    pub(super) fn analyse(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
-        analyse_statement(&session_state(&self.session.engine, &self.view, Some(self.names.clone())), plan)
     }
 }
 

@@ -45,6 +45,12 @@ pub(crate) struct RunningMemory {
 }
 
 impl RunningQuery {
+    /// Returns a query that starts now. It has neither progress nor memory yet.
+    pub(crate) fn new(id: String, client: ClientIdentity, sql: Option<String>, stop: Stop, work: Arc<Work>) -> Self {
+        let (progress, memory) = (OnceLock::new(), OnceLock::new());
+        Self { id, client, sql, started: SystemTime::now(), progress, memory, stop, work }
+    }
+
     /// Returns the bytes that the operators of the query have reserved, if ending the query may free memory. `None` for
     /// a query that waits or was stopped, and for these small queries:
     ///

@@ -47,9 +47,24 @@ struct Tables {
 }
 
 impl Tables {
-    /// True if another table or view fits.
-    fn has_room(&self) -> bool {
-        self.by_name.len() + self.views.len() < MOST_TABLES
+    /// True if a table or a view, as `kind` says, can be created. False if the name is in use and `how` is
+    /// [`Creation::IfNotExists`].
+    ///
+    /// # Errors
+    /// `AlreadyExists`; `ResourceExhausted` if there are too many.
+    fn admit(&self, kind: &str, name: &str, how: Creation) -> Result<bool> {
+        let used = self.by_name.contains_key(name).then_some("table");
+        let used = used.or_else(|| self.views.contains_key(name).then_some("view"));
+        match used {
+            Some(_) if how == Creation::IfNotExists => return Ok(false),
+            Some(used) if used != kind || how == Creation::New => return Err(exists(used, name)),
+            _ => {}
+        }
+        if self.by_name.len() + self.views.len() >= MOST_TABLES {
+            let what = format!("a session has at most {MOST_TABLES} tables and views: drop some");
+            return Err(Error::new(ErrorKind::ResourceExhausted, what));
+        }
+        Ok(true)
     }
 }
 
@@ -123,20 +138,8 @@ impl SessionTables {
     pub(crate) fn create(&self, name: &str, content: TableContent, how: Creation) -> Result<bool> {
         check_names(name, &content.schema)?;
         let mut tables = self.lock();
-        match (tables.views.contains_key(name), how) {
-            (true, Creation::IfNotExists) => return Ok(false),
-            (true, _) => return Err(has_view(name)),
-            (false, _) => {}
-        }
-        match (tables.by_name.contains_key(name), how) {
-            (true, Creation::IfNotExists) => return Ok(false),
-            (true, Creation::New) => {
-                return Err(Error::new(ErrorKind::AlreadyExists, format!("the session already has a table `{name}`")));
-            }
-            (true, Creation::OrReplace) | (false, _) => {}
-        }
-        if !tables.has_room() {
-            return Err(too_many());
+        if !tables.admit("table", name, how)? {
+            return Ok(false);
         }
         self.put(&mut tables, name, content)?;
         Ok(true)
@@ -149,18 +152,8 @@ impl SessionTables {
     pub(crate) fn create_view(&self, name: &str, view: View, how: Creation) -> Result<bool> {
         check_names(name, &view.columns)?;
         let mut tables = self.lock();
-        let used = tables.by_name.contains_key(name).then_some("table");
-        let used = used.or_else(|| tables.views.contains_key(name).then_some("view"));
-        match (used, how) {
-            (None, _) | (Some("view"), Creation::OrReplace) => {}
-            (Some(_), Creation::IfNotExists) => return Ok(false),
-            (Some(kind), _) => {
-                let what = format!("the session already has a {kind} `{name}`");
-                return Err(Error::new(ErrorKind::AlreadyExists, what));
-            }
-        }
-        if !tables.has_room() {
-            return Err(too_many());
+        if !tables.admit("view", name, how)? {
+            return Ok(false);
         }
         let old = tables.views.get(name).map_or(0, |old| old.bytes());
         self.resize(&mut tables, name, old, view.bytes())?;
@@ -285,15 +278,10 @@ fn check_names(name: &str, schema: &SchemaRef) -> Result<()> {
     Ok(())
 }
 
-/// Returns the error for a table with the name of a view.
-pub(crate) fn has_view(name: &str) -> Error {
-    let what = format!("the session already has a view `{name}`: drop it, or choose another name");
+/// Returns the error for a name that a table or a view has, as `kind` says.
+pub(crate) fn exists(kind: &str, name: &str) -> Error {
+    let what = format!("the session already has a {kind} `{name}`: drop it, or choose another name");
     Error::new(ErrorKind::AlreadyExists, what)
-}
-
-fn too_many() -> Error {
-    let what = format!("a session has at most {MOST_TABLES} tables and views: drop some");
-    Error::new(ErrorKind::ResourceExhausted, what)
 }
 
 fn changed_meanwhile(name: &str) -> Error {
@@ -320,114 +308,4 @@ pub(crate) fn unknown(name: &str, tables: &BTreeMap<String, Arc<TableContent>>) 
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use std::collections::BTreeSet;
-
-    use arrow::array::{Array, ArrayRef, Int64Array, StringViewArray};
-    use arrow::datatypes::{DataType, Field, Schema};
-
-    use super::*;
-    use crate::execution::compact::compact;
-
-    fn rows(values: impl IntoIterator<Item = i64>) -> RecordBatch {
-        RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from_iter_values(values)) as ArrayRef)]).unwrap()
-    }
-
-    fn content(values: impl IntoIterator<Item = i64>) -> TableContent {
-        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
-        TableContent::new(schema, &[rows(values)]).unwrap()
-    }
-
-    #[test]
-    fn memory_is_bounded_and_given_back() {
-        let shared = Budget::new(20_000, "tables");
-        let tables = SessionTables::new(shared.clone(), 10_000);
-        tables.create("a", content(0..1000), Creation::New).unwrap();
-        let error = tables.append("a", &content([]).schema, &[rows(0..1000)]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
-        assert_eq!(tables.snapshot()["a"].rows(), 1000);
-        let other = SessionTables::new(shared.clone(), 20_000);
-        assert_eq!(
-            other.create("b", content(0..2000), Creation::New).unwrap_err().kind(),
-            ErrorKind::ResourceExhausted
-        );
-        assert!(tables.remove("a") && !tables.remove("a"));
-        other.create("b", content(0..2000), Creation::New).unwrap();
-        drop(other);
-        tables.create("c", content(0..1000), Creation::New).unwrap();
-    }
-
-    #[test]
-    fn slices_of_a_batch_of_strings_count_once() {
-        let texts = (0..80_000).map(|i| Some(format!("a string that is too long for a view {i}")));
-        let texts: StringViewArray = texts.collect();
-        let all = RecordBatch::try_from_iter([("t", Arc::new(texts) as ArrayRef)]).unwrap();
-        let slices: Vec<_> = (0..10).map(|i| compact(&all.slice(i * 8000, 8000)).unwrap()).collect();
-        // 16 bytes of a view, and the bytes of a string.
-        let expected = 80_000 * (16 + 43);
-        let content = TableContent::new(all.schema(), &slices).unwrap();
-        assert!(content.bytes() < expected * 11 / 10, "{} bytes, expected {expected}", content.bytes());
-        let few = TableContent::new(all.schema(), &[compact(&all.slice(7, 10)).unwrap()]).unwrap();
-        assert!(few.bytes() < 10_000, "{} bytes", few.bytes());
-        // Rows with memory of their own are not copied again.
-        assert!(slices[0].column(0).to_data().ptr_eq(&content.batches[0].column(0).to_data()));
-    }
-
-    #[test]
-    fn what_is_no_row_is_bounded_too() {
-        let tables = SessionTables::new(Budget::new(1 << 20, "tables"), 1 << 20);
-        let error = tables.create(&"x".repeat(LONGEST_NAME + 1), content([]), Creation::New).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidQuery);
-        tables.create(&"x".repeat(LONGEST_NAME), content([]), Creation::New).unwrap();
-        let field = |n| Field::new(format!("c{n}"), DataType::Int8, true);
-        let wide = Arc::new(Schema::new((0..=MOST_COLUMNS).map(field).collect::<Vec<_>>()));
-        assert!(tables.create("wide", TableContent::new(wide, &[]).unwrap(), Creation::New).is_err());
-    }
-
-    fn view(text: &str) -> View {
-        let schema = content([]).schema;
-        View { text: text.to_owned(), catalog: None, schema: None, reads: BTreeSet::new(), columns: schema }
-    }
-
-    #[test]
-    fn tables_and_views_share_names_and_memory() {
-        let shared = Budget::new(1 << 20, "tables");
-        let tables = SessionTables::new(shared.clone(), 10_000);
-        tables.create("t", content([1]), Creation::New).unwrap();
-        assert!(tables.create_view("v", view("first"), Creation::New).unwrap());
-        for how in [Creation::New, Creation::OrReplace] {
-            assert_eq!(tables.create("v", content([1]), how).unwrap_err().kind(), ErrorKind::AlreadyExists);
-            assert_eq!(tables.create_view("t", view(""), how).unwrap_err().kind(), ErrorKind::AlreadyExists);
-        }
-        assert!(!tables.create("v", content([1]), Creation::IfNotExists).unwrap());
-        assert!(!tables.create_view("t", view(""), Creation::IfNotExists).unwrap());
-        assert!(!tables.create_view("v", view("second"), Creation::IfNotExists).unwrap());
-        assert_eq!(tables.views()["v"].text, "first");
-        assert_eq!(tables.create_view("v", view(""), Creation::New).unwrap_err().kind(), ErrorKind::AlreadyExists);
-        assert!(tables.create_view("v", view("second"), Creation::OrReplace).unwrap());
-        assert_eq!(tables.views()["v"].text, "second");
-        let error = tables.create_view("long", view(&"x".repeat(10_000)), Creation::New).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
-        assert!(tables.remove_view("v") && !tables.remove_view("v") && !tables.remove_view("t"));
-        assert!(tables.remove("t") && tables.views().is_empty());
-        assert_eq!(shared.usage().held, 0);
-    }
-
-    #[test]
-    fn names_and_changes() {
-        let tables = SessionTables::new(Budget::new(1 << 20, "tables"), 1 << 20);
-        tables.create("list", content([1]), Creation::New).unwrap();
-        assert_eq!(tables.create("list", content([2]), Creation::New).unwrap_err().kind(), ErrorKind::AlreadyExists);
-        assert!(!tables.create("list", content([2]), Creation::IfNotExists).unwrap());
-        let seen = tables.snapshot()["list"].clone();
-        assert_eq!(tables.append("list", &content([]).schema, &[rows([3, 4])]).unwrap(), 2);
-        assert_eq!(tables.snapshot()["list"].batches.len(), 1);
-        assert_eq!(tables.replace("list", &seen, content([])).unwrap_err().kind(), ErrorKind::InvalidQuery);
-        let error = tables.append("lists", &content([]).schema, &[]).unwrap_err();
-        assert!(error.context().contains("`list`"), "{error}");
-        assert!(tables.create("list", content([9]), Creation::OrReplace).unwrap());
-        assert_eq!(tables.snapshot()["list"].rows(), 1);
-    }
-}
+mod tests;

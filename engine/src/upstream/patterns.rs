@@ -20,7 +20,7 @@ use sqlparser::ast::{BinaryOperator, Expr, Statement, Value, ValueWithSpan, Visi
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
-use crate::visit::visit_mut;
+use crate::visit::{text_literal, visit_mut};
 use crate::{Error, ErrorKind, Result};
 
 /// Translates a pattern with an escape character, or none.
@@ -66,10 +66,10 @@ impl VisitorMut for Patterns {
 
 fn like(pattern: &mut Box<Expr>, escape: Option<ValueWithSpan>) -> Result<(), String> {
     // A pattern that DataFusion reads correctly stays as it is.
-    let translated = match (&escape, text(pattern)) {
+    let translated = match (&escape, text_literal(pattern)) {
         (None, None) => return Ok(()),
         (None, Some(text)) => {
-            like::translate(&text, Some(ESCAPE))?;
+            like::translate(text, Some(ESCAPE))?;
             return Ok(());
         }
         (Some(_), _) => translated(pattern, escape, "like_escape", like::translate)?,
@@ -94,13 +94,13 @@ fn translated(
     translate: Translate,
 ) -> Result<Expr, String> {
     let escape = escape.map(Expr::Value);
-    let is_known = escape.as_ref().is_none_or(|escape| text(escape).is_some());
-    if let (Some(pattern), true) = (text(pattern), is_known) {
-        let escape = match escape.as_ref().and_then(text) {
-            Some(escape) => escape_character(&escape)?,
+    let is_known = escape.as_ref().is_none_or(|escape| text_literal(escape).is_some());
+    if let (Some(pattern), true) = (text_literal(pattern), is_known) {
+        let escape = match escape.as_ref().and_then(text_literal) {
+            Some(escape) => escape_character(escape)?,
             None => Some(ESCAPE),
         };
-        return Ok(Expr::Value(Value::SingleQuotedString(translate(&pattern, escape)?).into()));
+        return Ok(Expr::Value(Value::SingleQuotedString(translate(pattern, escape)?).into()));
     }
     let call = match escape {
         Some(escape) => format!("{function}({pattern}, {escape})"),
@@ -116,17 +116,5 @@ fn escape_character(escape: &str) -> Result<Option<char>, String> {
     match (characters.next(), characters.next()) {
         (first, None) => Ok(first),
         _ => Err(format!("expected one character after ESCAPE, got `{escape}`")),
-    }
-}
-
-/// Returns the text of a literal.
-fn text(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => Some(text.clone()),
-            _ => None,
-        },
-        Expr::Nested(inner) => text(inner),
-        _ => None,
     }
 }

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::parsers::CompressionTypeVariant;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::SessionContext;
 use portolan_catalog::FileFormat;
 
 use super::{COLUMNS, Fixture, batch, ours, rows};
@@ -294,13 +294,8 @@ async fn undeclared_folders_are_no_columns() {
     assert_eq!(fixture.query("SELECT id FROM t ORDER BY id").await, "| 1  |\n| 2  |");
 }
 
-/// Reads as [`rows`] does, but cuts files into ranges even if they are small.
 async fn rows_in_ranges(fixture: &Fixture, sql: &str) -> String {
-    let (opened, context) = fixture.open().await.unwrap();
-    let mut config = SessionConfig::new().with_target_partitions(4);
-    config.options_mut().optimizer.repartition_file_min_size = 1;
-    let context = SessionContext::new_with_config_rt(config, context.runtime_env());
-    context.register_table("t", opened.provider.clone()).unwrap();
+    let context = fixture.open_in_ranges().await;
     let plan = scanned(&context, sql).await;
     assert!(plan.contains("4 groups"), "{plan}");
     rows(&context, sql).await.unwrap()

@@ -317,33 +317,21 @@ async fn a_first_record_can_be_larger_than_the_sample() {
 
 #[tokio::test]
 async fn an_array_of_many_objects_is_not_cut_into_ranges() {
-    use datafusion::prelude::{SessionConfig, SessionContext};
-
     let fixture = Fixture::new(FileFormat::Json, ".", &[("id", "integer")]);
     let objects: Vec<String> = (0..5000).map(|i| format!("{{\"id\":{i}}}")).collect();
     fixture.write("a.json", format!("[{}]", objects.join(",\n")));
-    let (opened, context) = fixture.open().await.unwrap();
-    let mut config = SessionConfig::new().with_target_partitions(4);
-    config.options_mut().optimizer.repartition_file_min_size = 1;
-    let context = SessionContext::new_with_config_rt(config, context.runtime_env());
-    context.register_table("t", opened.provider.clone()).unwrap();
+    let context = fixture.open_in_ranges().await;
     let counted = rows(&context, "SELECT count(*) AS c, sum(id) AS s FROM t").await.unwrap();
     assert_eq!(counted, "| 5000 | 12497500 |");
 }
 
 #[tokio::test]
 async fn a_fault_in_a_range_has_the_line_of_the_file() {
-    use datafusion::prelude::{SessionConfig, SessionContext};
-
     let fixture = Fixture::new(FileFormat::Json, ".", &[("id", "integer")]);
     let mut lines: Vec<String> = (1..=5000).map(|i| format!("{{\"id\":{i}}}")).collect();
     lines[4320] = "{\"id\":\"x\"}".to_owned();
     fixture.write("a.json", lines.join("\n"));
-    let (opened, context) = fixture.open().await.unwrap();
-    let mut config = SessionConfig::new().with_target_partitions(4);
-    config.options_mut().optimizer.repartition_file_min_size = 1;
-    let context = SessionContext::new_with_config_rt(config, context.runtime_env());
-    context.register_table("t", opened.provider.clone()).unwrap();
+    let context = fixture.open_in_ranges().await;
     let message = faulty_at(&context, "SELECT sum(id) FROM t", "/a.json").await;
     assert!(message.contains("line 4321, column `id`"), "{message}");
 }

@@ -26,48 +26,27 @@ pub(in crate::files) struct ValueFault {
     pub(in crate::files) hint: Option<String>,
 }
 
-/// The first faults of a batch, up to a limit.
+/// The first faults, up to a limit.
 #[derive(Debug)]
-pub(in crate::files) struct Faults {
-    /// The largest number of faults of one column, and of all records.
+pub(in crate::files) struct FirstFaults<F> {
     pub(in crate::files) limit: usize,
-    pub(in crate::files) found: Vec<DataFault>,
+    pub(in crate::files) found: Vec<F>,
     /// True if there are faults that `found` does not have.
     pub(in crate::files) has_more: bool,
 }
 
-impl Faults {
+/// The first faults of a batch. The limit holds for one column, and for all records.
+pub(in crate::files) type Faults = FirstFaults<DataFault>;
+
+/// The first faults of the values of one column.
+pub(in crate::files) type ColumnFaults = FirstFaults<ValueFault>;
+
+impl<F> FirstFaults<F> {
     pub(in crate::files) fn new(limit: usize) -> Self {
         Self { limit, found: Vec::new(), has_more: false }
     }
 
-    pub(in crate::files) fn add(&mut self, fault: DataFault) {
-        if self.found.len() < self.limit {
-            self.found.push(fault);
-        } else {
-            self.has_more = true;
-        }
-    }
-}
-
-/// The first faults of the values of one column, up to a limit.
-#[derive(Debug)]
-pub(in crate::files) struct ColumnFaults {
-    limit: usize,
-    pub(in crate::files) found: Vec<ValueFault>,
-    pub(in crate::files) has_more: bool,
-}
-
-impl ColumnFaults {
-    pub(in crate::files) fn new(limit: usize) -> Self {
-        Self { limit, found: Vec::new(), has_more: false }
-    }
-
-    pub(super) fn limit(&self) -> usize {
-        self.limit
-    }
-
-    pub(in crate::files) fn add(&mut self, fault: impl FnOnce() -> ValueFault) {
+    pub(in crate::files) fn add(&mut self, fault: impl FnOnce() -> F) {
         if self.found.len() < self.limit {
             self.found.push(fault());
         } else {

@@ -113,7 +113,7 @@ impl ColumnParser {
     fn report(&self, own: ColumnFaults, line: impl Fn(usize) -> Option<u64>, faults: &mut Faults) {
         faults.has_more |= own.has_more;
         for ValueFault { row, value, expected, hint } in own.found {
-            faults.add(DataFault {
+            faults.add(|| DataFault {
                 line: line(row),
                 column: Some(self.column.shown()),
                 found: if value.is_none() { "other bytes".to_owned() } else { String::new() },
@@ -156,7 +156,7 @@ impl Shape {
             Self::Other => Ok(array.clone()),
             Self::Value(parser) => {
                 let texts = array.as_string_opt::<i32>().ok_or_else(wrong)?;
-                let mut own = ColumnFaults::new(faults.limit());
+                let mut own = ColumnFaults::new(faults.limit);
                 let parsed = parser.parse(texts.iter().map(|text| text.map_or(Cell::Null, Cell::Text)), &mut own);
                 faults.take(own, path, row_of);
                 Ok(parsed)

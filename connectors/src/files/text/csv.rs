@@ -38,7 +38,7 @@ impl CsvReader {
     /// A pattern that cannot be used.
     pub(in crate::files) fn new(scan: Arc<TextScan>, most_faults: usize) -> Result<Self> {
         let parsers = scan.parsers()?;
-        let mut records = records(&scan.encoding, MOST_RECORD_BYTES);
+        let mut records = records(&scan.encoding);
         let (mut positions, mut width) = (vec![None; parsers.len()], None);
         if !scan.encoding.has_header {
             let declared = scan.layout.file_schema.fields().len();
@@ -63,14 +63,15 @@ impl CsvReader {
         let count = |values: usize| if values == 1 { "1 value".to_owned() } else { format!("{values} values") };
         let line = Some(self.records.current_line(piece));
         let fault = DataFault::of_record(line, count(width), count(values));
-        self.faults.add(fault.with_hint(match (self.scan.encoding.has_contract(), values > width) {
+        let hint = match (self.scan.encoding.has_contract(), values > width) {
             (true, true) => "is a quote missing? `portolan.allowLongRows` ignores values without a column",
             (true, false) => "`portolan.allowShortRows` reads missing values as NULL",
             (false, true) => {
                 "is a quote missing, or is there another delimiter? `read_csv('FILE', delim = ';')` names it"
             }
             (false, false) => "is there another delimiter? `read_csv('FILE', delim = ';')` names it",
-        }));
+        };
+        self.faults.add(|| fault.with_hint(hint));
         self.records.skip();
         Ok(())
     }
@@ -80,7 +81,7 @@ impl CsvReader {
         if self.width.is_none() {
             return Err(fatal(fault));
         }
-        self.faults.add(fault);
+        self.faults.add(|| fault);
         self.records.skip();
         Ok(())
     }
@@ -103,12 +104,6 @@ impl CsvReader {
         self.records.skip();
         Ok(())
     }
-
-    fn too_large(&self) -> DataFusionError {
-        let line = Some(self.records.current_line(&[]));
-        let expected = format!("a record of at most {MOST_RECORD_BYTES} bytes");
-        fatal(DataFault::of_record(line, expected, "more").with_hint("is a quote missing?"))
-    }
 }
 
 impl TextReader for CsvReader {
@@ -120,7 +115,7 @@ impl TextReader for CsvReader {
                     self.accept(&text[consumed..consumed + length])?;
                     consumed += length;
                 }
-                Step::TooLarge => return Err(self.too_large()),
+                Step::TooLarge => return Err(too_large(self.records.current_line(&[]), "a record")),
                 Step::NeedsText | Step::End => consumed = text.len(),
             }
         }
@@ -128,17 +123,7 @@ impl TextReader for CsvReader {
     }
 
     fn finish(&mut self) -> Result<()> {
-        if let Some(fault) = self.records.quote_fault() {
-            return Err(fatal(fault.on(self.records.current_line(&[]))));
-        }
-        if self.records.is_within_quotes() {
-            let line = Some(self.records.current_line(&[]));
-            return Err(fatal(DataFault::of_record(line, "a closing quote", "the end of the file")));
-        }
-        match self.records.read(&[]) {
-            Step::Record(_) => self.accept(&[]),
-            _ => Ok(()),
-        }
+        if has_last_record(&mut self.records)? { self.accept(&[]) } else { Ok(()) }
     }
 
     fn is_full(&self) -> bool {
@@ -186,8 +171,7 @@ impl CsvSample {
         count: usize,
         most_bytes: usize,
     ) -> Result<Self> {
-        let records = records(encoding, MOST_RECORD_BYTES);
-        let mut sample = Self { names: Vec::new(), records, is_even: true };
+        let mut sample = Self { names: Vec::new(), records: records(encoding), is_even: true };
         let mut chunks = text.chunks;
         while let Some(chunk) = chunks.try_next().await? {
             let mut rest = &chunk[..];
@@ -200,11 +184,7 @@ impl CsvSample {
                     }
                     // A later record that is too long ends the sample.
                     Step::TooLarge if !sample.names.is_empty() => return Ok(sample),
-                    Step::TooLarge => {
-                        let expected = format!("a first record of at most {MOST_RECORD_BYTES} bytes");
-                        let fault = DataFault::of_record(Some(1), expected, "more");
-                        return Err(fatal(fault.with_hint("is a quote missing?")));
-                    }
+                    Step::TooLarge => return Err(too_large(1, "a first record")),
                     Step::NeedsText | Step::End => break,
                 }
                 let is_read = sample.records.len() >= count || sample.records.bytes() >= most_bytes;
@@ -213,14 +193,7 @@ impl CsvSample {
                 }
             }
         }
-        if let Some(fault) = sample.records.quote_fault() {
-            return Err(fatal(fault.on(sample.records.current_line(&[]))));
-        }
-        if sample.records.is_within_quotes() {
-            let line = Some(sample.records.current_line(&[]));
-            return Err(fatal(DataFault::of_record(line, "a closing quote", "the end of the file")));
-        }
-        if let Step::Record(_) = sample.records.read(&[]) {
+        if has_last_record(&mut sample.records)? {
             sample.accept(encoding.has_header, &[])?;
         }
         Ok(sample)
@@ -256,6 +229,26 @@ pub(in crate::files) fn schema_of(names: &[String], data_type: impl Fn(usize) ->
     Schema::new(fields.collect::<Vec<_>>())
 }
 
-fn records(encoding: &Encoding, most_bytes: usize) -> Records {
-    Records::new(encoding.delimiter, &encoding.text, most_bytes)
+fn records(encoding: &Encoding) -> Records {
+    Records::new(encoding.delimiter, &encoding.text, MOST_RECORD_BYTES)
+}
+
+/// Ends the text. Returns true if a record without a line break is the last one.
+///
+/// # Errors
+/// Quotes that do not close, or that a record has at another place.
+fn has_last_record(records: &mut Records) -> Result<bool> {
+    let line = || records.current_line(&[]);
+    if let Some(fault) = records.quote_fault() {
+        return Err(fatal(fault.on(line())));
+    }
+    if records.is_within_quotes() {
+        return Err(fatal(DataFault::of_record(Some(line()), "a closing quote", "the end of the file")));
+    }
+    Ok(matches!(records.read(&[]), Step::Record(_)))
+}
+
+fn too_large(line: u64, record: &str) -> DataFusionError {
+    let expected = format!("{record} of at most {MOST_RECORD_BYTES} bytes");
+    fatal(DataFault::of_record(Some(line), expected, "more").with_hint("is a quote missing?"))
 }

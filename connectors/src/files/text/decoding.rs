@@ -15,6 +15,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::io::AsyncRead;
 use tokio_util::io::{ReaderStream, StreamReader};
 
+use super::fatal;
 use crate::data_fault::DataFault;
 
 /// The bytes of a text, in pieces that are not empty.
@@ -134,9 +135,7 @@ impl Decoding {
         }
         let expected = format!("text in {}", self.decoder.encoding().name());
         let fault = DataFault::of_record(Some(self.lines + 1), expected, "other bytes");
-        Err(DataFusionError::External(Box::new(
-            fault.with_hint("the `encoding` of the contract's server names the encoding of the file"),
-        )))
+        Err(fatal(fault.with_hint("the `encoding` of the contract's server names the encoding of the file")))
     }
 }
 

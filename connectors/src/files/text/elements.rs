@@ -6,7 +6,14 @@ use std::ops::Range;
 #[derive(Debug, Default)]
 pub(in crate::files) struct Elements {
     at: At,
-    /// The number of open objects and lists within the element.
+    /// What is open within the element.
+    nesting: Nesting,
+}
+
+/// The objects, lists and strings that are open in JSON, which arrives byte by byte.
+#[derive(Debug, Default)]
+pub(in crate::files) struct Nesting {
+    /// The number of open objects and lists.
     depth: usize,
     is_in_string: bool,
     is_escaped: bool,
@@ -68,8 +75,7 @@ impl Elements {
             }
         }
         for (i, byte) in text.iter().enumerate().skip(start) {
-            self.step(*byte);
-            if self.depth == 0 {
+            if self.nesting.read(*byte) {
                 self.at = At::AfterElement;
                 return Ok(Part { element: start..i + 1, is_complete: true });
             }
@@ -77,21 +83,33 @@ impl Elements {
         Ok(Part { element: start..text.len(), is_complete: false })
     }
 
-    fn step(&mut self, byte: u8) {
+    /// True if the array has ended.
+    pub(in crate::files) fn is_complete(&self) -> bool {
+        self.at == At::End
+    }
+}
+
+impl Nesting {
+    /// Reads a byte. Returns true if the byte closes the outermost object or list.
+    pub(in crate::files) fn read(&mut self, byte: u8) -> bool {
         match byte {
             _ if self.is_escaped => self.is_escaped = false,
             b'\\' if self.is_in_string => self.is_escaped = true,
             b'"' => self.is_in_string = !self.is_in_string,
             _ if self.is_in_string => {}
             b'{' | b'[' => self.depth += 1,
-            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+            b'}' | b']' => {
+                self.depth = self.depth.saturating_sub(1);
+                return self.depth == 0;
+            }
             _ => {}
         }
+        false
     }
 
-    /// True if the array has ended.
-    pub(in crate::files) fn is_complete(&self) -> bool {
-        self.at == At::End
+    /// True within an object or a list, and outside of a string.
+    pub(in crate::files) fn is_between_values(&self) -> bool {
+        self.depth > 0 && !self.is_in_string
     }
 }
 

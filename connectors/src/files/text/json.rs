@@ -31,7 +31,7 @@ pub(in crate::files) struct JsonReader {
     texts: SchemaRef,
     parsers: Vec<ColumnParser>,
     decoder: Decoder,
-    layout: Layout,
+    layout: JsonLayout,
     /// The line of the next byte.
     line: u64,
     /// The first lines of records: the number of the record within the batch, and the line. Records between two of them
@@ -47,7 +47,8 @@ pub(in crate::files) struct JsonReader {
     faults: Faults,
 }
 
-enum Layout {
+/// The way in which a text has its records.
+enum JsonLayout {
     /// No character was read yet.
     Unknown,
     Lines,
@@ -67,7 +68,7 @@ impl JsonReader {
             decoder: decoder(&texts, scan.batch_size)?,
             scan,
             texts,
-            layout: if is_range { Layout::Lines } else { Layout::Unknown },
+            layout: if is_range { JsonLayout::Lines } else { JsonLayout::Unknown },
             line: 1,
             starts: Vec::new(),
             kept: Vec::new(),
@@ -82,18 +83,18 @@ impl JsonReader {
     fn step(&mut self, text: &Bytes, from: usize) -> usize {
         let rest = &text[from..];
         let length = match &mut self.layout {
-            Layout::Unknown => match Elements::is_array(rest) {
+            JsonLayout::Unknown => match Elements::is_array(rest) {
                 None => rest.len(),
                 Some(is_array) => {
-                    self.layout = if is_array { Layout::Array(Elements::default()) } else { Layout::Lines };
+                    self.layout = if is_array { JsonLayout::Array(Elements::default()) } else { JsonLayout::Lines };
                     0
                 }
             },
-            Layout::Lines => {
+            JsonLayout::Lines => {
                 let length = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |end| end + 1);
                 self.feed(text, from..from + length, self.line)
             }
-            Layout::Array(elements) => match elements.next(rest) {
+            JsonLayout::Array(elements) => match elements.next(rest) {
                 Ok(part) => {
                     let line = self.line + line_breaks(&rest[..part.element.start]);
                     self.feed(text, from + part.element.start..from + part.element.end, line);
@@ -101,7 +102,7 @@ impl JsonReader {
                 }
                 Err((at, expected)) => {
                     let line = self.line + line_breaks(&rest[..at]);
-                    self.faults.add(DataFault::of_record(Some(line), expected, "another character"));
+                    self.faults.add(|| DataFault::of_record(Some(line), expected, "another character"));
                     self.is_over = true;
                     rest.len()
                 }
@@ -139,7 +140,7 @@ impl JsonReader {
     /// would take much more memory than their text.
     fn keep(&mut self, text: &Bytes, part: Range<usize>, line: u64) {
         self.kept_bytes += part.len();
-        if matches!(self.layout, Layout::Lines)
+        if matches!(self.layout, JsonLayout::Lines)
             && let Some((last, _)) = self.kept.last_mut()
             && let Some(start) = part.start.checked_sub(last.len())
             && text[start..].as_ptr() == last.as_ptr()
@@ -169,7 +170,7 @@ impl JsonReader {
     fn read_again(&mut self, text: &[(Bytes, u64)], error: &str) -> Result<usize> {
         let mut single = decoder(&self.texts, 1)?;
         let (mut count, mut start, mut record, faults) = (0, None, Vec::new(), self.faults.found.len());
-        let is_array = matches!(self.layout, Layout::Array(_));
+        let is_array = matches!(self.layout, JsonLayout::Array(_));
         let parts = text
             .iter()
             .flat_map(|(piece, line)| piece.split_inclusive(move |byte| !is_array && *byte == b'\n').zip(*line..));
@@ -187,7 +188,7 @@ impl JsonReader {
                     }
                     Err(error) => {
                         let fault = self.record_fault(Some(line), &message(&error));
-                        self.faults.add(fault);
+                        self.faults.add(|| fault);
                         single = decoder(&self.texts, 1)?;
                         break;
                     }
@@ -201,12 +202,12 @@ impl JsonReader {
                             self.parsed(&batch, &[(0, start.unwrap_or_default())])?;
                             count += 1;
                         }
-                        Err(Found(found)) => self.faults.add(DataFault::of_record(start, RECORD, found)),
+                        Err(Found(found)) => self.faults.add(|| DataFault::of_record(start, RECORD, found)),
                     },
                     Ok(None) => {}
                     Err(error) => {
                         let fault = self.record_fault(start, &message(&error));
-                        self.faults.add(fault);
+                        self.faults.add(|| fault);
                         single = decoder(&self.texts, 1)?;
                     }
                 }
@@ -214,7 +215,7 @@ impl JsonReader {
         }
         if single.has_partial_record() || self.faults.found.len() == faults {
             let fault = self.record_fault(start, error);
-            self.faults.add(fault);
+            self.faults.add(|| fault);
         }
         Ok(count)
     }
@@ -265,11 +266,12 @@ impl TextReader for JsonReader {
     }
 
     fn finish(&mut self) -> Result<()> {
-        let is_open = matches!(&self.layout, Layout::Array(elements) if !elements.is_complete());
+        let is_open = matches!(&self.layout, JsonLayout::Array(elements) if !elements.is_complete());
         if self.decoder.has_partial_record() && self.error.is_none() {
             self.error = Some("the file ends within it".to_owned());
         } else if is_open && !self.is_over {
-            self.faults.add(DataFault::of_record(Some(self.line), "`]` after the objects", "the end of the file"));
+            let line = Some(self.line);
+            self.faults.add(|| DataFault::of_record(line, "`]` after the objects", "the end of the file"));
         }
         Ok(())
     }

@@ -24,7 +24,8 @@ const LONG: f64 = 9_223_372_036_854_775_808.0;
 /// The columns of the records that were read so far.
 #[derive(Debug)]
 pub(in crate::files) struct JsonColumns {
-    record: Object,
+    /// The shape of a record: an object, once there is one.
+    record: Shape,
     /// The number of keys that can still be added.
     room: usize,
 }
@@ -53,7 +54,7 @@ enum Shape {
 
 impl Default for JsonColumns {
     fn default() -> Self {
-        Self { record: Object::default(), room: MOST_KEYS }
+        Self { record: Shape::Null, room: MOST_KEYS }
     }
 }
 
@@ -68,8 +69,8 @@ impl JsonColumns {
             if records.end().is_ok() {
                 break;
             }
-            let record = RecordSeed { object: &mut self.record, room: &mut self.room };
-            record.deserialize(&mut records).map_err(|error| {
+            let record = ShapeSeed { shape: &mut self.record, room: &mut self.room };
+            records.deserialize_map(record).map_err(|error| {
                 let line = u64::try_from(error.line()).ok().filter(|_| is_whole);
                 fatal(DataFault::of_record(line, RECORD, Found::from(error).0))
             })?;
@@ -93,7 +94,10 @@ impl JsonColumns {
 
     /// Returns the columns, without those of keys beyond the limit.
     pub(in crate::files) fn first(&self) -> Schema {
-        Schema::new(self.record.fields())
+        match &self.record {
+            Shape::Object(record) => Schema::new(record.fields()),
+            _ => Schema::empty(),
+        }
     }
 }
 
@@ -146,32 +150,6 @@ impl Shape {
             Self::List(item) => DataType::List(Arc::new(Field::new_list_field(item.data_type(), true))),
             Self::Object(object) => DataType::Struct(object.fields()),
         }
-    }
-}
-
-/// Adds a record to the object that has the keys of all.
-struct RecordSeed<'a> {
-    object: &'a mut Object,
-    room: &'a mut usize,
-}
-
-impl<'de> DeserializeSeed<'de> for RecordSeed<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for RecordSeed<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
-        self.object.add(members, self.room)
     }
 }
 

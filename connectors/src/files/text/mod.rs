@@ -38,7 +38,7 @@ use self::csv::CsvReader;
 pub(super) use self::csv::{CsvSample, schema_of};
 pub(super) use self::decoding::Text;
 use self::decoding::{Chunks, line_breaks};
-pub(super) use self::elements::Elements;
+pub(super) use self::elements::{Elements, Nesting};
 use self::json::JsonReader;
 pub(super) use self::json_columns::JsonColumns;
 pub(super) use self::values::{ValueParser, infer};
@@ -164,11 +164,12 @@ impl TextBatch {
 }
 
 /// Returns the error for a fault after which a file cannot be read further.
-fn fatal(fault: DataFault) -> DataFusionError {
+pub(super) fn fatal(fault: DataFault) -> DataFusionError {
     DataFusionError::External(Box::new(fault))
 }
 
-fn rows(columns: &SchemaRef, arrays: Vec<ArrayRef>, count: usize) -> Result<RecordBatch> {
+/// Returns a batch, also one without columns.
+pub(super) fn rows(columns: &SchemaRef, arrays: Vec<ArrayRef>, count: usize) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(count));
     Ok(RecordBatch::try_new_with_options(columns.clone(), arrays, &options)?)
 }

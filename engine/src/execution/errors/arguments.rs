@@ -3,7 +3,7 @@
 use portolan_connectors::Subject;
 
 use super::Message;
-use super::sql_words::{in_parentheses, in_sql_words};
+use super::sql_words::{in_parentheses, in_sql_words, split};
 
 /// The start of the useful part of DataFusion's message if a function does not accept its arguments.
 const NO_SIGNATURE: &str = "No function matches the given name and argument types '";
@@ -16,7 +16,7 @@ const CALLS_LISTED: usize = 4;
 /// Describes a call whose arguments have the wrong number or the wrong types; `None` for other messages.
 pub(super) fn message(message: &str) -> Option<Message> {
     let (name, given, valid) = refused(message)?;
-    let given = match split(&given).len() {
+    let given = match split(&given, ',').len() {
         0 => "a call without arguments".to_owned(),
         1 => in_sql_words(&given),
         _ => format!("({})", in_sql_words(&given)),
@@ -78,7 +78,7 @@ fn described(signature: &str) -> Option<String> {
     if same.is_some() {
         return same;
     }
-    let arguments = split(signature).into_iter().map(|argument| {
+    let arguments = split(signature, ',').into_iter().map(|argument| {
         // The name of a parameter may come first.
         let types = argument.rsplit(": ").next().unwrap_or(argument);
         let mut nouns: Vec<&str> = types.split('/').map(noun).collect::<Option<_>>()?;
@@ -114,27 +114,6 @@ fn noun(data_type: &str) -> Option<&'static str> {
 /// True for `Int64` of the family `Int`.
 fn is_sized(name: &str, family: &str) -> bool {
     name.strip_prefix(family).is_some_and(|bits| !bits.is_empty() && bits.bytes().all(|b| b.is_ascii_digit()))
-}
-
-/// Splits a list at the commas that are not in parentheses.
-fn split(list: &str) -> Vec<&str> {
-    let (mut parts, mut depth, mut start) = (vec![], 0_usize, 0);
-    for (at, c) in list.char_indices() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            ',' if depth == 0 => {
-                parts.push(list[start..at].trim());
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    let last = list[start..].trim();
-    if !last.is_empty() {
-        parts.push(last);
-    }
-    parts
 }
 
 /// Returns alternatives as `a, b or c`.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use datafusion::common::utils::quote_identifier;
 use datafusion::common::{Column, SchemaError};
 use portolan_catalog::nearest::nearest;
+use portolan_catalog::sql_string;
 use portolan_connectors::Subject;
 
 use super::Message;
@@ -126,7 +127,7 @@ fn listed(field: &Column, columns: &[&Column]) -> String {
     // Only double quotes keep capitals and spaces in a name.
     let is_quoted = field.name.contains(|c: char| c.is_ascii_uppercase() || c == ' ') && !field.name.contains('(');
     let text = match field.relation.is_none() && (is_quoted || names.is_empty()) {
-        true => format!("; for a string, write '{}'", field.name.replace('\'', "''")),
+        true => format!("; for a string, write {}", sql_string(&field.name)),
         false => String::new(),
     };
     format!("{valid}{text}")

@@ -1,7 +1,7 @@
 //! Errors about operators whose operands have the wrong types.
 
 use super::Message;
-use super::sql_words::in_sql_words;
+use super::sql_words::{in_sql_words, split};
 
 /// Describes an operator that does not accept its operands; `None` for other messages.
 pub(super) fn message(message: &str) -> Option<Message> {
@@ -51,28 +51,8 @@ fn refused(operator: &str, left: &str, right: &str) -> Message {
 
 /// Splits an operation at the spaces that are not in parentheses. A colon behind the operation begins its cause.
 fn words(operation: &str) -> Vec<&str> {
-    let mut depth = 0_usize;
-    let end = operation.char_indices().find(|&(_, c)| {
-        match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        c == ':' && depth == 0
-    });
-    let operation = &operation[..end.map_or(operation.len(), |(at, _)| at)];
-    depth = 0;
-    operation
-        .split(|c: char| {
-            match c {
-                '(' => depth += 1,
-                ')' => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            c == ' ' && depth == 0
-        })
-        .filter(|word| !word.is_empty())
-        .collect()
+    let operation = split(operation, ':').into_iter().next().unwrap_or_default();
+    split(operation, ' ').into_iter().filter(|word| !word.is_empty()).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 //! users write `VARCHAR` and `1`. The name of a type is that of `portolan_catalog::sql_type`, except that `STRUCT`, `MAP`
 //! and `UNION` have no types of their parts.
 
+use arrow::datatypes::DataType;
+use portolan_catalog::{sql_string, sql_type};
+
 /// Returns a message with SQL's words in the place of Arrow's types and DataFusion's constants. Text in quotes stays as
 /// it is.
 pub(crate) fn in_sql_words(message: &str) -> String {
@@ -59,31 +62,14 @@ fn translated(word: &str, after: &str) -> Option<(String, usize)> {
             Some(_) => constant(inner),
             None => with_parameters(word)?.to_owned(),
         },
-        (word, None) => simple(word)?.to_owned(),
+        (word, None) => simple(word)?,
     };
     Some((words, used))
 }
 
 /// Returns the SQL name of a type without parameters.
-fn simple(word: &str) -> Option<&'static str> {
-    Some(match word {
-        "Boolean" => "BOOLEAN",
-        "Int8" => "TINYINT",
-        "Int16" => "SMALLINT",
-        "Int32" => "INTEGER",
-        "Int64" => "BIGINT",
-        "UInt8" => "TINYINT UNSIGNED",
-        "UInt16" => "SMALLINT UNSIGNED",
-        "UInt32" => "INTEGER UNSIGNED",
-        "UInt64" => "BIGINT UNSIGNED",
-        "Float16" | "Float32" => "REAL",
-        "Float64" => "DOUBLE",
-        "Utf8" | "LargeUtf8" | "Utf8View" => "VARCHAR",
-        "Binary" | "LargeBinary" | "BinaryView" => "BYTEA",
-        "Date32" | "Date64" => "DATE",
-        "Null" => "NULL",
-        _ => return None,
-    })
+fn simple(word: &str) -> Option<String> {
+    Some(sql_type(&word.parse::<DataType>().ok()?))
 }
 
 /// Returns the SQL name of a type whose parameters SQL does not name, and of a constant that DataFusion writes as the
@@ -111,7 +97,7 @@ fn is_unit(word: &str) -> bool {
 /// Returns a constant as SQL writes it. `value` is what DataFusion writes in parentheses after its type.
 fn constant(value: &str) -> String {
     match value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) {
-        Some(text) => format!("'{}'", text.replace('\'', "''")),
+        Some(text) => sql_string(text),
         None => value.to_owned(),
     }
 }
@@ -152,12 +138,32 @@ pub(super) fn in_parentheses(text: &str) -> Option<&str> {
     None
 }
 
+/// Splits a text at the separators that are not in parentheses.
+pub(super) fn split(text: &str, separator: char) -> Vec<&str> {
+    let (mut parts, mut depth, mut start) = (vec![], 0_usize, 0);
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            c if c == separator && depth == 0 => {
+                parts.push(text[start..at].trim());
+                start = at + c.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    let last = text[start..].trim();
+    if !last.is_empty() {
+        parts.push(last);
+    }
+    parts
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
-    use portolan_catalog::sql_type;
+    use arrow::datatypes::{Field, IntervalUnit, TimeUnit};
 
     use super::*;
 

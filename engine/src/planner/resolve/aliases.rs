@@ -37,11 +37,7 @@ impl Aliases {
              its expression, or write the SELECT as a subquery in FROM",
             field.name
         );
-        let error_of_alias = Error::new(ErrorKind::InvalidQuery, what);
-        Some(match position_of(error) {
-            Some(position) => error_of_alias.at(position),
-            None => error_of_alias,
-        })
+        Some(Error::new(ErrorKind::InvalidQuery, what).at(position_of(error)))
     }
 }
 

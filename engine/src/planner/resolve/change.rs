@@ -1,37 +1,27 @@
 //! Statements that change something: the session's own tables, and ports that accept rows. Each becomes a query for the
 //! rows that it needs, planned like any other query, and a change to make with these rows.
-//!
-//! `DELETE` and `UPDATE` query the numbers of the rows for which their condition holds. So the condition means the same
-//! as in a query:
-//!
-//! ```text
-//! UPDATE t SET a = a + 1 WHERE b IN (SELECT …)
-//! SELECT "#row", a + 1 AS a FROM portolan.session."t#rows" AS t WHERE b IN (SELECT …)
-//! ```
 
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::TableReference;
-use datafusion::common::utils::quote_identifier;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::sql::parser::Statement;
-use portolan_catalog::nearest::nearest;
 use portolan_catalog::{MeshSnapshot, PortRef};
-use portolan_connectors::Subject;
 use sqlparser::ast::{
-    AssignmentTarget, ColumnOption, CreateTable, Delete, Expr, FromTable, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, ObjectName, ObjectNamePart, ObjectType, Query, SelectItem, SetExpr,
-    Statement as SqlStatement, TableAlias, TableFactor, TableObject, TableWithJoins, Update, Value,
+    ColumnOption, CreateTable, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, ObjectType,
+    Statement as SqlStatement, TableObject,
 };
 
-use super::{known_names, plan_of, query, unknown, unsupported};
-use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
-use crate::state::tables::{Creation, NUMBERED, ROW_NUMBER, unknown as unknown_table};
+use super::table_names::known_names;
+use super::{plan_of, unsupported};
+use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SessionNames};
+use crate::state::tables::Creation;
 use crate::state::views::View;
 use crate::upstream::identifiers::normal;
 use crate::upstream::without_mark;
+use crate::visit::text_literal;
 use crate::{Error, ErrorKind, Result};
 
 /// The change that a statement makes.
@@ -185,200 +175,11 @@ impl Scope<'_> {
         Ok(Change::Create { table, content, how })
     }
 
-    async fn delete(&self, delete: &Delete) -> Result<Change> {
-        let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
-        let extras = !delete.tables.is_empty()
-            || delete.using.is_some()
-            || delete.returning.is_some()
-            || delete.output.is_some()
-            || !delete.order_by.is_empty()
-            || delete.limit.is_some();
-        let [from] = from.as_slice() else { return Err(unsupported("DELETE takes one table")) };
-        if extras {
-            return Err(unsupported("DELETE takes a table and a condition, and nothing else"));
-        }
-        let (table, from) = self.numbered(from, "DELETE")?;
-        let rows = self.numbers(from, vec![], delete.selection.clone()).await?;
-        Ok(Change::Delete { table, rows })
-    }
-
-    async fn update(&self, update: &Update) -> Result<Change> {
-        let extras = update.from.is_some()
-            || update.returning.is_some()
-            || update.output.is_some()
-            || update.or.is_some()
-            || !update.order_by.is_empty()
-            || update.limit.is_some();
-        if extras {
-            return Err(unsupported("UPDATE takes a table, new values and a condition, and nothing else"));
-        }
-        let (table, from) = self.numbered(&update.table, "UPDATE")?;
-        let schema =
-            &self.session.tables.get(&table).ok_or_else(|| unknown_table(&table, &self.session.tables))?.schema;
-        let (mut columns, mut values) = (vec![], vec![]);
-        for assignment in &update.assignments {
-            let AssignmentTarget::ColumnName(name) = &assignment.target else {
-                return Err(unsupported("UPDATE sets one column at a time"));
-            };
-            let column = name.0.last().and_then(ObjectNamePart::as_ident).map(normal).unwrap_or_default();
-            let position = schema.index_of(&column).map_err(|_| {
-                let near = nearest(&column, schema.fields().iter().map(|f| f.name().as_str())).map(quote_identifier);
-                let error = Error::new(ErrorKind::InvalidQuery, format!("`{table}` has no column `{column}`"));
-                error.suggesting(near).about(Some(Subject::Name(column.clone())))
-            })?;
-            if columns.contains(&position) {
-                return Err(Error::new(ErrorKind::InvalidQuery, format!("`{column}` is set twice")));
-            }
-            columns.push(position);
-            let alias = Ident::with_quote('"', format!("#{}", values.len()));
-            values.push(SelectItem::ExprWithAlias { expr: assignment.value.clone(), alias });
-        }
-        let rows = self.numbers(from, values, update.selection.clone()).await?;
-        Ok(Change::Update { table, columns, rows })
-    }
-
-    /// Returns the table of the session that a statement changes, and the table as the query for its numbered rows
-    /// reads it.
-    fn numbered(&self, from: &TableWithJoins, verb: &str) -> Result<(String, TableWithJoins)> {
-        let TableFactor::Table { name, alias, .. } = &from.relation else {
-            return Err(unsupported(&format!("{verb} takes the name of a table")));
-        };
-        if !from.joins.is_empty() {
-            return Err(unsupported(&format!("{verb} takes one table: read others in a subquery")));
-        }
-        let table = self.own_table(name, verb, false)?;
-        let alias = alias.clone().unwrap_or_else(|| TableAlias {
-            explicit: true,
-            name: Ident::with_quote('"', &table),
-            columns: vec![],
-            at: None,
-        });
-        let parts =
-            [RESERVED_CATALOG, SESSION_SCHEMA, &format!("{table}{NUMBERED}")].map(|p| Ident::with_quote('"', p));
-        let mut relation = from.relation.clone();
-        if let TableFactor::Table { name, alias: of, .. } = &mut relation {
-            *name = ObjectName::from(parts.to_vec());
-            *of = Some(alias);
-        }
-        Ok((table, TableWithJoins { relation, joins: vec![] }))
-    }
-
-    /// Returns the query for the numbers of the rows for which `condition` holds, with `values` next to each number.
-    async fn numbers(
-        &self,
-        from: TableWithJoins,
-        values: Vec<SelectItem>,
-        condition: Option<Expr>,
-    ) -> Result<LogicalPlan> {
-        let number = SelectItem::UnnamedExpr(Expr::Identifier(Ident::with_quote('"', ROW_NUMBER)));
-        // Parsing a query with the right shape is the safest way to get the parser's type.
-        let mut select = parsed_query("SELECT 1")?;
-        if let SetExpr::Select(body) = select.body.as_mut() {
-            body.projection = [number].into_iter().chain(values).collect();
-            body.from = vec![from];
-            body.selection = condition;
-        }
-        let statement = Statement::Statement(Box::new(SqlStatement::Query(Box::new(select))));
-        query(statement, self.state, self.mesh).await
-    }
-
     /// Plans a statement whose target is looked up elsewhere.
     async fn plan(&self, statement: SqlStatement, target: &TableReference) -> Result<LogicalPlan> {
         let statement = Statement::Statement(Box::new(statement));
         known_names(&statement, self.state, self.mesh, Some(target)).await?;
         plan_of(statement, self.state).await
-    }
-
-    /// Returns the table or port to which an INSERT adds rows.
-    fn target(&self, name: &ObjectName) -> Result<Target> {
-        let parts = parts(name)?;
-        self.no_view(&parts, "INSERT")?;
-        if let Some(table) = self.own(&parts)
-            && (parts.len() > 1 || self.session.tables.contains_key(&table))
-        {
-            self.session.tables.get(&table).ok_or_else(|| unknown_table(&table, &self.session.tables))?;
-            return Ok(Target::Session(table));
-        }
-        let table = parts.last().cloned().unwrap_or_default();
-        let (domain, product) = match parts.as_slice() {
-            [domain, product, _] => (Some(domain.clone()), Some(product.clone())),
-            [product, _] => (self.session.catalog.clone(), Some(product.clone())),
-            _ => (self.session.catalog.clone(), self.session.schema.clone()),
-        };
-        let (Some(domain), Some(product)) = (domain, product) else {
-            return Err(unknown_table(&table, &self.session.tables));
-        };
-        if domain == RESERVED_CATALOG {
-            let what = format!("`{name}` is a table of the node: it accepts no rows");
-            return Err(Error::new(ErrorKind::PermissionDenied, what));
-        }
-        let port = PortRef::new(domain, product, &table);
-        match self.mesh.port(&port) {
-            Some(_) => Ok(Target::Port(port)),
-            None => Err(unknown(&reference(&parts), None, self.mesh)),
-        }
-    }
-
-    /// Returns the name of the session's table that these parts can refer to, if any. Two parts mean the same as in a
-    /// query: with a current domain, they name one of its products.
-    pub(super) fn own(&self, parts: &[String]) -> Option<String> {
-        let here = self.session.catalog.as_deref().is_none_or(|catalog| catalog == RESERVED_CATALOG);
-        match parts {
-            [table] => Some(table.clone()),
-            [schema, table] if here && schema == SESSION_SCHEMA => Some(table.clone()),
-            [catalog, schema, table] if catalog == RESERVED_CATALOG && schema == SESSION_SCHEMA => Some(table.clone()),
-            _ => None,
-        }
-    }
-
-    /// Returns the name of a table or a view that the session will create.
-    pub(super) fn new_name(&self, name: &ObjectName) -> Result<String> {
-        self.own(&parts(name)?).ok_or_else(|| {
-            Error::new(
-                ErrorKind::PermissionDenied,
-                format!(
-                    "`{name}` cannot be created: domains publish their ports themselves; to create a table or a view \
-                     of the session, leave out the domain and the product"
-                ),
-            )
-        })
-    }
-
-    /// Rejects the name of a view, whose rows no statement changes.
-    fn no_view(&self, parts: &[String], verb: &str) -> Result<()> {
-        let Some(name) = self.own(parts).filter(|name| self.session.views.contains_key(name)) else { return Ok(()) };
-        let what = match verb {
-            "DROP TABLE" => format!("`{name}` is a view: use DROP VIEW"),
-            _ => format!("{verb} cannot change the view `{name}`: change the tables that it reads"),
-        };
-        Err(Error::new(ErrorKind::InvalidQuery, what))
-    }
-
-    /// Returns the name of one of the session's tables. With `may_lack`, the table need not exist.
-    fn own_table(&self, name: &ObjectName, verb: &str, may_lack: bool) -> Result<String> {
-        let parts = parts(name)?;
-        self.no_view(&parts, verb)?;
-        let own = self.own(&parts);
-        if let Some(table) = own.clone().filter(|table| may_lack || self.session.tables.contains_key(table)) {
-            return Ok(table);
-        }
-        let port = match (parts.as_slice(), &self.session.catalog) {
-            ([domain, product, port], _) => Some(PortRef::new(domain, product, port)),
-            ([product, port], Some(domain)) => Some(PortRef::new(domain, product, port)),
-            _ => None,
-        };
-        if port.is_some_and(|port| self.mesh.port(&port).is_some()) {
-            return Err(Error::new(
-                ErrorKind::PermissionDenied,
-                format!("{verb} cannot change the port `{name}`: only its domain changes its rows"),
-            ));
-        }
-        if own.is_none() && may_lack {
-            // No table of a session has such a name.
-            return Ok(format!("{name}{NUMBERED}"));
-        }
-        let table = parts.last().cloned().unwrap_or_default();
-        Err(unknown_table(&table, &self.session.tables))
     }
 }
 
@@ -387,10 +188,7 @@ fn call(function: &Function) -> Result<Change> {
     let name = parts(&function.name)?;
     let argument = match &function.args {
         FunctionArguments::List(list) => match list.args.as_slice() {
-            [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))] => match &value.value {
-                Value::SingleQuotedString(text) => Some(text.clone()),
-                _ => None,
-            },
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(id))] => text_literal(id).map(str::to_owned),
             _ => None,
         },
         _ => None,
@@ -412,16 +210,6 @@ fn call(function: &Function) -> Result<Change> {
                 function.name
             ),
         )),
-    }
-}
-
-fn parsed_query(sql: &str) -> Result<Query> {
-    match super::parse(sql)? {
-        Statement::Statement(statement) => match *statement {
-            SqlStatement::Query(query) => Ok(*query),
-            _ => Err(unsupported("the statement is not a query")),
-        },
-        _ => Err(unsupported("the statement is not a query")),
     }
 }
 
@@ -459,7 +247,7 @@ pub(super) fn parts(name: &ObjectName) -> Result<Vec<String>> {
     }
 }
 
-fn reference(parts: &[String]) -> TableReference {
+pub(super) fn reference(parts: &[String]) -> TableReference {
     match parts {
         [catalog, schema, table] => TableReference::full(catalog.as_str(), schema.as_str(), table.as_str()),
         [schema, table] => TableReference::partial(schema.as_str(), table.as_str()),

@@ -6,7 +6,8 @@ use portolan_catalog::nearest::nearest;
 use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
 
-use crate::{Error, ErrorKind, Result};
+use super::invalid;
+use crate::Result;
 
 /// The options of an EXPLAIN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,11 +73,11 @@ pub(super) fn take_explain(sql: &str) -> Result<Option<(ExplainOptions, String)>
         words.keywords(&mut options)?;
     }
     if options.verbose && options.format != Format::Text {
-        return Err(invalid("EXPLAIN VERBOSE writes text: leave out FORMAT, or VERBOSE".into()));
+        return Err(invalid("EXPLAIN VERBOSE writes text: leave out FORMAT, or VERBOSE"));
     }
     match words.tokens.get(words.next) {
         Some(first) => Ok(Some((options, blanked(sql, first.span.start)))),
-        None => Err(invalid("EXPLAIN takes a query".into())),
+        None => Err(invalid("EXPLAIN takes a query")),
     }
 }
 
@@ -141,13 +142,13 @@ impl Words<'_> {
                     let what = format!("EXPLAIN has no option {other}: use ANALYZE, VERBOSE or FORMAT");
                     return Err(invalid(what).suggesting(near));
                 }
-                None => return Err(invalid("an option of EXPLAIN is ANALYZE, VERBOSE or FORMAT".into())),
+                None => return Err(invalid("an option of EXPLAIN is ANALYZE, VERBOSE or FORMAT")),
             }
             if self.take_token(&Token::RParen) {
                 return Ok(());
             }
             if !self.take_token(&Token::Comma) {
-                return Err(invalid("options of EXPLAIN are separated by commas and end with `)`".into()));
+                return Err(invalid("options of EXPLAIN are separated by commas and end with `)`"));
             }
         }
     }
@@ -172,7 +173,7 @@ impl Words<'_> {
         let name = match self.token(0) {
             Some(Token::Word(word)) => word.value.clone(),
             Some(Token::SingleQuotedString(text)) => text.clone(),
-            _ => return Err(invalid("FORMAT of EXPLAIN is TEXT, TREE, JSON, GRAPHVIZ or SVG".into())),
+            _ => return Err(invalid("FORMAT of EXPLAIN is TEXT, TREE, JSON, GRAPHVIZ or SVG")),
         };
         self.next += 1;
         Format::parse(&name)
@@ -201,15 +202,12 @@ fn blanked(sql: &str, from: Location) -> String {
     sql.chars().map(blank).collect()
 }
 
-fn invalid(context: String) -> Error {
-    Error::new(ErrorKind::InvalidQuery, context)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::ErrorKind;
 
     #[test]
     fn options_are_understood() {

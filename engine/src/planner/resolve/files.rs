@@ -16,18 +16,18 @@ use std::ops::ControlFlow;
 
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement;
-use portolan_catalog::FileFormat;
 use portolan_catalog::nearest::nearest;
+use portolan_catalog::{FileFormat, sql_string};
 use portolan_connectors::{FileReference, Subject};
 use sqlparser::ast::{
     BinaryOperator, Expr, FromTable, FunctionArg, FunctionArgExpr, Ident, ObjectName, Statement as SqlStatement,
-    TableAlias, TableFactor, TableFunctionArgs, TableObject, Value, VisitorMut,
+    TableAlias, TableFactor, TableFunctionArgs, TableObject, VisitorMut,
 };
 
-use super::{parse, take_explain};
+use super::{invalid, parse, take_explain};
 use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
 use crate::upstream::identifiers::normal;
-use crate::visit::visit_mut;
+use crate::visit::{text_literal, visit_mut};
 use crate::{Error, ErrorKind, Result, bounds};
 
 /// The functions that read files. The names of DuckDB are known, too.
@@ -83,7 +83,7 @@ pub(super) async fn open(statement: &mut Statement, state: &SessionState, sessio
 /// Returns the reference to the file that an unknown name probably means, such as `"data.csv"` in double quotes.
 pub(super) fn probable(name: &str) -> Option<String> {
     let (stem, ending) = name.strip_suffix(".gz").unwrap_or(name).rsplit_once('.')?;
-    (!stem.is_empty() && ENDINGS.contains(&ending)).then(|| literal(name))
+    (!stem.is_empty() && ENDINGS.contains(&ending)).then(|| sql_string(name))
 }
 
 fn not_read(name: &str) -> Error {
@@ -109,10 +109,8 @@ fn take(statement: &mut Statement) -> Result<BTreeMap<String, FileReference>> {
     {
         *table_name = files.add(of_path(path));
     }
-    match visit_mut(statement.as_mut(), &mut files) {
-        ControlFlow::Continue(()) => Ok(files.0),
-        ControlFlow::Break(error) => Err(error),
-    }
+    let fault = visit_mut(statement.as_mut(), &mut files).break_value();
+    fault.map_or(Ok(files.0), Err)
 }
 
 /// The files that were found, by the names of their tables.
@@ -162,7 +160,7 @@ impl VisitorMut for References {
 fn changed(statement: &SqlStatement) -> Option<String> {
     let table = match statement {
         SqlStatement::Insert(insert) => match &insert.table {
-            TableObject::TableName(name) => return quoted(name).map(literal),
+            TableObject::TableName(name) => return quoted(name).map(sql_string),
             _ => return None,
         },
         SqlStatement::Delete(delete) => match &delete.from {
@@ -194,12 +192,8 @@ fn stem(path: &str) -> &str {
     }
 }
 
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 fn of_path(path: &str) -> FileReference {
-    FileReference { name: literal(path), location: path.to_owned(), format: None, delimiter: None, has_header: None }
+    FileReference { name: sql_string(path), location: path.to_owned(), format: None, delimiter: None, has_header: None }
 }
 
 /// Returns the function that reads files with this name, and the format that it reads.
@@ -214,7 +208,7 @@ fn function(name: &ObjectName) -> Option<(String, FileFormat)> {
 fn of_call(function: &str, format: FileFormat, given: &TableFunctionArgs) -> Result<FileReference> {
     let mut arguments = given.args.iter();
     let location = match arguments.next() {
-        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) => string(first),
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) => text_literal(first),
         _ => None,
     };
     let Some(location) = location else {
@@ -229,7 +223,7 @@ fn of_call(function: &str, format: FileFormat, given: &TableFunctionArgs) -> Res
     }
     let mut name = format!("{function}({}", file.name);
     if let Some(delimiter) = file.delimiter {
-        name.push_str(&format!(", delim => {}", literal(&char::from(delimiter).to_string())));
+        name.push_str(&format!(", delim => {}", sql_string(&char::from(delimiter).to_string())));
     }
     if let Some(header) = file.has_header {
         name.push_str(&format!(", header => {header}"));
@@ -255,7 +249,7 @@ fn named(argument: &FunctionArg) -> Option<(String, &Expr)> {
 fn set(file: &mut FileReference, function: &str, option: &str, value: &Expr) -> Result<()> {
     match (file.format, option) {
         (Some(FileFormat::Csv), "delim" | "sep" | "delimiter") => {
-            let delimiter = match string(value).map(|text| if text == "\\t" { "\t" } else { text }.as_bytes()) {
+            let delimiter = match text_literal(value).map(|text| if text == "\\t" { "\t" } else { text }.as_bytes()) {
                 Some([byte]) if byte.is_ascii() => *byte,
                 _ => {
                     let what =
@@ -279,26 +273,12 @@ fn set(file: &mut FileReference, function: &str, option: &str, value: &Expr) -> 
     Ok(())
 }
 
-fn string(value: &Expr) -> Option<&str> {
-    match value {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => Some(text),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
 fn switch(value: &Expr) -> Option<bool> {
     match value.to_string().to_lowercase().as_str() {
         "true" | "1" => Some(true),
         "false" | "0" => Some(false),
         _ => None,
     }
-}
-
-fn invalid(context: String) -> Error {
-    Error::new(ErrorKind::InvalidQuery, context)
 }
 
 #[cfg(test)]

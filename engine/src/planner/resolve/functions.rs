@@ -19,10 +19,7 @@ pub(super) fn unknown(error: &DataFusionError, state: &SessionState) -> Option<E
         let unknown = Error::new(ErrorKind::InvalidQuery, format!("there is no function `{name}`"));
         unknown.suggesting(nearest(name, names(state)))
     };
-    Some(match position_of(error) {
-        Some(position) => unknown.at(position),
-        None => unknown,
-    })
+    Some(unknown.at(position_of(error)))
 }
 
 /// Returns the names of all functions, with those that stand for others.

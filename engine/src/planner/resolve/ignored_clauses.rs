@@ -11,7 +11,8 @@ use sqlparser::ast::{
     TableFunctionArgs, Top, TopQuantity, Value, Visitor, WildcardAdditionalOptions,
 };
 
-use super::{at, joins};
+use super::joins;
+use crate::execution::errors::start_of;
 use crate::visit::visit;
 use crate::{Error, ErrorKind, Result};
 
@@ -22,16 +23,19 @@ const WITH_EQUAL_ROWS: &str = "write QUALIFY rank() OVER (ORDER BY …) <= n";
 /// What to write for the items of a list and their numbers.
 const NUMBERED_ITEMS: &str = "write SELECT unnest(list), unnest(generate_series(1, array_length(list)))";
 
+/// What to write for a column for each value.
+pub(super) const COLUMN_FOR_EACH_VALUE: &str =
+    "write an aggregate for each value, as in `sum(x) FILTER (WHERE year = 2024) AS of_2024`";
+/// What to write for a row for each column.
+pub(super) const ROW_FOR_EACH_COLUMN: &str = "write a SELECT for each column, with UNION ALL between them";
+
 /// Rejects a statement with such a clause.
 ///
 /// # Errors
 /// `Unsupported`, with the clause.
 pub(super) fn check(statement: &Statement) -> Result<()> {
     let Statement::Statement(statement) = statement else { return Ok(()) };
-    match visit(statement.as_ref(), &mut Clauses) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    visit(statement.as_ref(), &mut Clauses).break_value().map_or(Ok(()), Err)
 }
 
 struct Clauses;
@@ -165,13 +169,8 @@ impl Visitor for Clauses {
                 when(*with_offset, "WITH OFFSET", NUMBERED_ITEMS)
             }
             TableFactor::NestedJoin { table_with_joins, alias: _ } => joins::check(table_with_joins),
-            TableFactor::Pivot { .. } => refuse(
-                "PIVOT",
-                "write an aggregate for each value, as in `sum(x) FILTER (WHERE year = 2024) AS of_2024`",
-            ),
-            TableFactor::Unpivot { .. } => {
-                refuse("UNPIVOT", "write a SELECT for each column, with UNION ALL between them")
-            }
+            TableFactor::Pivot { .. } => refuse("PIVOT", COLUMN_FOR_EACH_VALUE),
+            TableFactor::Unpivot { .. } => refuse("UNPIVOT", ROW_FOR_EACH_COLUMN),
             // DataFusion plans these or rejects them.
             _ => ControlFlow::Continue(()),
         }
@@ -231,8 +230,7 @@ fn constant_order(order: &Expr) -> ControlFlow<Error> {
     let Expr::Value(value) = order else { return ControlFlow::Continue(()) };
     let Value::SingleQuotedString(name) = &value.value else { return ControlFlow::Continue(()) };
     let what = format!("ORDER BY {value} orders by a constant: for a column, write \"{name}\" in double quotes");
-    let error = Error::new(ErrorKind::InvalidQuery, what);
-    ControlFlow::Break(at(error, Some(value.span)))
+    ControlFlow::Break(Error::new(ErrorKind::InvalidQuery, what).at(start_of(value.span)))
 }
 
 /// Rejects options of `*`. DataFusion ignores ILIKE.

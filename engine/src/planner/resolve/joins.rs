@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{Join, JoinConstraint, JoinOperator, Spanned, TableFactor, TableWithJoins};
 
-use super::at;
 use super::ignored_clauses::refuse;
+use crate::execution::errors::start_of;
 use crate::{Error, ErrorKind};
 
 /// Rejects the first such join.
@@ -51,7 +51,7 @@ fn checked(join: &Join) -> ControlFlow<Error> {
         return ControlFlow::Continue(());
     }
     let what = "a JOIN needs a condition: write ON or USING after the table, or CROSS JOIN for all pairs of rows";
-    ControlFlow::Break(at(Error::new(ErrorKind::InvalidQuery, what), Some(join.relation.span())))
+    ControlFlow::Break(Error::new(ErrorKind::InvalidQuery, what).at(start_of(join.relation.span())))
 }
 
 #[cfg(test)]

@@ -1,13 +1,11 @@
 //! Rejects columns whose names are words of SQL, where the parser reads the word: `session_user.agent` is a field of the
 //! function `session_user`, and no table or column. DataFusion answers with a dump of the expression.
 
-use std::ops::ControlFlow;
-
 use datafusion::sql::parser::Statement;
 use sqlparser::ast::{AccessExpr, Expr, FunctionArguments};
 
-use crate::execution::errors::position;
-use crate::visit::visit_expressions;
+use crate::execution::errors::start_of;
+use crate::visit::find_expression;
 use crate::{Error, ErrorKind, Result};
 
 /// Rejects a statement that reads a field of such a word.
@@ -16,14 +14,7 @@ use crate::{Error, ErrorKind, Result};
 /// `InvalidQuery`, with the word in quotes and its position.
 pub(super) fn check(statement: &Statement) -> Result<()> {
     let Statement::Statement(statement) = statement else { return Ok(()) };
-    let found = visit_expressions(statement.as_ref(), |expr| match refused(expr) {
-        Some(error) => ControlFlow::Break(error),
-        None => ControlFlow::Continue(()),
-    });
-    match found {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    find_expression(statement.as_ref(), refused).map_or(Ok(()), Err)
 }
 
 fn refused(expr: &Expr) -> Option<Error> {
@@ -35,11 +26,7 @@ fn refused(expr: &Expr) -> Option<Error> {
     let written = format!("\"{}\"{}", word.value.to_lowercase(), fields(access_chain));
     let what =
         format!("`{word}` is a word of SQL: to read a column with this name, write `{written}` in double quotes");
-    let error = Error::new(ErrorKind::InvalidQuery, what).with_suggestion(Some(written));
-    Some(match position(word.span.start.line, word.span.start.column) {
-        Some(position) => error.at(position),
-        None => error,
-    })
+    Some(Error::new(ErrorKind::InvalidQuery, what).with_suggestion(Some(written)).at(start_of(word.span)))
 }
 
 fn fields(chain: &[AccessExpr]) -> String {

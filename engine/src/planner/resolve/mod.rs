@@ -3,7 +3,9 @@
 //! opened here.
 
 mod aliases;
+mod assignments;
 pub(crate) mod change;
+mod changed_rows;
 mod explain_options;
 mod files;
 mod functions;
@@ -17,23 +19,21 @@ mod show;
 mod statements;
 mod syntax;
 mod table_calls;
+mod table_names;
+mod targets;
 mod time_zone;
 mod views;
 
-use std::ops::ControlFlow;
-
-use datafusion::common::utils::quote_identifier;
-use datafusion::common::{TableReference, ToDFSchema};
+use datafusion::common::ToDFSchema;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{DescribeTable, LogicalPlan};
 use datafusion::sql::parser::{DFParserBuilder, ResetStatement, Statement};
-use portolan_catalog::nearest::nearest;
-use portolan_catalog::{DomainName, MeshSnapshot, NodeState};
-use portolan_connectors::Subject;
-use sqlparser::ast::{DescribeAlias, Expr, ObjectName, Set, Statement as SqlStatement, Use, Value};
-use sqlparser::tokenizer::Span;
+use portolan_catalog::MeshSnapshot;
+use sqlparser::ast::{DescribeAlias, Set, Statement as SqlStatement};
 
 use self::aliases::{Aliases, have_one_name, of_one_name};
+pub(crate) use self::assignments::Assignment;
+use self::assignments::{current, literal};
 use self::change::{Change, Scope, change};
 use self::explain_options::take_explain;
 pub(crate) use self::explain_options::{ExplainOptions, Format};
@@ -41,19 +41,15 @@ pub use self::files::files_of;
 pub(crate) use self::labels::Labels;
 use self::labels::RenamedColumns;
 use self::show::{Shown, show};
-use self::statements::only_reads;
+use self::statements::{SUPPORTED, only_reads};
+use self::table_names::known_names;
 use crate::bounds;
 use crate::dialect::{self, SessionFacts, Syntax};
-use crate::execution::errors::{from_datafusion, position};
-use crate::mesh::describe;
-use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
+use crate::execution::errors::from_datafusion;
+use crate::names::SessionNames;
 use crate::planner::analyse_statement;
 use crate::upstream::{from_first, keep_digits, patterns, using_joins, volatile};
-use crate::visit::visit_relations;
 use crate::{Error, ErrorKind, Result};
-
-/// The largest number of nodes without known ports that an error names.
-const MOST_MISSING: usize = 3;
 
 /// A statement over known names.
 #[derive(Clone, Debug)]
@@ -76,15 +72,6 @@ pub(crate) enum Resolved {
         /// The setting.
         name: String,
     },
-}
-
-/// A setting and its new value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Assignment {
-    /// The setting.
-    pub(crate) name: String,
-    /// Its new value, as text; `None` for its default.
-    pub(crate) value: Option<String>,
 }
 
 /// Parses one statement and resolves its names.
@@ -155,7 +142,7 @@ async fn parse_and_open(sql: &str, state: &SessionState, session: &SessionNames)
     Ok(statement)
 }
 
-/// Parses the query of a derived port.
+/// Parses a query, and no other statement.
 ///
 /// # Errors
 /// `InvalidQuery` if the text does not parse, or is not a SELECT.
@@ -232,9 +219,7 @@ async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) 
     let plan = plan_of(statement, state).await?;
     match plan {
         LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
-            Err(unsupported(
-                "the statement is not supported: use SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, INSERT, UPDATE, DELETE or CALL",
-            ))
+            Err(unsupported(format!("the statement is not supported: {SUPPORTED} are")))
         }
         plan => Ok(plan),
     }
@@ -262,194 +247,10 @@ async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<Logic
     })
 }
 
-/// Checks every table name, so that the error for an unknown name has its place and similar names. The caller looks up
-/// `target`.
-async fn known_names(
-    statement: &Statement,
-    state: &SessionState,
-    mesh: &MeshSnapshot,
-    target: Option<&TableReference>,
-) -> Result<()> {
-    let options = &state.config_options().catalog;
-    for reference in state.resolve_table_references(statement).map_err(|e| from_datafusion(&e))? {
-        if target == Some(&reference) {
-            continue;
-        }
-        let full = reference.clone().resolve(&options.default_catalog, &options.default_schema);
-        if &*full.schema == "information_schema" || state.table_functions().contains_key(reference.table()) {
-            continue;
-        }
-        let schema = state.catalog_list().catalog(&full.catalog).and_then(|c| c.schema(&full.schema));
-        let known = schema.is_some_and(|s| s.table_exist(&full.table));
-        if !known {
-            if let Some(own) = own_table(&reference, state) {
-                let what = format!("there is no port `{reference}`; did you mean your session's table `{own}`?");
-                let error = Error::new(ErrorKind::NotFound, what).with_suggestion(Some(own));
-                return Err(at(error, span(statement, &reference)));
-            }
-            let span = span(statement, &reference);
-            return Err(match table_calls::unknown(&reference, statement, state) {
-                Some(error) => at(error, span),
-                None => unknown(&reference, span, mesh),
-            });
-        }
-    }
-    Ok(())
+fn invalid(context: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidQuery, context)
 }
 
-/// Returns the session's table with the most similar name, quoted if necessary.
-fn own_table(reference: &TableReference, state: &SessionState) -> Option<String> {
-    let schema = state.catalog_list().catalog(RESERVED_CATALOG)?.schema(SESSION_SCHEMA)?;
-    if reference.schema().is_some_and(|schema| schema != SESSION_SCHEMA) {
-        return None;
-    }
-    let names = schema.table_names();
-    nearest(reference.table(), names.iter().map(String::as_str)).map(|near| quote_identifier(near).into_owned())
-}
-
-/// Adds the position of a name to an error about it.
-fn at(error: Error, span: Option<Span>) -> Error {
-    match span.and_then(|span| position(span.start.line, span.start.column)) {
-        Some(position) => error.at(position),
-        None => error,
-    }
-}
-
-fn unknown(reference: &TableReference, span: Option<Span>, mesh: &MeshSnapshot) -> Error {
-    let name = reference.to_string();
-    let domain = reference.catalog().map(DomainName::new);
-    if let Some((domain, refused)) = domain.as_ref().and_then(|d| mesh.refused.get_key_value(d)) {
-        let refused: Vec<_> = refused.iter().map(|claim| format!("{}: {}", claim.node, claim.reason)).collect();
-        let what = format!(
-            "domain `{domain}` has no known owner, and a claim to it is refused: {}; `SELECT * FROM mesh.nodes` shows \
-             the nodes and their keys, and `domains.{domain}.key` in this node's config names the owner",
-            refused.join("; ")
-        );
-        return at(Error::new(ErrorKind::NotFound, what), span);
-    }
-    let near = suggestions(reference, mesh);
-    // A name with three parts probably means a port.
-    let file = files::probable(&name).filter(|_| reference.catalog().is_none());
-    let is_of_postgres = reference.schema() == Some("pg_catalog") || reference.table().starts_with("pg_");
-    let hint = match (&file, near.first()) {
-        (Some(file), _) => format!("; the name of a file has single quotes: {file}"),
-        // Quotes around the whole name make one part of it.
-        (None, Some(same)) if *same == name => {
-            format!("; it is one name in quotes: write `{name}`, with quotes around each part")
-        }
-        (None, Some(_)) => format!("; did you mean `{}`?", near.join("` or `")),
-        (None, None) if is_of_postgres => {
-            "; `information_schema` and the schema `mesh` have tables about tables".to_owned()
-        }
-        (None, None) => missing_ports(mesh),
-    };
-    let error = Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{hint}"));
-    let error = error.with_suggestion(file.or_else(|| near.into_iter().next()));
-    at(error.about(Some(Subject::Constant(reference.table().to_owned()))), span)
-}
-
-/// Returns the nodes whose ports are not known, each with the reason. Empty if there are none.
-fn missing_ports(mesh: &MeshSnapshot) -> String {
-    let (mut waits, mut failed) = (vec![], vec![]);
-    for node in mesh.nodes.iter().filter(|node| node.domains.is_empty()) {
-        let name = describe(&node.location);
-        match (node.state, &node.error) {
-            (NodeState::Unknown, _) => waits.push(name),
-            (NodeState::Down, Some(error)) if error.contains(&name) => failed.push(error.clone()),
-            (NodeState::Down, Some(error)) => failed.push(format!("node {name}: {error}")),
-            _ => {}
-        }
-    }
-    waits.truncate(MOST_MISSING);
-    failed.truncate(MOST_MISSING);
-    if !waits.is_empty() {
-        let nodes = waits.join(", ");
-        failed.insert(0, format!("the catalog of {nodes} has not been fetched yet: try again in a moment"));
-    }
-    failed.iter().map(|reason| format!("; {reason}")).collect()
-}
-
-/// Returns the most similar names: all ports with the same name elsewhere, or else the port with the most similar name.
-fn suggestions(reference: &TableReference, mesh: &MeshSnapshot) -> Vec<String> {
-    let parts = [reference.catalog(), reference.schema(), Some(reference.table())];
-    let near = mesh.nearest_port(&parts.into_iter().flatten().collect::<Vec<_>>());
-    let same = near.iter().filter(|near| near.port.as_str().eq_ignore_ascii_case(reference.table())).count();
-    match near.is_empty() && reference.schema() == Some(MESH_SCHEMA) {
-        true => vec![format!("{RESERVED_CATALOG}.{MESH_SCHEMA}.ports")],
-        false => near.iter().take(same.max(1)).map(ToString::to_string).collect(),
-    }
-}
-
-/// Returns the place of a name in the statement.
-fn span(statement: &Statement, reference: &TableReference) -> Option<Span> {
-    let Statement::Statement(statement) = statement else { return None };
-    let found = visit_relations(statement.as_ref(), |name: &ObjectName| {
-        let parts: Vec<_> = name.0.iter().filter_map(|p| p.as_ident()).collect();
-        let wanted = [reference.catalog(), reference.schema(), Some(reference.table())];
-        let wanted: Vec<_> = wanted.into_iter().flatten().collect();
-        let same = parts.len() == wanted.len()
-            && parts.iter().zip(&wanted).all(|(part, wanted)| part.value.eq_ignore_ascii_case(wanted));
-        match parts.first() {
-            Some(first) if same => ControlFlow::Break(first.span),
-            _ => ControlFlow::Continue(()),
-        }
-    });
-    match found {
-        ControlFlow::Break(span) => Some(span),
-        ControlFlow::Continue(()) => None,
-    }
-}
-
-/// Returns the current catalog and schema that `USE` sets. If it names only a catalog, the schema is reset, because the
-/// old schema may not be in that catalog.
-fn current(used: &Use, mesh: &MeshSnapshot) -> Result<Vec<Assignment>> {
-    let parts: Option<Vec<&str>> = match used {
-        Use::Object(name) => name.0.iter().map(|part| Some(part.as_ident()?.value.as_str())).collect(),
-        _ => None,
-    };
-    let (catalog, schema) = match parts.as_deref() {
-        Some([catalog]) => (catalog, None),
-        Some([catalog, schema]) => {
-            known_schema(catalog, schema, mesh)?;
-            (catalog, Some((*schema).to_owned()))
-        }
-        _ => return Err(Error::new(ErrorKind::InvalidQuery, "USE takes a domain, or `domain.product`")),
-    };
-    Ok(vec![
-        Assignment { name: "catalog".to_owned(), value: Some((*catalog).to_owned()) },
-        Assignment { name: "schema".to_owned(), value: schema },
-    ])
-}
-
-/// Rejects a schema that a catalog does not have. The code that sets the catalog rejects an unknown catalog.
-fn known_schema(catalog: &str, schema: &str, mesh: &MeshSnapshot) -> Result<()> {
-    let products: Vec<&str> = match mesh.domains.get(&DomainName::new(catalog)) {
-        Some(entry) => entry.catalog.products.keys().map(|name| name.as_str()).collect(),
-        None if catalog == RESERVED_CATALOG => vec![SESSION_SCHEMA],
-        None => return Ok(()),
-    };
-    let schemas = || products.iter().copied().chain([MESH_SCHEMA]);
-    if schemas().any(|name| name == schema) {
-        return Ok(());
-    }
-    let near = nearest(schema, schemas()).map(|near| format!("{catalog}.{near}"));
-    let what = if catalog == RESERVED_CATALOG { ("catalog", "schema") } else { ("domain", "product") };
-    let error = Error::new(ErrorKind::NotFound, format!("{} `{catalog}` has no {} `{schema}`", what.0, what.1));
-    Err(error.suggesting(near).about(Some(Subject::Name(schema.to_owned()))))
-}
-
-/// Returns a setting's value as text, without quotes.
-fn literal(value: &Expr) -> String {
-    match value {
-        Expr::Value(v) => match &v.value {
-            Value::SingleQuotedString(s) | Value::DoubleQuotedString(s) => s.clone(),
-            other => other.to_string(),
-        },
-        Expr::Identifier(ident) => ident.value.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn unsupported(context: &str) -> Error {
+fn unsupported(context: impl Into<String>) -> Error {
     Error::new(ErrorKind::Unsupported, context)
 }

@@ -1,14 +1,12 @@
 //! Rejects the clauses of aggregate and window functions in calls of other functions. DataFusion 55.2 ignores them:
 //! `upper(DISTINCT x)`, `upper(x) FILTER (WHERE false)` and `upper(x) OVER ()` would be `upper(x)`.
 
-use std::ops::ControlFlow;
-
 use datafusion::execution::session_state::SessionState;
 use sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArguments, Statement};
 
-use super::at;
+use crate::execution::errors::start_of;
 use crate::upstream::identifiers::normal;
-use crate::visit::visit_expressions;
+use crate::visit::find_expression;
 use crate::{Error, ErrorKind, Result};
 
 /// Rejects a statement with such a call.
@@ -16,17 +14,11 @@ use crate::{Error, ErrorKind, Result};
 /// # Errors
 /// `InvalidQuery`, with the function and the clause.
 pub(super) fn check(statement: &Statement, state: &SessionState) -> Result<()> {
-    let found = visit_expressions(statement, |expr| match expr {
-        Expr::Function(function) => match refused(function, state) {
-            Some(error) => ControlFlow::Break(error),
-            None => ControlFlow::Continue(()),
-        },
-        _ => ControlFlow::Continue(()),
+    let fault = find_expression(statement, |expr| match expr {
+        Expr::Function(function) => refused(function, state),
+        _ => None,
     });
-    match found {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    fault.map_or(Ok(()), Err)
 }
 
 fn refused(function: &Function, state: &SessionState) -> Option<Error> {
@@ -41,7 +33,7 @@ fn refused(function: &Function, state: &SessionState) -> Option<Error> {
         return None;
     }
     let what = format!("`{name}` is no aggregate function: it takes no {clause}");
-    Some(at(Error::new(ErrorKind::InvalidQuery, what), Some(ident.span)))
+    Some(Error::new(ErrorKind::InvalidQuery, what).at(start_of(ident.span)))
 }
 
 /// Returns the first clause of a call that only other functions have. DataFusion rejects the clauses that are not here.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use portolan_catalog::nearest::nearest;
-use portolan_catalog::{DomainName, MeshSnapshot, ProductName};
+use portolan_catalog::{DomainName, MeshSnapshot, ProductName, sql_string};
 use portolan_connectors::Subject;
 use sqlparser::ast::{
     Ident, ObjectName, ShowStatementFilter, ShowStatementFilterPosition, ShowStatementIn, ShowStatementOptions,
@@ -12,7 +12,8 @@ use sqlparser::ast::{
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
-use super::known_schema;
+use super::assignments::known_schema;
+use super::unsupported;
 use crate::dialect::SPELLINGS;
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
 use crate::settings::SETTINGS;
@@ -54,7 +55,7 @@ pub(super) fn show(statement: &SqlStatement, mesh: &MeshSnapshot, session: &Sess
         | SqlStatement::ShowDatabases { terse: false, history: false, show_options } => catalogs(show_options)?,
         SqlStatement::ShowFunctions { filter } => functions(filter.as_ref())?,
         SqlStatement::ShowCreate { obj_name, .. } => {
-            return Err(unsupported(&format!(
+            return Err(unsupported(format!(
                 "{statement} is not supported: `DESCRIBE {obj_name}` shows the columns, and `mesh.ports` what a domain \
                  publishes"
             )));
@@ -74,7 +75,7 @@ pub(super) fn show(statement: &SqlStatement, mesh: &MeshSnapshot, session: &Sess
         | SqlStatement::ShowStatus { .. }
         | SqlStatement::ShowCharset(_)
         | SqlStatement::ShowCollation { .. } => {
-            return Err(unsupported(&format!("{statement} is not supported: {ACCEPTED}")));
+            return Err(unsupported(format!("{statement} is not supported: {ACCEPTED}")));
         }
         _ => return Ok(None),
     };
@@ -98,7 +99,7 @@ fn variable_of(variable: &[Ident]) -> Result<Shown> {
         [first, ..] if first.starts_with("portolan") || matches!(*first, "catalog" | "schema") => {
             Ok(Shown::Setting(words.join(".")))
         }
-        [] => Err(unsupported(&format!("this SHOW is not supported: {ACCEPTED}"))),
+        [] => Err(unsupported(format!("this SHOW is not supported: {ACCEPTED}"))),
         ["search_path"] => {
             Err(unsupported("SHOW search_path is not supported: SHOW schema shows the schema of names with one part"))
         }
@@ -106,7 +107,7 @@ fn variable_of(variable: &[Ident]) -> Result<Shown> {
             let name = words.join(" ");
             let others = ["all", "catalogs", "columns", "databases", "functions", "schemas", "tables"];
             let near = nearest(&name, others.iter().chain(SETTINGS).copied()).map(|near| format!("SHOW {near}"));
-            Err(unsupported(&format!("SHOW {name} is not supported: {ACCEPTED}")).suggesting(near))
+            Err(unsupported(format!("SHOW {name} is not supported: {ACCEPTED}")).suggesting(near))
         }
     }
 }
@@ -117,11 +118,11 @@ fn tables(options: &ShowStatementOptions, mesh: &MeshSnapshot, session: &Session
     match scope.as_deref() {
         None => conditions.push(format!("table_schema <> '{INFORMATION_SCHEMA}'")),
         Some([catalog]) if is_catalog(catalog, mesh) => {
-            conditions.push(format!("table_catalog = {}", quoted(catalog)));
+            conditions.push(format!("table_catalog = {}", sql_string(catalog)));
             conditions.push(format!("table_schema <> '{INFORMATION_SCHEMA}'"));
         }
         Some([schema]) => {
-            conditions.push(format!("table_schema = {}", quoted(schema)));
+            conditions.push(format!("table_schema = {}", sql_string(schema)));
             conditions.extend(catalog_of(schema, mesh, session)?);
         }
         Some([catalog, schema]) => {
@@ -129,12 +130,12 @@ fn tables(options: &ShowStatementOptions, mesh: &MeshSnapshot, session: &Session
             if schema != INFORMATION_SCHEMA {
                 known_schema(catalog, schema, mesh)?;
             }
-            conditions.push(format!("table_catalog = {}", quoted(catalog)));
-            conditions.push(format!("table_schema = {}", quoted(schema)));
+            conditions.push(format!("table_catalog = {}", sql_string(catalog)));
+            conditions.push(format!("table_schema = {}", sql_string(schema)));
         }
         Some(parts) => {
             let name = parts.join(".");
-            return Err(unsupported(&format!("SHOW TABLES FROM takes a domain, or `domain.product`, got `{name}`")));
+            return Err(unsupported(format!("SHOW TABLES FROM takes a domain, or `domain.product`, got `{name}`")));
         }
     }
     Ok(format!(
@@ -151,11 +152,11 @@ fn schemas(options: &ShowStatementOptions, mesh: &MeshSnapshot) -> Result<String
         None => {}
         Some([catalog]) => {
             require_catalog(catalog, mesh)?;
-            conditions.push(format!("catalog_name = {}", quoted(catalog)));
+            conditions.push(format!("catalog_name = {}", sql_string(catalog)));
         }
         Some(parts) => {
             let name = parts.join(".");
-            return Err(unsupported(&format!("SHOW SCHEMAS FROM takes a domain, got `{name}`")));
+            return Err(unsupported(format!("SHOW SCHEMAS FROM takes a domain, got `{name}`")));
         }
     }
     conditions.push(format!("schema_name <> '{INFORMATION_SCHEMA}'"));
@@ -183,7 +184,7 @@ fn catalogs(options: &ShowStatementOptions) -> Result<String> {
 fn functions(filter: Option<&ShowStatementFilter>) -> Result<String> {
     let mut conditions = like("function_name", filter)?;
     conditions.push(format!("function_name NOT IN ({INTERNAL})"));
-    let spelled: Vec<String> = SPELLINGS.iter().map(|spelling| quoted(spelling.name)).collect();
+    let spelled: Vec<String> = SPELLINGS.iter().map(|spelling| sql_string(spelling.name)).collect();
     let mut sql = format!(
         "SELECT function_name, function_type, description, syntax_example FROM (SELECT DISTINCT routine_name AS \
          function_name, function_type, split_part(description, chr(10), 1) AS description, \
@@ -195,7 +196,7 @@ fn functions(filter: Option<&ShowStatementFilter>) -> Result<String> {
         let kind = if spelling.chapter.is_some() { "SCALAR" } else { "AGGREGATE" };
         let syntax = format!("{}({})", spelling.name, spelling.arguments);
         let separator = if number == 0 { "" } else { ", " };
-        let (name, what, syntax) = (quoted(spelling.name), quoted(spelling.what), quoted(&syntax));
+        let (name, what, syntax) = (sql_string(spelling.name), sql_string(spelling.what), sql_string(&syntax));
         // Writing into a string cannot fail.
         let _ = write!(sql, "{separator}({name}, '{kind}', {what}, {syntax})");
     }
@@ -210,7 +211,7 @@ type Options<'a> = (Option<Vec<String>>, Option<&'a ShowStatementFilter>);
 fn read(options: &ShowStatementOptions) -> Result<Options<'_>> {
     let ShowStatementOptions { show_in, starts_with, limit, limit_from, filter_position } = options;
     if starts_with.is_some() || limit.is_some() || limit_from.is_some() {
-        return Err(unsupported(&format!("this SHOW takes FROM and LIKE, got `{}`", options.to_string().trim())));
+        return Err(unsupported(format!("this SHOW takes FROM and LIKE, got `{}`", options.to_string().trim())));
     }
     let filter = filter_position.as_ref().map(|position| match position {
         ShowStatementFilterPosition::Infix(filter) | ShowStatementFilterPosition::Suffix(filter) => filter,
@@ -218,7 +219,7 @@ fn read(options: &ShowStatementOptions) -> Result<Options<'_>> {
     let scope = match show_in {
         None => None,
         Some(ShowStatementIn { parent_name: Some(name), .. }) => Some(parts(name)),
-        Some(scope) => return Err(unsupported(&format!("expected a name in `{scope}`"))),
+        Some(scope) => return Err(unsupported(format!("expected a name in `{scope}`"))),
     };
     Ok((scope, filter))
 }
@@ -231,9 +232,9 @@ fn parts(name: &ObjectName) -> Vec<String> {
 fn like(column: &str, filter: Option<&ShowStatementFilter>) -> Result<Vec<String>> {
     match filter {
         None => Ok(vec![]),
-        Some(ShowStatementFilter::Like(pattern)) => Ok(vec![format!("{column} LIKE {}", quoted(pattern))]),
-        Some(ShowStatementFilter::ILike(pattern)) => Ok(vec![format!("{column} ILIKE {}", quoted(pattern))]),
-        Some(other) => Err(unsupported(&format!("SHOW takes LIKE or ILIKE with a pattern, got `{other}`"))),
+        Some(ShowStatementFilter::Like(pattern)) => Ok(vec![format!("{column} LIKE {}", sql_string(pattern))]),
+        Some(ShowStatementFilter::ILike(pattern)) => Ok(vec![format!("{column} ILIKE {}", sql_string(pattern))]),
+        Some(other) => Err(unsupported(format!("SHOW takes LIKE or ILIKE with a pattern, got `{other}`"))),
     }
 }
 
@@ -258,7 +259,7 @@ fn catalog_of(schema: &str, mesh: &MeshSnapshot, session: &SessionNames) -> Resu
         mesh.domains.get(&DomainName::new(catalog)).is_some_and(|entry| entry.catalog.products.contains_key(&product))
     };
     if let Some(catalog) = session.catalog.as_deref().filter(|catalog| has(catalog)) {
-        return Ok(Some(format!("table_catalog = {}", quoted(catalog))));
+        return Ok(Some(format!("table_catalog = {}", sql_string(catalog))));
     }
     let others = [MESH_SCHEMA, SESSION_SCHEMA, INFORMATION_SCHEMA];
     if others.contains(&schema) || mesh.domains.keys().any(|domain| has(domain.as_str())) {
@@ -272,12 +273,4 @@ fn catalog_of(schema: &str, mesh: &MeshSnapshot, session: &SessionNames) -> Resu
 fn not_found<'a>(what: &str, name: &str, all: impl IntoIterator<Item = &'a str>) -> Error {
     let error = Error::new(ErrorKind::NotFound, format!("there is no {what} `{name}`")).suggesting(nearest(name, all));
     error.about(Some(Subject::Name(name.to_owned())))
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-fn unsupported(what: &str) -> Error {
-    Error::new(ErrorKind::Unsupported, what)
 }

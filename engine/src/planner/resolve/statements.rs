@@ -6,6 +6,10 @@ use sqlparser::ast::Statement as SqlStatement;
 use super::unsupported;
 use crate::Result;
 
+/// The supported kinds of statements.
+pub(super) const SUPPORTED: &str = "SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, \
+                                    INSERT, UPDATE, DELETE and CALL";
+
 /// Rejects statements that would write or define something, before any name is looked up.
 ///
 /// # Errors
@@ -31,17 +35,14 @@ pub(super) fn only_reads(statement: &Statement) -> Result<()> {
     }
     let text = statement.to_string();
     if let Some(instead) = instead(&text) {
-        return Err(unsupported(&instead));
+        return Err(unsupported(instead));
     }
     let mut words = text.split_whitespace();
     let first = words.next().unwrap_or("this").to_uppercase();
     // Other statements that begin with one of these words are supported.
     let second = if matches!(first.as_str(), "CREATE" | "DROP" | "SET") { words.next() } else { None };
     let first = second.map_or_else(|| first.clone(), |second| format!("{first} {}", second.to_uppercase()));
-    Err(unsupported(&format!(
-        "{first} is not supported: SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, \
-         INSERT, UPDATE, DELETE and CALL are"
-    )))
+    Err(unsupported(format!("{first} is not supported: {SUPPORTED} are")))
 }
 
 /// Returns the error of a statement that other databases have, with what to do instead.

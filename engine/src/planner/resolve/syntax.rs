@@ -7,6 +7,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::ParserError;
 use sqlparser::tokenizer::{Token, Tokenizer, Word};
 
+use super::ignored_clauses::{COLUMN_FOR_EACH_VALUE, ROW_FOR_EACH_COLUMN};
 use crate::execution::errors::{lower_first, position};
 use crate::{Error, ErrorKind, Position};
 
@@ -36,10 +37,10 @@ const CLAUSES: &[&str] = &[
 /// The words that begin statements of other databases, with what to write instead.
 const OTHERS: &[(&str, &str)] = &[
     ("GO", "end a statement with a semicolon"),
-    ("PIVOT", "write an aggregate for each value, as in `sum(x) FILTER (WHERE year = 2024) AS of_2024`"),
+    ("PIVOT", COLUMN_FOR_EACH_VALUE),
     ("SUMMARIZE", "`DESCRIBE` shows the columns, and aggregates such as `min(x)` and `count(DISTINCT x)` their values"),
     ("TABLE", "write `SELECT * FROM`"),
-    ("UNPIVOT", "write a SELECT for each column, with UNION ALL between them"),
+    ("UNPIVOT", ROW_FOR_EACH_COLUMN),
 ];
 /// The quotes of word processors.
 const CURLY_QUOTES: [char; 6] = ['‘', '’', '“', '”', '„', '´'];
@@ -60,11 +61,7 @@ pub(super) fn error(error: &DataFusionError, sql: &str) -> Error {
     let place = place.or_else(|| what.ends_with("found: EOF").then(|| end(sql)).flatten());
     let before = place.and_then(|place| word_before(sql, place));
     let (text, suggestion) = described(what, before.as_deref());
-    let error = Error::new(ErrorKind::InvalidQuery, format!("syntax error: {text}")).suggesting(suggestion);
-    match place {
-        Some(place) => error.at(place),
-        None => error,
-    }
+    Error::new(ErrorKind::InvalidQuery, format!("syntax error: {text}")).suggesting(suggestion).at(place)
 }
 
 /// Reads a place such as `1, Column: 8`.

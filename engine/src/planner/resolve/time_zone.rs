@@ -3,7 +3,7 @@
 
 use sqlparser::ast::Set;
 
-use super::literal;
+use super::assignments::literal;
 use crate::{Error, ErrorKind, Result};
 
 /// The names of the setting in other databases.

@@ -21,10 +21,10 @@ use sqlparser::ast::{CreateTableOptions, CreateView, ObjectName, Query, Statemen
 
 use super::change::{Change, Scope, creation, distinct_names, parts};
 use super::{labelled, parse_and_open, unsupported};
-use crate::bounds::{MOST_STATEMENT_BYTES, check_levels, check_plan, check_types, levels};
+use crate::bounds::{MOST_NESTED, MOST_STATEMENT_BYTES, QueryDepth, check_plan, check_types, nested_too_deep};
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
-use crate::names::{Depth, MeshCatalogs, SessionNames, set_names};
+use crate::names::{MeshCatalogs, SessionNames, set_names};
 use crate::planner::analyse_statement;
 use crate::state::tables::NUMBERED;
 use crate::state::views::{View, unknown};
@@ -33,8 +33,6 @@ use crate::{Error, ErrorKind, Result};
 
 /// The largest number of views that a statement reads, directly or through other views.
 const MOST_VIEWS: usize = 100;
-/// The largest number of views on a path from a view to a table.
-const MOST_VIEWS_NESTED: usize = 16;
 /// The beginning of each error of a view.
 const IN_VIEW: &str = "view `";
 
@@ -162,7 +160,7 @@ async fn opened(
     names: &SessionNames,
     mesh: &Arc<MeshView>,
     state: &SessionState,
-) -> Result<(LogicalPlan, Depth)> {
+) -> Result<(LogicalPlan, QueryDepth)> {
     check_nesting(name, view, names)?;
     if let Some(gone) = view.reads.iter().find(|name| !names.has(name)) {
         let what = format!("it reads the table or view `{gone}`, which was dropped: create `{gone}` again");
@@ -186,22 +184,11 @@ async fn opened(
 }
 
 /// Returns the depth of a view. The views that it reads are open, perhaps for another place in the statement.
-fn depth(text: &str, reads: &BTreeSet<String>, names: &SessionNames) -> Result<Depth> {
-    let below = reads.iter().filter_map(|name| names.opened.depth(name));
-    let below = below.fold(Depth::default(), |most, depth| Depth {
-        views: most.views.max(depth.views),
-        levels: most.levels.max(depth.levels),
-    });
-    let depth = Depth { views: below.views + 1, levels: below.levels + levels(text) };
-    if depth.views > MOST_VIEWS_NESTED {
-        return Err(too_deep());
-    }
-    check_levels(depth.levels)?;
+fn depth(text: &str, reads: &BTreeSet<String>, names: &SessionNames) -> Result<QueryDepth> {
+    let depth = QueryDepth::above(reads.iter().filter_map(|name| names.opened.depth(name)), text);
+    depth.check_queries("views")?;
+    depth.check_levels()?;
     Ok(depth)
-}
-
-fn too_deep() -> Error {
-    Error::new(ErrorKind::InvalidQuery, format!("views are nested more than {MOST_VIEWS_NESTED} levels deep"))
 }
 
 /// Checks that the views of a statement are within the limits, and that none reads itself.
@@ -212,8 +199,8 @@ fn check_nesting(name: &str, view: &View, names: &SessionNames) -> Result<()> {
         let path = path.join(" → ");
         return invalid(format!("it would read itself: {path}; to read a port, write its domain and product"));
     }
-    if names.within.len() >= MOST_VIEWS_NESTED {
-        return Err(too_deep());
+    if names.within.len() >= MOST_NESTED {
+        return Err(nested_too_deep("views"));
     }
     let mut others: BTreeSet<_> = names.opened.view_names().into_iter().collect();
     others.extend(names.within.iter().cloned());

@@ -29,8 +29,5 @@ pub(super) fn refuse(expr: &Expr, schema: &DFSchema) -> Result<()> {
     let what = format!("`{name}` takes a string, got a list: write `{instead}`");
     let error = Error::new(ErrorKind::InvalidQuery, what);
     let span = argument.spans().and_then(|spans| spans.first());
-    Err(into_datafusion(match span.and_then(|span| position(span.start.line, span.start.column)) {
-        Some(position) => error.at(position),
-        None => error,
-    }))
+    Err(into_datafusion(error.at(span.and_then(|span| position(span.start.line, span.start.column)))))
 }

@@ -96,10 +96,7 @@ pub(super) fn refusal(operands: &[Operand<'_>], what: &str) -> DataFusionError {
     let first: Vec<_> = operands.iter().take(2).map(|operand| format!("`{}`", shown(operand.expr))).collect();
     let error = Error::new(ErrorKind::InvalidQuery, format!("{what} (in {})", first.join(" and ")));
     let span = operands.iter().find_map(|operand| operand.expr.spans()?.first());
-    into_datafusion(match span.and_then(|span| position(span.start.line, span.start.column)) {
-        Some(position) => error.at(position),
-        None => error,
-    })
+    into_datafusion(error.at(span.and_then(|span| position(span.start.line, span.start.column))))
 }
 
 /// Returns an expression as a message shows it: a column without its table.

@@ -41,10 +41,7 @@ struct OpenQuery {
 impl Find {
     /// Returns the first such `SELECT` after `skip` others.
     pub(super) fn first(statement: &Statement, skip: usize) -> Option<SelectWithJoins> {
-        match visit(statement, &mut Self { skip, open: vec![] }) {
-            ControlFlow::Break(found) => Some(*found),
-            ControlFlow::Continue(()) => None,
-        }
+        visit(statement, &mut Self { skip, open: vec![] }).break_value().map(|found| *found)
     }
 
     /// Returns a query of these relations that sees the names that the `SELECT` sees.

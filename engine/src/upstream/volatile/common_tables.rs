@@ -8,7 +8,7 @@ use datafusion::logical_expr::Volatility;
 use sqlparser::ast::{Expr, Ident, ObjectName, ObjectNamePart, Query, Statement, Visit, Visitor};
 
 use crate::upstream::identifiers::normal;
-use crate::visit::{visit, visit_expressions, visit_relations};
+use crate::visit::{find_expression, visit, visit_relations};
 use crate::{Error, ErrorKind, Result};
 
 /// Refuses a statement that reads such a query more than once.
@@ -68,15 +68,12 @@ impl Visitor for CommonTables<'_> {
 impl CommonTables<'_> {
     /// Returns a volatile function that a query calls.
     fn called(&self, query: &Query) -> Option<String> {
-        let found = visit_expressions(query, |expr| {
-            let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+        find_expression(query, |expr| {
+            let Expr::Function(function) = expr else { return None };
             let name = function.name.to_string().to_lowercase();
-            match self.state.scalar_functions().get(&name) {
-                Some(known) if known.signature().volatility == Volatility::Volatile => ControlFlow::Break(name),
-                _ => ControlFlow::Continue(()),
-            }
-        });
-        found.break_value()
+            let known = self.state.scalar_functions().get(&name)?;
+            (known.signature().volatility == Volatility::Volatile).then_some(name)
+        })
     }
 }
 

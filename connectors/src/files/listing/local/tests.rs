@@ -2,11 +2,10 @@
 #![cfg(unix)]
 //! Folders with links.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 
 use object_store::{ObjectStore, ObjectStoreExt};
-use portolan_catalog::{FileFormat, FileSource, TextFormat};
+use portolan_catalog::{FileFormat, FileSource};
 use tempfile::TempDir;
 
 use super::*;
@@ -35,17 +34,7 @@ impl Tree {
     }
 
     fn location(&self, location: &str) -> Location {
-        let source = FileSource {
-            location: location.to_owned(),
-            base: self.0.path().to_owned(),
-            format: FileFormat::Csv,
-            delimiter: None,
-            has_header: true,
-            partition_columns: vec![],
-            endpoint: None,
-            text: TextFormat::default(),
-            columns: BTreeMap::new(),
-        };
+        let source = FileSource::new(location, self.0.path(), FileFormat::Csv);
         let bounds = LocalBounds { folders: Some(vec![self.path("root")]), private: vec![], setting: None };
         let fence = Arc::new(Fence::new("lake", None, &bounds).unwrap());
         Location::parse(&source, || Ok(LocalFiles { fence, calls: FileCalls::default() })).unwrap()
