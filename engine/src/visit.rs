@@ -26,29 +26,26 @@ pub(crate) fn visit_mut<V: VisitorMut>(part: &mut impl VisitMut, visitor: &mut V
 }
 
 /// Visits the expressions of a part of a statement, each before its parts.
-pub(crate) fn visit_expressions<E>(part: &impl Visit, visitor: impl FnMut(&Expr) -> ControlFlow<E>) -> ControlFlow<E> {
-    visit(part, &mut Expressions(visitor))
+pub(crate) fn visit_expressions(part: &impl Visit, mut visitor: impl FnMut(&Expr)) {
+    find_expression(part, |expr| {
+        visitor(expr);
+        None::<()>
+    });
 }
 
 /// Returns what `find` returns for the first expression of a part of a statement for which it returns something.
-pub(crate) fn find_expression<T>(part: &impl Visit, mut find: impl FnMut(&Expr) -> Option<T>) -> Option<T> {
-    visit_expressions(part, |expr| find(expr).map_or(ControlFlow::Continue(()), ControlFlow::Break)).break_value()
+pub(crate) fn find_expression<T>(part: &impl Visit, find: impl FnMut(&Expr) -> Option<T>) -> Option<T> {
+    visit(part, &mut Expressions(find)).break_value()
 }
 
 /// Visits the expressions of a part of a statement to change them, each after its parts.
-pub(crate) fn visit_expressions_mut<E>(
-    part: &mut impl VisitMut,
-    visitor: impl FnMut(&mut Expr) -> ControlFlow<E>,
-) -> ControlFlow<E> {
-    visit_mut(part, &mut Expressions(visitor))
+pub(crate) fn visit_expressions_mut(part: &mut impl VisitMut, visitor: impl FnMut(&mut Expr)) {
+    let _ = visit_mut(part, &mut Expressions(visitor));
 }
 
 /// Visits the names of the relations that a part of a statement reads.
-pub(crate) fn visit_relations<E>(
-    part: &impl Visit,
-    visitor: impl FnMut(&ObjectName) -> ControlFlow<E>,
-) -> ControlFlow<E> {
-    visit(part, &mut Relations(visitor))
+pub(crate) fn visit_relations(part: &impl Visit, visitor: impl FnMut(&ObjectName)) {
+    let _ = visit(part, &mut Relations(visitor));
 }
 
 /// Returns the text of a literal in single quotes.
@@ -65,29 +62,31 @@ pub(crate) fn text_literal(expr: &Expr) -> Option<&str> {
 
 struct Expressions<F>(F);
 
-impl<E, F: FnMut(&Expr) -> ControlFlow<E>> Visitor for Expressions<F> {
-    type Break = E;
+impl<T, F: FnMut(&Expr) -> Option<T>> Visitor for Expressions<F> {
+    type Break = T;
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<E> {
-        self.0(expr)
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<T> {
+        self.0(expr).map_or(ControlFlow::Continue(()), ControlFlow::Break)
     }
 }
 
-impl<E, F: FnMut(&mut Expr) -> ControlFlow<E>> VisitorMut for Expressions<F> {
-    type Break = E;
+impl<F: FnMut(&mut Expr)> VisitorMut for Expressions<F> {
+    type Break = ();
 
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<E> {
-        self.0(expr)
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        self.0(expr);
+        ControlFlow::Continue(())
     }
 }
 
 struct Relations<F>(F);
 
-impl<E, F: FnMut(&ObjectName) -> ControlFlow<E>> Visitor for Relations<F> {
-    type Break = E;
+impl<F: FnMut(&ObjectName)> Visitor for Relations<F> {
+    type Break = ();
 
-    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<E> {
-        self.0(relation)
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+        self.0(relation);
+        ControlFlow::Continue(())
     }
 }
 

@@ -3,7 +3,6 @@
 //! a plan is known.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 
 use sqlparser::ast::{Expr, GroupByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, Value, Visit, WindowType};
 
@@ -63,12 +62,11 @@ impl DefinedColumns {
     /// Returns the size of the definitions of the names in a part of a statement.
     fn size_in(&self, part: &impl Visit) -> u64 {
         let mut total = 0_u64;
-        let _ = visit_expressions(part, |expr| {
+        visit_expressions(part, |expr| {
             if let Expr::Identifier(name) = expr {
                 let size = self.by_name.get(&name.value.to_lowercase());
                 total = total.saturating_add(size.copied().unwrap_or(0));
             }
-            ControlFlow::<()>::Continue(())
         });
         total
     }
@@ -88,14 +86,13 @@ fn size_of_windows(select: &Select) -> u64 {
     let windows = select.named_window.iter().map(|window| (window.0.value.to_lowercase(), size(window)));
     let windows: HashMap<String, u64> = windows.collect();
     let mut total = 0_u64;
-    let _ = visit_expressions(&select.projection, |expr| {
+    visit_expressions(&select.projection, |expr| {
         if let Expr::Function(call) = expr
             && let Some(WindowType::NamedWindow(name)) = &call.over
         {
             let size = windows.get(&name.value.to_lowercase());
             total = total.saturating_add(size.copied().unwrap_or(0));
         }
-        ControlFlow::<()>::Continue(())
     });
     total
 }
@@ -103,9 +100,6 @@ fn size_of_windows(select: &Select) -> u64 {
 /// Returns the number of expressions in a part of a statement.
 fn size(part: &impl Visit) -> u64 {
     let mut size = 0_u64;
-    let _ = visit_expressions(part, |_| {
-        size += 1;
-        ControlFlow::<()>::Continue(())
-    });
+    visit_expressions(part, |_| size += 1);
     size
 }

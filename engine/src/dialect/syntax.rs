@@ -131,8 +131,6 @@ impl Dialect for Syntax {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::ops::ControlFlow;
-
     use sqlparser::ast::{BinaryOperator, Expr};
 
     use super::*;
@@ -186,11 +184,10 @@ mod tests {
         ] {
             let statements = Parser::parse_sql(&Syntax::default(), sql).unwrap();
             let mut arrows = vec![];
-            let _ = visit_expressions(&statements, |expr| {
+            visit_expressions(&statements, |expr| {
                 if let Expr::BinaryOp { op: BinaryOperator::Arrow | BinaryOperator::LongArrow, .. } = expr {
                     arrows.push(expr.to_string());
                 }
-                ControlFlow::<()>::Continue(())
             });
             assert_eq!(arrows, expected, "{sql}");
         }

@@ -1,7 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::ops::ControlFlow;
-
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
@@ -11,7 +9,7 @@ use sqlparser::parser::Parser;
 
 use super::instead::{INSTEAD, WITH_LAMBDA};
 use super::spellings::{SPELLINGS, StandsFor};
-use crate::visit::visit_expressions;
+use crate::visit::find_expression;
 use crate::{Engine, ErrorKind, Principal, upstream};
 
 /// Returns the rows of a statement, with `|` between the values.
@@ -86,15 +84,14 @@ fn what_is_written_instead_exists() {
         let written = instead.split('`').nth(1).unwrap();
         let parser = Parser::new(&GenericDialect {});
         let expr = parser.try_with_sql(written).and_then(|mut parser| parser.parse_expr()).unwrap();
-        let missing = visit_expressions(&expr, |expr| match expr {
+        let missing = find_expression(&expr, |expr| match expr {
             // The planner has an expression for a name without parentheses.
             Expr::Function(function) if function.args != FunctionArguments::None => {
-                let name = function.name.to_string();
-                if exists(&name) { ControlFlow::Continue(()) } else { ControlFlow::Break(name) }
+                Some(function.name.to_string()).filter(|name| !exists(name))
             }
-            _ => ControlFlow::Continue(()),
+            _ => None,
         });
-        assert_eq!(missing, ControlFlow::Continue(()), "{instead}");
+        assert_eq!(missing, None, "{instead}");
     }
 }
 

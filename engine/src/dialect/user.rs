@@ -62,8 +62,6 @@ fn path(root: &mut Expr, chain: &mut Vec<AccessExpr>) -> Option<Expr> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::ops::ControlFlow;
-
     use sqlparser::ast::Expr;
     use sqlparser::parser::Parser;
 
@@ -80,11 +78,10 @@ mod tests {
             let mut statement = Parser::parse_sql(&Syntax::default(), sql).unwrap().remove(0);
             unreserve(&mut statement);
             let mut found = vec![];
-            let _ = visit_expressions(&statement, |expr| {
+            visit_expressions(&statement, |expr| {
                 if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
                     found.push(expr.to_string());
                 }
-                ControlFlow::<()>::Continue(())
             });
             assert_eq!(found, columns, "{sql}");
             assert_eq!(statement.to_string(), sql);

@@ -1,13 +1,11 @@
 //! The names of a query's columns, as the statement has them. DataFusion names `sum(x)` after the table's full name and
 //! `1 + 1` after its types. It rejects two columns with the same name, which SQL allows.
 
-use std::ops::ControlFlow;
-
 use arrow::datatypes::{Schema, SchemaRef};
 use sqlparser::ast::{Expr, Ident, ObjectNamePart, Query, SelectItem, SetExpr, SetQuantifier, Statement};
 
 use crate::upstream::identifiers::normal;
-use crate::visit::{visit_expressions, visit_expressions_mut};
+use crate::visit::{find_expression, visit_expressions_mut};
 
 /// The maximum number of characters of an expression that is the name of a column.
 const MAX_LENGTH: usize = 256;
@@ -173,19 +171,17 @@ impl ColumnLabel {
 
 /// True if an expression has an `unnest`, which makes a column for each field of a struct.
 fn unnests(expr: &Expr) -> bool {
-    let found = visit_expressions(expr, |expr| match expr {
-        Expr::Function(function) if function.name.to_string().to_lowercase().contains("unnest") => {
-            ControlFlow::Break(())
-        }
-        _ => ControlFlow::Continue(()),
+    let unnest = find_expression(expr, |expr| match expr {
+        Expr::Function(function) => function.name.to_string().to_lowercase().contains("unnest").then_some(()),
+        _ => None,
     });
-    found.is_break()
+    unnest.is_some()
 }
 
 /// Returns an expression as it is written, with function names in lower case, like other names.
 fn written(expr: &Expr) -> String {
     let mut expr = expr.clone();
-    let _ = visit_expressions_mut(&mut expr, |expr| {
+    visit_expressions_mut(&mut expr, |expr| {
         if let Expr::Function(function) = expr {
             for part in &mut function.name.0 {
                 if let ObjectNamePart::Identifier(ident) = part {
@@ -193,7 +189,6 @@ fn written(expr: &Expr) -> String {
                 }
             }
         }
-        ControlFlow::<()>::Continue(())
     });
     let text = expr.to_string();
     match text.char_indices().nth(MAX_LENGTH) {

@@ -4,8 +4,6 @@
 //! a row as the function that makes one, and makes rows of the subquery's columns. `upstream/subqueries/` compares the
 //! rows value by value.
 
-use std::ops::ControlFlow;
-
 use datafusion::sql::parser::Statement;
 use sqlparser::ast::{BinaryOperator, Expr, Query, SetExpr, Statement as SqlStatement, TableFactor};
 use sqlparser::dialect::GenericDialect;
@@ -21,28 +19,25 @@ pub(super) fn as_functions(statement: &mut Statement) {
 }
 
 fn rewrite(statement: &mut SqlStatement) {
-    let _ = visit_expressions_mut(statement, |expr| {
-        match expr {
-            Expr::InSubquery { expr, subquery, .. } => {
-                if let Some(width) = as_function(expr)
-                    && let Some(rows) = rows_of(subquery, width)
-                {
-                    **subquery = rows;
-                }
+    visit_expressions_mut(statement, |expr| match expr {
+        Expr::InSubquery { expr, subquery, .. } => {
+            if let Some(width) = as_function(expr)
+                && let Some(rows) = rows_of(subquery, width)
+            {
+                **subquery = rows;
             }
-            Expr::InList { expr, list, .. } if is_row(expr) => {
-                as_function(expr);
-                list.iter_mut().for_each(|item| {
-                    as_function(item);
-                });
-            }
-            Expr::BinaryOp { left, op, right } if compares(op) && is_row(left) && is_row(right) => {
-                as_function(left);
-                as_function(right);
-            }
-            _ => {}
         }
-        ControlFlow::<()>::Continue(())
+        Expr::InList { expr, list, .. } if is_row(expr) => {
+            as_function(expr);
+            list.iter_mut().for_each(|item| {
+                as_function(item);
+            });
+        }
+        Expr::BinaryOp { left, op, right } if compares(op) && is_row(left) && is_row(right) => {
+            as_function(left);
+            as_function(right);
+        }
+        _ => {}
     });
 }
 

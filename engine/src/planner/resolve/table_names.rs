@@ -1,7 +1,5 @@
 //! The names of tables in a statement. The error for an unknown name has its position, and what the name may mean.
 
-use std::ops::ControlFlow;
-
 use datafusion::common::TableReference;
 use datafusion::common::utils::quote_identifier;
 use datafusion::execution::session_state::SessionState;
@@ -9,7 +7,6 @@ use datafusion::sql::parser::Statement;
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{DomainName, MeshSnapshot, NodeState};
 use portolan_connectors::Subject;
-use sqlparser::ast::ObjectName;
 
 use super::{files, table_calls};
 use crate::execution::errors::{from_datafusion, start_of};
@@ -133,16 +130,14 @@ fn suggestions(reference: &TableReference, mesh: &MeshSnapshot) -> Vec<String> {
 /// Returns the position of a name in the statement.
 fn position(statement: &Statement, reference: &TableReference) -> Option<Position> {
     let Statement::Statement(statement) = statement else { return None };
-    let found = visit_relations(statement.as_ref(), |name: &ObjectName| {
+    let mut found = None;
+    visit_relations(statement.as_ref(), |name| {
         let parts: Vec<_> = name.0.iter().filter_map(|p| p.as_ident()).collect();
         let wanted = [reference.catalog(), reference.schema(), Some(reference.table())];
         let wanted: Vec<_> = wanted.into_iter().flatten().collect();
         let same = parts.len() == wanted.len()
             && parts.iter().zip(&wanted).all(|(part, wanted)| part.value.eq_ignore_ascii_case(wanted));
-        match parts.first() {
-            Some(first) if same => ControlFlow::Break(first.span),
-            _ => ControlFlow::Continue(()),
-        }
+        found = found.or_else(|| parts.first().filter(|_| same).map(|first| first.span));
     });
-    found.break_value().and_then(start_of)
+    found.and_then(start_of)
 }

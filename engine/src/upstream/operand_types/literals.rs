@@ -5,8 +5,6 @@
 //! a number of more than 15 digits becomes a cast of its text to a float. The float is the same, but next to a decimal
 //! [`super::exact::Exact`] reads the text. See <https://github.com/apache/datafusion/issues/3480>.
 
-use std::ops::ControlFlow;
-
 use arrow::datatypes::TimeUnit;
 use sqlparser::ast::{
     CastKind, DataType, ExactNumberInfo, Expr, Statement, TypedString, UnaryOperator, Value, ValueWithSpan,
@@ -20,7 +18,7 @@ const DIGITS_OF_FLOATS: usize = 15;
 
 /// Replaces literals with many digits by casts of their text, and gives the `TIMESTAMP` of a literal a precision.
 pub(crate) fn keep_digits(statement: &mut Statement) {
-    let _ = visit_expressions_mut(statement, |expr| {
+    visit_expressions_mut(statement, |expr| {
         let text = match &*expr {
             Expr::UnaryOp { op: UnaryOperator::Minus, expr } => number(expr).map(|digits| format!("-{digits}")),
             other => number(other).map(str::to_owned),
@@ -30,7 +28,6 @@ pub(crate) fn keep_digits(statement: &mut Statement) {
             *expr = cast(text);
         }
         give_precision(expr);
-        ControlFlow::<()>::Continue(())
     });
 }
 

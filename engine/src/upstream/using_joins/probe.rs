@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Cte, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, PipeOperator, Query, Select, SetExpr,
-    Statement, TableAlias, TableFactor, TableWithJoins, Visit, Visitor, With,
+    Cte, Join, JoinConstraint, JoinOperator, ObjectNamePart, PipeOperator, Query, Select, SetExpr, Statement,
+    TableAlias, TableFactor, TableWithJoins, Visit, Visitor, With,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
@@ -128,10 +128,9 @@ impl Visitor for Find {
 /// Returns the names of the relations that a part of a statement reads, as SQL reads them.
 fn names_in(part: &impl Visit) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    let _ = visit_relations(part, |relation: &ObjectName| {
+    visit_relations(part, |relation| {
         let parts: Vec<_> = relation.0.iter().filter_map(ObjectNamePart::as_ident).map(normal).collect();
         names.insert(parts.join("."));
-        ControlFlow::<()>::Continue(())
     });
     names
 }

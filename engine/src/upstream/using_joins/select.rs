@@ -112,13 +112,12 @@ fn rewrite(select: &mut Select, relations: Vec<JoinedColumns>) -> Result<MergedC
 /// Refuses a `SELECT` whose merged columns have too many values where their names are.
 fn check_size(select: &Select, names: &MergedColumns) -> Result<()> {
     let mut size = 0_usize;
-    let _ = visit_expressions(select, |expr| {
+    visit_expressions(select, |expr| {
         if let Expr::Identifier(ident) = expr
             && let Some(Some(value)) = names.get(&normal(ident))
         {
             size = size.saturating_add(merged_values(value).map_or(1, |values| values.args.len()));
         }
-        ControlFlow::<()>::Continue(())
     });
     match size > MOST_VALUES {
         true => Err(Error::new(

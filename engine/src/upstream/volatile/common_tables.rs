@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::Volatility;
-use sqlparser::ast::{Expr, Ident, ObjectName, ObjectNamePart, Query, Statement, Visit, Visitor};
+use sqlparser::ast::{Expr, Ident, ObjectNamePart, Query, Statement, Visit, Visitor};
 
 use crate::upstream::identifiers::normal;
 use crate::visit::{find_expression, visit, visit_relations};
@@ -80,11 +80,10 @@ impl CommonTables<'_> {
 /// Counts the readings of a table of this name in a part of a statement.
 fn reads(part: &impl Visit, name: &Ident) -> usize {
     let mut times = 0;
-    let _ = visit_relations(part, |relation: &ObjectName| {
+    visit_relations(part, |relation| {
         if let [ObjectNamePart::Identifier(only)] = relation.0.as_slice() {
             times += usize::from(normal(only) == normal(name));
         }
-        ControlFlow::<()>::Continue(())
     });
     times
 }
