@@ -11,7 +11,8 @@ use crate::lint::{self, LintArgs};
 use crate::login::LoginArgs;
 use crate::output::print;
 use crate::render::{Drawing, Expanded, View};
-use crate::repl::describe::{Description, describe, list_ports};
+use crate::repl::describe::{Description, describe};
+use crate::repl::lists;
 
 /// Arguments of `portolan catalog`.
 #[derive(Args, Clone, Debug)]
@@ -60,8 +61,8 @@ pub async fn catalog(args: CatalogArgs) -> Result<()> {
                 print(&catalog.ports().map(|port| line(&text(port))).collect::<String>())
             }
             None => {
-                let description = Description { sql: list_ports(None), ..Description::default() };
-                ask(&source.connect().await?, description).await
+                let description = Description { sql: lists::ports(None), ..Description::default() };
+                print_rows(&source.connect().await?, description).await
             }
         },
         Action::Show { name, source } => match source.loaded()? {
@@ -69,7 +70,7 @@ pub async fn catalog(args: CatalogArgs) -> Result<()> {
             None => {
                 let connection = source.connect().await?;
                 let description = describe(&connection, &name, "`portolan catalog list`").await?;
-                ask(&connection, description).await
+                print_rows(&connection, description).await
             }
         },
     }
@@ -89,7 +90,7 @@ impl Source {
 /// The largest number of rows of a list that are shown.
 const LIMIT: usize = 100_000;
 
-async fn ask(connection: &Connection, description: Description) -> Result<()> {
+async fn print_rows(connection: &Connection, description: Description) -> Result<()> {
     let (schema, batches) = connection.query(&description.sql, LIMIT).await?;
     let shown = |e| Error::failed("cannot show the rows").with_source(e);
     let view = View { expanded: Expanded::Off, title: description.title, notes: description.notes };

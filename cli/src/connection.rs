@@ -38,25 +38,20 @@ impl Target {
     }
 }
 
-/// A session on a node. Cheap to clone. Clones share the session.
+/// A session on a node, and the files of this machine that its statements name. Cheap to clone. Clones share the
+/// session.
 #[derive(Clone, Debug)]
-pub enum Connection {
-    /// On a node in another process.
-    Remote {
-        /// The client with the session.
-        client: Client,
-        /// The files of this machine.
-        files: LocalFiles,
-    },
-    /// On a node in this process.
-    Embedded {
-        /// The session.
-        session: Session,
-        /// The name of the node.
-        name: String,
-        /// The files of this machine.
-        files: LocalFiles,
-    },
+pub struct Connection {
+    node: ConnectedNode,
+    files: LocalFiles,
+}
+
+#[derive(Clone, Debug)]
+enum ConnectedNode {
+    /// A node in another process.
+    Remote(Client),
+    /// A session on a node in this process, and the name of the node.
+    Embedded(Session, String),
 }
 
 /// A running statement.
@@ -90,8 +85,8 @@ impl Connection {
     pub async fn open(target: &Target) -> Result<Self> {
         match target {
             Target::Url { url, options } => {
-                let client = Client::connect(url, options).await?;
-                Ok(Self::Remote { client, files: LocalFiles::default() })
+                let node = ConnectedNode::Remote(Client::connect(url, options).await?);
+                Ok(Self { node, files: LocalFiles::default() })
             }
             Target::Config(file) => {
                 let builder = Node::builder().config(NodeConfig::load(file)?).without_services().with_local_files();
@@ -99,35 +94,37 @@ impl Connection {
                 // The first statement should see every peer that can be reached.
                 node.engine().refresh().await;
                 let name = node.config().domain.as_ref().map_or_else(|| "gateway".into(), ToString::to_string);
-                let session = node.engine().session(Principal::anonymous());
-                Ok(Self::Embedded { session, name, files: LocalFiles::default() })
+                Ok(Self::embedded(node.engine().session(Principal::anonymous()), name))
             }
         }
     }
 
+    /// Returns a connection to the node `name` in this process.
+    pub(crate) fn embedded(session: Session, name: String) -> Self {
+        Self { node: ConnectedNode::Embedded(session, name), files: LocalFiles::default() }
+    }
+
     /// Returns the name of the node for messages.
     pub fn name(&self) -> &str {
-        match self {
-            Self::Remote { client, .. } => client.url(),
-            Self::Embedded { name, .. } => name,
+        match &self.node {
+            ConnectedNode::Remote(client) => client.url(),
+            ConnectedNode::Embedded(_, name) => name,
         }
     }
 
     /// Returns the files of this machine.
     pub fn files(&self) -> &LocalFiles {
-        match self {
-            Self::Remote { files, .. } | Self::Embedded { files, .. } => files,
-        }
+        &self.files
     }
 
     /// Returns the handle of the uploads that come before a statement.
     pub fn uploads(&self) -> Control {
-        Control::Upload(self.files().clone())
+        Control::Upload(self.files.clone())
     }
 
     /// True if a statement names files, which are uploaded before the statement starts.
     pub fn has_uploads(&self, sql: &str) -> bool {
-        matches!(self, Self::Remote { .. }) && files_of(sql).is_ok_and(|files| !files.is_empty())
+        matches!(self.node, ConnectedNode::Remote(_)) && files_of(sql).is_ok_and(|files| !files.is_empty())
     }
 
     /// Plans and starts a statement. If the node is in another process, uploads the files that the statement names.
@@ -135,10 +132,10 @@ impl Connection {
     /// # Errors
     /// The node's error about the statement, or an error of an upload.
     pub async fn start(&self, sql: &str) -> portolan_engine::Result<Running> {
-        match self {
-            Self::Remote { client, files } => {
+        match &self.node {
+            ConnectedNode::Remote(client) => {
                 let sent = async {
-                    files.upload_files_of(client, sql).await?;
+                    self.files.upload_files_of(client, sql).await?;
                     client.prepare(sql).await
                 };
                 let statement = sent.await.map_err(with_advice)?;
@@ -147,7 +144,7 @@ impl Connection {
                 let changed = statement.changed().filter(|rows| *rows > 0);
                 Ok(Running { schema, rows, changed, control: Control::Remote(client.clone(), Box::new(statement)) })
             }
-            Self::Embedded { session, .. } => {
+            ConnectedNode::Embedded(session, _) => {
                 let prepared = Box::pin(session.prepare(sql)).await?;
                 let rows = prepared.execute(&[]).await?;
                 let control = Control::Embedded(rows.progress());
@@ -174,10 +171,10 @@ impl Connection {
         what: &str,
         rows: QueryStream,
     ) -> portolan_engine::Result<u64> {
-        let (columns, rows) = (rows.schema(), self.files().reported(what, rows));
-        match self {
-            Self::Remote { client, .. } => client.ingest(target, mode, columns, rows).await,
-            Self::Embedded { session, .. } => session.ingest(target, mode, columns, rows).await,
+        let (columns, rows) = (rows.schema(), self.files.reported(what, rows));
+        match &self.node {
+            ConnectedNode::Remote(client) => client.ingest(target, mode, columns, rows).await,
+            ConnectedNode::Embedded(session, _) => session.ingest(target, mode, columns, rows).await,
         }
     }
 

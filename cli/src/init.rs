@@ -1,5 +1,6 @@
 //! `portolan init`: creates a node in a folder: the config, the products, a user, and what other nodes trust.
 
+mod access;
 mod authority;
 mod config_text;
 mod new_files;
@@ -10,11 +11,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use portolan_catalog::printable;
-use portolan_connectors::node::{NodeKey, PublicKey, endpoint_url};
+use portolan_connectors::node::{NodeKey, endpoint_url};
 use portolan_node::draft::{ProductDraft, exists, exists_at, identifier};
 use portolan_node::{Error, NodeConfig, Result};
-use uuid::Uuid;
 
+use self::access::{new_password, trusted, user_default};
 use self::authority::Authority;
 use self::config_text::{AUTHORITY, CERTIFICATE, CERTIFICATE_KEY, NODE_KEY, NewNode, PUBLIC_KEY};
 use self::new_files::{NewFile, NewFiles};
@@ -22,10 +23,8 @@ use crate::output::print;
 use crate::password;
 use crate::product::init::{ProductOptions, check_readable, folder_default, folder_name, lint_line, report};
 use crate::product::next_steps::{NextSteps, argument};
+use crate::product::{CONFIG, PRODUCTS};
 use crate::questions::Questions;
-
-const CONFIG: &str = "node.yaml";
-const PRODUCTS: &str = "products";
 
 /// Arguments of `portolan init`.
 #[derive(Args, Clone, Debug)]
@@ -86,7 +85,7 @@ pub async fn init(args: InitArgs) -> Result<()> {
         _ => None,
     };
     node.root = draft.as_ref().map(|draft| args.root(draft)).transpose()?.flatten();
-    let files = args.files(&node)?;
+    let mut files = args.files(&node)?;
     let products = args.folder.join(PRODUCTS);
     let product_folder = draft.as_ref().map(|draft| products.join(folder_name(draft.name())));
     check_new(&files, draft.as_ref().zip(product_folder.as_deref()))?;
@@ -98,10 +97,11 @@ pub async fn init(args: InitArgs) -> Result<()> {
         }
         None => None,
     };
+    let file = args.folder.join(CONFIG);
+    files.push(NewFile::private(file.clone(), node.text()));
 
     let mut new = NewFiles::default();
     let written = write(&args, &node, files, draft.as_ref().zip(product_folder.as_deref()), &mut new)?;
-    let file = args.folder.join(CONFIG);
     let config = NodeConfig::load(&file)?;
     let domain = node.domain.as_deref().or(node.identity.as_deref()).unwrap_or_default();
     if let Some(draft) = &draft {
@@ -219,7 +219,6 @@ impl InitArgs {
             files.push(NewFile::private(own(NODE_KEY), pem));
             files.push(NewFile::public(own(PUBLIC_KEY), key.public().to_pem()));
         }
-        files.push(NewFile::private(own(CONFIG), String::new()));
         Ok(files)
     }
 
@@ -247,48 +246,6 @@ fn node_name(domain: &str) -> String {
     if name.is_empty() { "gateway".to_owned() } else { name }
 }
 
-/// Parses a node that is trusted, and reads its key.
-fn trusted(text: &str) -> Result<(String, String)> {
-    let Some((name, key)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-        return Err(Error::config(format!("expected a name, `=` and a key or its file, got `--trust {text}`")));
-    };
-    if let Some(key) = PublicKey::from_text(key) {
-        return Ok((name.to_owned(), key.to_string()));
-    }
-    let pem = match key.starts_with("-----BEGIN") {
-        true => key.as_bytes().to_vec(),
-        false => fs::read(key).map_err(|e| Error::config(format!("cannot read the key {key}")).with_source(e))?,
-    };
-    // The text may be a private key by mistake, so the error does not repeat it.
-    let public = PublicKey::from_pem(&pem).map_err(|e| Error::config(format!("the key of {name} {}", e.chain())))?;
-    Ok((name.to_owned(), public.to_string()))
-}
-
-/// Returns the name of the person who runs the command.
-fn user_default() -> String {
-    let names = ["USER", "USERNAME"].into_iter().filter_map(|variable| std::env::var(variable).ok());
-    names.map(|name| identifier(&name)).find(|name| !name.is_empty()).unwrap_or_else(|| "admin".to_owned())
-}
-
-/// Returns the password of a new user, and true if it is generated.
-fn new_password(user: &str, questions: Questions) -> Result<(String, bool)> {
-    if let Ok(password) = std::env::var("PORTOLAN_PASSWORD")
-        && !password.is_empty()
-    {
-        return Ok((password, false));
-    }
-    if questions.is_asking() {
-        let password = password::ask(&format!("password of {} (empty: generate one): ", printable(user)))?;
-        if !password.is_empty() {
-            return match password::ask("the same again: ")? == password {
-                true => Ok((password, false)),
-                false => Err(Error::config("the passwords differ, so nothing was written: run the command again")),
-            };
-        }
-    }
-    Ok((Uuid::new_v4().simple().to_string(), true))
-}
-
 /// Checks that no new file exists.
 fn check_new(files: &[NewFile], product: Option<(&ProductDraft, &Path)>) -> Result<()> {
     let own = files.iter().map(|file| file.path.clone());
@@ -311,10 +268,7 @@ fn write(
     folders.chain([folder.as_path()]).chain(product.map(|(_, folder)| folder)).for_each(|path| new.add_folders(path));
     fs::create_dir_all(folder).map_err(|e| Error::output(folder.display(), e))?;
     let mut text = String::new();
-    for mut file in files {
-        if file.path.ends_with(CONFIG) {
-            file.text = node.text();
-        }
+    for file in files {
         file.write()?;
         text.push_str(&format!("wrote {}\n", printable(&file.path.display().to_string())));
         new.files.push(file.path);
@@ -329,8 +283,6 @@ fn write(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     #[test]
@@ -340,22 +292,5 @@ mod tests {
         {
             assert_eq!(node_name(domain), expected);
         }
-    }
-
-    #[test]
-    fn a_trusted_node_has_a_name_and_a_key() {
-        let folder = tempfile::tempdir().unwrap();
-        let key = NodeKey::from_pem(NodeKey::generate().unwrap().as_bytes()).unwrap();
-        let (file, text) = (folder.path().join("key.pem"), key.public().to_string());
-        fs::write(&file, key.public().to_pem()).unwrap();
-        let expected = ("gateway".to_owned(), text.clone());
-        assert_eq!(trusted(&format!("gateway={text}")).unwrap(), expected);
-        assert_eq!(trusted(&format!("gateway={}", file.display())).unwrap(), expected);
-        for wrong in ["gateway", "=x", "gateway=/nowhere/key.pem"] {
-            assert!(trusted(wrong).is_err(), "{wrong}");
-        }
-        fs::write(&file, NodeKey::generate().unwrap()).unwrap();
-        let refused = trusted(&format!("gateway={}", file.display())).unwrap_err().owner_chain();
-        assert!(!refused.contains("BEGIN"), "{refused}");
     }
 }

@@ -49,6 +49,11 @@ pub fn tokens(sql: &str) -> Vec<Token> {
     tokens
 }
 
+/// Splits `sql` into tokens, without space and comments.
+pub fn content_tokens(sql: &str) -> impl Iterator<Item = Token> + Clone {
+    tokens(sql).into_iter().filter(|token| !matches!(token.kind, Kind::Space | Kind::Comment))
+}
+
 fn token(sql: &str, start: usize) -> Token {
     let rest = &sql[start..];
     let mut chars = rest.chars();
@@ -95,6 +100,11 @@ fn token(sql: &str, start: usize) -> Token {
 pub fn unquoted(text: &str) -> String {
     let inner = text.strip_prefix('"').unwrap_or(text);
     inner.strip_suffix('"').unwrap_or(inner).replace("\"\"", "\"")
+}
+
+/// Returns a text as a string of SQL, between quotes.
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Returns the length of the quoted string or name at the start of `text`, and true if it is closed. Two quotes in a
@@ -280,7 +290,7 @@ impl Splitter<'_> {
 
 /// True if `text` has more than comments and space.
 pub fn has_content(text: &str) -> bool {
-    tokens(text).iter().any(|token| !matches!(token.kind, Kind::Comment | Kind::Space))
+    content_tokens(text).next().is_some()
 }
 
 /// True if `sql` is complete: a semicolon ends the last statement, or the text ends with a command. Only space and

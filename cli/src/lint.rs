@@ -65,7 +65,7 @@ pub(crate) fn run(args: &LintArgs) -> Result<()> {
         Err(Diagnostics(errors)) => (None, errors),
     };
     let warnings = catalog.as_ref().map(lint).unwrap_or_default();
-    let counts = catalog.as_ref().map(|catalog| (catalog.products.len(), catalog.ports().count()));
+    let counts = catalog.as_ref().map(|catalog| (catalog.products.len() as u64, catalog.ports().count() as u64));
     match args.format {
         LintFormat::Json => print(&format!("{}\n", report(counts, &errors, &warnings)))?,
         LintFormat::Text => {
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &LintArgs) -> Result<()> {
             print(&lines.collect::<String>())?;
             if let Some((products_count, ports)) = counts {
                 let what = format!("{} with {}", show_number(products_count, "product"), show_number(ports, "port"));
-                let more = match warnings.len() {
+                let more = match warnings.len() as u64 {
                     0 => String::new(),
                     count => format!(", {}", show_number(count, "warning")),
                 };
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &LintArgs) -> Result<()> {
             }
         }
     }
-    match (errors.len(), warnings.len()) {
+    match (errors.len() as u64, warnings.len() as u64) {
         (0, 0) => Ok(()),
         (0, count) if args.strict => {
             Err(Error::config(format!("got {}, and `--strict` permits none", show_number(count, "warning"))))
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &LintArgs) -> Result<()> {
 }
 
 /// Returns the numbers of products and ports, the errors and the warnings.
-fn report(counts: Option<(usize, usize)>, errors: &[Diagnostic], warnings: &[Warning]) -> Value {
+fn report(counts: Option<(u64, u64)>, errors: &[Diagnostic], warnings: &[Warning]) -> Value {
     let error = |error: &Diagnostic| {
         let mut entry = placed(Some(&error.place), &error.message);
         entry["suggestion"] = json!(error.suggestion);

@@ -20,7 +20,7 @@ use portolan_engine::{
 use portolan_node::client::Client;
 use tokio::sync::OnceCell;
 
-use crate::lexer::{Kind, tokens};
+use crate::lexer::{self, Kind, literal, tokens};
 use crate::units::{show_bytes, show_count};
 
 /// The time limit for reading a file. The node that receives the rows may be far away.
@@ -142,10 +142,10 @@ fn patient(mut limits: Limits) -> Limits {
 
 /// True if the session on the node still has a table.
 async fn has_table(client: &Client, name: &str) -> Result<bool> {
-    let name = name.replace('\'', "''");
     let sql = format!(
         "SELECT 1 FROM information_schema.tables WHERE table_catalog = 'portolan' AND table_schema = 'session' \
-         AND table_name = '{name}'"
+         AND table_name = {}",
+        literal(name)
     );
     let (_, batches) = client.query(&sql).await?;
     Ok(batches.iter().any(|batch| batch.num_rows() > 0))
@@ -153,13 +153,11 @@ async fn has_table(client: &Client, name: &str) -> Result<bool> {
 
 /// Returns the position of a string in a statement, if the statement has the string.
 fn position_of(sql: &str, string: &str) -> Option<Position> {
-    let literal = format!("'{}'", string.replace('\'', "''"));
+    let literal = literal(string);
     let token =
         tokens(sql).into_iter().find(|token| token.kind == Kind::Text && sql[token.range.clone()] == literal)?;
-    let before = &sql[..token.range.start];
-    let line = before.matches('\n').count() as u64 + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() as u64 + 1;
-    Some(Position { line, column })
+    let lexer::Position { line, column } = lexer::Position::START.after(&sql[..token.range.start]);
+    Some(Position { line: line as u64, column: column as u64 })
 }
 
 #[cfg(test)]

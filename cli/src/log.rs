@@ -48,7 +48,7 @@ pub fn start_log(default: &str, format: LogFormat) -> Result<()> {
 
 /// Formats the fields of events and spans as `tracing_subscriber` does, with escapes for unsafe characters.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct PrintableFields;
+struct PrintableFields;
 
 impl<'writer> FormatFields<'writer> for PrintableFields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {

@@ -35,11 +35,6 @@ pub fn print_error(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Returns the number of rows that a statement changed, as text for people.
-pub fn rows_changed(rows: u64) -> String {
-    if rows == 1 { "1 row changed".into() } else { format!("{rows} rows changed") }
-}
-
 /// The output of results: standard output, or a file that appears only when it is complete.
 pub struct Output {
     format: Format,
@@ -98,8 +93,13 @@ impl Output {
     }
 
     /// Returns the path of the file, if the output is a file.
-    pub fn path(&self) -> Option<&Path> {
+    fn path(&self) -> Option<&Path> {
         self.to.path()
+    }
+
+    /// Returns the path of the file for messages, if the output is a file.
+    pub fn shown_path(&self) -> Option<String> {
+        self.path().map(|path| printable(&path.display().to_string()).into_owned())
     }
 
     /// Checks that the output can hold another result.

@@ -5,6 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers, read};
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use portolan_node::{Error, Result};
+use uuid::Uuid;
 
 use crate::output::print;
 
@@ -67,6 +68,11 @@ pub fn hash_from_stdin() -> Result<()> {
         line.trim_end_matches(['\r', '\n']).to_string()
     };
     print(&format!("{}\n", hash(&password)?))
+}
+
+/// Returns a new random password.
+pub fn generate() -> String {
+    Uuid::new_v4().simple().to_string()
 }
 
 /// Returns the hash of a password, as a node's config has it.

@@ -13,7 +13,7 @@ const LEAST_COLUMNS: usize = 20;
 
 /// Returns the line and the column, from 1, that `message` refers to, as in `(line 2, column 7)` or `Line: 2, Column: 7`. A
 /// place in brackets comes first: a value in the message may look like one.
-pub fn find_place(message: &str) -> Option<(usize, usize)> {
+fn find_place(message: &str) -> Option<(usize, usize)> {
     let message = message.to_lowercase();
     let find = |start: &str| {
         message.match_indices(start).find_map(|(at, word)| {

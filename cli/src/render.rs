@@ -13,7 +13,7 @@ use arrow::record_batch::RecordBatch;
 pub(crate) use self::cells::plan_document;
 use self::layout::Layout;
 pub(crate) use self::layout::fit;
-use crate::units::{show_count, show_time};
+use crate::units::{show_number, show_time};
 
 /// The choice between a line and a block for each row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Expanded {
     Auto,
 }
 
-/// How a result is shown to people.
+/// The look of a result for people.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// A line or a block for each row.
@@ -101,7 +101,7 @@ impl Drawing {
         let mut text = if self.layout.is_none() { self.draw_all(&[])? } else { String::new() };
         let omissions = self.layout.as_ref().filter(|_| !self.is_expanded).and_then(Layout::omissions);
         text.push('(');
-        text.push_str(&counted(self.rows));
+        text.push_str(&show_number(self.rows as u64, "row"));
         if let Some(time) = time {
             text.push_str(&format!(", {}", show_time(time)));
         }
@@ -112,11 +112,6 @@ impl Drawing {
         text.push_str(&self.view.notes);
         Ok(text)
     }
-}
-
-/// Returns a number of rows, such as `1 row` or `1,234 rows`.
-pub fn counted(rows: usize) -> String {
-    format!("{} {}", show_count(rows as u64), if rows == 1 { "row" } else { "rows" })
 }
 
 #[cfg(test)]

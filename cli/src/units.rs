@@ -37,9 +37,9 @@ pub fn show_count(count: u64) -> String {
 }
 
 /// Formats a number of things, such as `1 port` or `3 ports`.
-pub fn show_number(number: usize, singular: &str) -> String {
+pub fn show_number(number: u64, singular: &str) -> String {
     let end = if number == 1 { "" } else { "s" };
-    format!("{} {singular}{end}", show_count(number as u64))
+    format!("{} {singular}{end}", show_count(number))
 }
 
 #[cfg(test)]

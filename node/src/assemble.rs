@@ -7,14 +7,14 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use portolan_catalog::{Descriptors, Diagnostic, Diagnostics, DomainCatalog, DomainName, load_descriptors};
 use portolan_connectors::files::StatementFiles;
 use portolan_connectors::{LocalDomain, OpenOptions, OwnerKey, Sources, lock, open_domain_with};
-use portolan_engine::{Engine, Limits};
+use portolan_engine::{Engine, EngineBuilder};
 
 use crate::admin::Admin;
 use crate::config::{NodeConfig, PeerConfig};
 use crate::digest::descriptors_digest;
-use crate::host::{MemoryLimit, memory_limits};
+use crate::host::{log_memory, memory_limits};
 use crate::open::{OpenedInPart, apart, open_in_part};
-use crate::peers::{Identity, connect};
+use crate::peers::{Identity, with_peers};
 use crate::state::OwnKey;
 use crate::status::NodeStatus;
 #[cfg(feature = "telemetry")]
@@ -222,24 +222,7 @@ impl NodeBuilder {
         let identity = config.identity()?.map(Arc::new);
         let own_key = OwnKey::load(&config, identity.as_deref())?;
         builder = builder.key(OwnerKey::new(own_key.key.public().to_string()));
-        for (domain, keys) in config.domain_keys()? {
-            builder = builder.domain_keys(domain, keys);
-        }
-        if let Some(file) = config.owners_file() {
-            builder = builder.owners_file(file);
-        }
-        for peer in &config.peers {
-            builder = builder.peer_with(connect(peer, &identity)?, peer.options());
-        }
-        if let Some(interval) = config.refresh_interval() {
-            builder = builder.refresh_interval(interval);
-        }
-        if let Some(folder) = &config.spill_folder {
-            builder = builder.spill_folder(folder.clone());
-        }
-        if let Some(threads) = config.cpu_threads {
-            builder = builder.cpu_threads(threads);
-        }
+        builder = with_resources(with_peers(builder, &config, &identity)?, &config);
         let statement_files = config.statement_files(reads_local_files);
         if let Some(files) = statement_files.clone() {
             builder = builder.local_files(Arc::new(files));
@@ -298,26 +281,15 @@ impl Node {
     }
 }
 
-/// Logs the memory that the host allows the process to use, and the limits of queries.
-fn log_memory(limits: &Limits, host: &[MemoryLimit]) {
-    let found: Vec<_> = host.iter().map(|limit| format!("{} ({})", limit.bytes, limit.origin)).collect();
-    let found = if found.is_empty() { "unknown".to_owned() } else { found.join(", ") };
-    let Limits { memory, query_memory, host_memory, .. } = *limits;
-    tracing::info!(memory, query_memory, host = found, "memory limits in bytes");
-    if let Some(host) = host_memory.filter(|host| memory as u64 > host / 4 * 3) {
-        tracing::warn!(
-            "limits.memory is {memory} bytes, but from {} bytes on, queries run one at a time: that is three quarters \
-             of the memory of the host (limits.host_memory)",
-            host / 4 * 3
-        );
-    } else if let Some(least) = host.first().filter(|least| memory as u64 > least.bytes) {
-        tracing::warn!(
-            "limits.memory is {memory} bytes, but the host allows the process {} bytes ({}): the system may end the \
-             process before queries spill or are refused",
-            least.bytes,
-            least.origin
-        );
+/// Sets the disk and the threads of an engine.
+pub(crate) fn with_resources(mut builder: EngineBuilder, config: &NodeConfig) -> EngineBuilder {
+    if let Some(folder) = &config.spill_folder {
+        builder = builder.spill_folder(folder.clone());
     }
+    if let Some(threads) = config.cpu_threads {
+        builder = builder.cpu_threads(threads);
+    }
+    builder
 }
 
 /// Opens the ports of a domain. Returns every fault if all ports are required: those of the ports, and the options of

@@ -1,7 +1,7 @@
 //! The config file of a node. Unknown keys are errors, files that the config names are checked, and diagnostics have
 //! the line of the fault.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,12 +9,11 @@ use std::time::Duration;
 use portolan_catalog::yaml::{self, Document};
 use portolan_catalog::{Diagnostic, Diagnostics, DomainName, load_domain};
 use portolan_connectors::files::SourceOptions;
-use portolan_engine::{LinkOverride, PeerOptions};
 use portolan_flight_server::{ClientCertificates, ServerTls};
 use serde::Deserialize;
 
 use crate::digest::file_digest;
-use crate::units::{Length, Size};
+use crate::units::Length;
 
 mod changes;
 mod check;
@@ -24,6 +23,7 @@ mod exposed_files;
 mod limits;
 mod local_files;
 mod paths;
+mod peers;
 mod service;
 mod shares;
 mod sources;
@@ -34,6 +34,7 @@ pub use delegation::{AllowedConfig, OwnIdentityConfig, TrustedKey, TrustedNodeCo
 pub use domains::{DomainConfig, PinnedKeys};
 pub use limits::LimitsConfig;
 pub use local_files::LocalFilesConfig;
+pub use peers::PeerConfig;
 pub use service::{AdminConfig, LogFormat, TelemetryConfig};
 pub use shares::{ShareConfig, SharesConfig};
 pub use tokens::{Jwks, OneOrMore, TokenConfig};
@@ -156,74 +157,6 @@ impl Default for NodeConfig {
             file: None,
             digest: None,
         }
-    }
-}
-
-/// Another node of the mesh.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PeerConfig {
-    /// The URL: `grpc://host:port` or `grpc+tls://host:port`.
-    pub url: String,
-    /// The user that this node logs in as.
-    pub user: Option<String>,
-    /// The password of the user.
-    pub password: Option<SecretString>,
-    /// The environment variable with the password.
-    pub password_env: Option<String>,
-    /// The certificates to trust (PEM). A `grpc+tls://` URL needs them: those of the system are not used.
-    pub ca: Option<PathBuf>,
-    /// The client certificate of this node (PEM).
-    pub cert: Option<PathBuf>,
-    /// The key of that certificate (PEM).
-    pub key: Option<PathBuf>,
-    /// The audience of the tokens that this node signs for the peer, as the peer has it in `node.audiences`. Default:
-    /// the URL.
-    pub audience: Option<String>,
-    /// Permits sending the password, or signing, to a peer beyond loopback without TLS if true. Default: false.
-    #[serde(default)]
-    pub allow_plaintext: bool,
-    /// The time of a round trip. Default: measured.
-    pub latency: Option<Length>,
-    /// The bytes a second from the peer. Default: measured.
-    pub bandwidth: Option<Size>,
-    /// The domains that the peer may own. No peer without them may own one of these domains. Default: any other domain.
-    pub domains: Option<BTreeSet<DomainName>>,
-    /// True if this node also uses the peers that the peer reports. `ca`, `allow_plaintext` and `domains` of this entry
-    /// hold for them too. Default: false.
-    #[serde(default)]
-    pub learn_peers: bool,
-}
-
-impl PeerConfig {
-    /// Returns a peer at `url` without a login, whose link is measured.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            user: None,
-            password: None,
-            password_env: None,
-            ca: None,
-            cert: None,
-            key: None,
-            audience: None,
-            allow_plaintext: false,
-            latency: None,
-            bandwidth: None,
-            domains: None,
-            learn_peers: false,
-        }
-    }
-
-    /// Returns the properties of the link that the config has.
-    pub fn link(&self) -> LinkOverride {
-        let bandwidth = self.bandwidth.map(|size| size.0 as f64);
-        LinkOverride { latency: self.latency.map(|length| length.0), bandwidth }
-    }
-
-    /// Returns the options of the peer for the engine.
-    pub fn options(&self) -> PeerOptions {
-        PeerOptions { link: self.link(), domains: self.domains.clone(), learn_peers: self.learn_peers }
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Product {
     pub owner: Option<String>,
 }
 
-/// How a product is drafted.
+/// The options of a draft.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DraftOptions {

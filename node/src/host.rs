@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use portolan_engine::Limits;
+
 /// The folders where control groups are mounted, by version.
 const CGROUP_V2: &str = "sys/fs/cgroup";
 const CGROUP_V1: &str = "sys/fs/cgroup/memory";
@@ -31,6 +33,28 @@ pub fn memory_limits() -> Vec<MemoryLimit> {
 pub fn most_files() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/self/limits").ok()?;
     usize::try_from(soft_limit(&text, "Max open files")?).ok()
+}
+
+/// Logs the memory that the host allows the process to use, and the limits of queries.
+pub(crate) fn log_memory(limits: &Limits, host: &[MemoryLimit]) {
+    let found: Vec<_> = host.iter().map(|limit| format!("{} ({})", limit.bytes, limit.origin)).collect();
+    let found = if found.is_empty() { "unknown".to_owned() } else { found.join(", ") };
+    let Limits { memory, query_memory, host_memory, .. } = *limits;
+    tracing::info!(memory, query_memory, host = found, "memory limits in bytes");
+    if let Some(host) = host_memory.filter(|host| memory as u64 > host / 4 * 3) {
+        tracing::warn!(
+            "limits.memory is {memory} bytes, but from {} bytes on, queries run one at a time: that is three quarters \
+             of the memory of the host (limits.host_memory)",
+            host / 4 * 3
+        );
+    } else if let Some(least) = host.first().filter(|least| memory as u64 > least.bytes) {
+        tracing::warn!(
+            "limits.memory is {memory} bytes, but the host allows the process {} bytes ({}): the system may end the \
+             process before queries spill or are refused",
+            least.bytes,
+            least.origin
+        );
+    }
 }
 
 /// As [`memory_limits`], with another folder in the place of the root.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use portolan_connectors::Peer;
 use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeOptions, NodeSite, NodeTls};
+use portolan_engine::EngineBuilder;
 
-use crate::config::PeerConfig;
+use crate::config::{NodeConfig, PeerConfig};
 use crate::{Error, Result};
 
 /// The identity with which a node signs for its peers; `None` if it signs nothing.
@@ -18,6 +19,30 @@ pub(crate) type Identity = Option<Arc<NodeIdentity>>;
 pub(crate) fn connect(peer: &PeerConfig, identity: &Identity) -> Result<Arc<dyn Peer>> {
     let site = NodeSite::new(&peer.url, options(peer, identity)?).map_err(|e| Error::config(e.chain()))?;
     Ok(Arc::new(site))
+}
+
+/// Adds the peers and the owners of domains to an engine.
+///
+/// # Errors
+/// As [`connect`], and keys of domains that cannot be read.
+pub(crate) fn with_peers(
+    mut builder: EngineBuilder,
+    config: &NodeConfig,
+    identity: &Identity,
+) -> Result<EngineBuilder> {
+    for (domain, keys) in config.domain_keys()? {
+        builder = builder.domain_keys(domain, keys);
+    }
+    if let Some(file) = config.owners_file() {
+        builder = builder.owners_file(file);
+    }
+    for peer in &config.peers {
+        builder = builder.peer_with(connect(peer, identity)?, peer.options());
+    }
+    if let Some(interval) = config.refresh_interval() {
+        builder = builder.refresh_interval(interval);
+    }
+    Ok(builder)
 }
 
 fn options(peer: &PeerConfig, identity: &Identity) -> Result<NodeOptions> {

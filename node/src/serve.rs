@@ -84,7 +84,7 @@ impl Node {
     ///
     /// # Errors
     /// Keys that cannot be read, and URLs from which the server does not fetch keys.
-    pub fn server_options(&self) -> Result<ServerOptions> {
+    fn server_options(&self) -> Result<ServerOptions> {
         let config = self.config();
         let mut options = ServerOptions::new(&config.listen);
         options.allow_plaintext = config.allow_plaintext;

@@ -57,7 +57,7 @@ impl Way<'_> {
     }
 }
 
-/// How clients reach the gateway.
+/// The access of clients to the gateway.
 #[derive(Clone, Default)]
 pub struct GatewayOptions {
     /// The port on loopback. Default: a free port.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use portolan_flight_server::hash_password;
 use portolan_tests::mesh::{until, within};
-use portolan_tests::node::Node;
+use portolan_tests::node::{Node, check};
 use serde_json::{Value, json};
 use tonic::Code;
 
@@ -301,8 +301,7 @@ fn a_config_with_unsafe_authentication_is_rejected() {
         (json!({ "users": [{ "name": "ann" }] }), "password_hash"),
     ] {
         fs::write(&config, config_value.to_string()).unwrap();
-        let (code, _, err) =
-            portolan_tests::node::run(&["serve", "--check", "--config", config.to_str().unwrap()], &[]);
+        let (code, _, err) = check(&config);
         assert_eq!(code, Some(2), "{config_value} {err}");
         assert!(err.contains(says) && err.contains("node.yaml:"), "expected `{says}`, got {err}");
         assert!(!err.contains("s3cret"), "{err}");

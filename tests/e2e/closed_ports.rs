@@ -12,8 +12,8 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array};
 use portolan_engine::ErrorKind;
 use portolan_tests::mesh::{Mesh, until, within};
-use portolan_tests::node::{Node, run};
-use portolan_tests::products::{self, DOMAIN, PortFile};
+use portolan_tests::node::{Node, checked};
+use portolan_tests::products::{self, DOMAIN, PortFile, load_error};
 use portolan_tests::recording_server::{Answer, RecordingServer};
 use portolan_tests::rows::{assert_says, count, failure, text};
 use portolan_tests::ways::{table, write_parquet};
@@ -39,14 +39,6 @@ fn describe(contract: &Path, description: &str) {
     let mut document: Value = serde_json::from_str(&fs::read_to_string(contract).unwrap()).unwrap();
     document["schema"][0]["properties"][0]["description"] = description.into();
     fs::write(contract, document.to_string()).unwrap();
-}
-
-/// Runs `serve --check` with the config of a node. Returns the exit code and the errors.
-async fn checked(home: &Path) -> (Option<i32>, String) {
-    let file = home.join("node.yaml").display().to_string();
-    let ran = tokio::task::spawn_blocking(move || run(&["serve", "--check", "--config", &file], &[]));
-    let (code, _, errors) = ran.await.unwrap();
-    (code, errors)
 }
 
 fn described(description: &str) -> String {
@@ -142,10 +134,6 @@ fn flags(values: &[bool]) -> ArrayRef {
     Arc::new(BooleanArray::from(values.to_vec()))
 }
 
-fn reason(port: &str) -> String {
-    format!("SELECT load_error FROM mesh.ports WHERE port = '{port}'")
-}
-
 /// A port is closed at the start for each reason that a person must remove, and the domain serves the others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_port_does_not_take_its_domain_down() {
@@ -186,7 +174,7 @@ async fn a_bad_port_does_not_take_its_domain_down() {
             let error = failure(&client, &sql).await;
             let closed = format!("port lab.samples.{port} is not open: {port}.odcs.yaml:");
             assert_says(&error, ErrorKind::SiteUnavailable, &[&closed, says]);
-            let shown = text(&client, &reason(port)).await;
+            let shown = text(&client, &load_error(port)).await;
             assert!(shown.contains(&closed) && shown.contains(says), "{shown}");
             assert!(!shown.contains(place) && !error.chain().contains(place), "{shown}\n{}", error.chain());
         }
@@ -249,7 +237,7 @@ async fn changed_data_is_checked_as_at_the_start() {
         // A file of an unrelated type marks the port, as it would close the port at the start.
         write_parquet(&data.join("c.parquet"), &table(vec![("id", flags(&[true]))]));
         until("the mark is there", SOON, async || count(&client, LOAD_ERRORS).await == Ok(1)).await;
-        let marked = text(&client, &reason("ids")).await;
+        let marked = text(&client, &load_error("ids")).await;
         assert!(
             marked.contains("the last good version is in use") && marked.contains("Boolean in c.parquet"),
             "{marked}"

@@ -13,8 +13,8 @@ use arrow::array::{ArrayRef, Int64Array, StringArray};
 use portolan_engine::{ErrorKind, Principal};
 use portolan_tests::forced::{FORCED, Forced};
 use portolan_tests::mesh::{Mesh, until, within};
-use portolan_tests::node::{Node, program, run, signal};
-use portolan_tests::products::{DOMAIN, PortFile, write_domain};
+use portolan_tests::node::{Node, checked, program, signal};
+use portolan_tests::products::{DOMAIN, PortFile, load_error, write_domain};
 use portolan_tests::random_queries::{Outcome, REPEAT, REPEATED, random_query};
 use portolan_tests::rows::{assert_says, count, failure, text};
 use portolan_tests::ways::{self, Ways, assert_lines, table, write_parquet};
@@ -162,18 +162,6 @@ async fn the_query_stays_with_its_owner() {
     .await;
 }
 
-/// Runs `serve --check` with the config of a node. Returns the exit code and the errors.
-async fn checked(home: &Path) -> (Option<i32>, String) {
-    let file = home.join("node.yaml").display().to_string();
-    let ran = tokio::task::spawn_blocking(move || run(&["serve", "--check", "--config", &file], &[]));
-    let (code, _, errors) = ran.await.unwrap();
-    (code, errors)
-}
-
-fn reason(port: &str) -> String {
-    format!("SELECT load_error FROM mesh.ports WHERE port = '{port}'")
-}
-
 const LOAD_ERRORS: &str = "SELECT count(*) FROM mesh.ports WHERE load_error IS NOT NULL";
 const NORTH: &str = "SELECT orders FROM lab.samples.totals WHERE region = 'north'";
 
@@ -192,7 +180,7 @@ async fn a_derived_port_closes_and_opens_with_its_inputs() {
             let closed = format!("port lab.samples.{port} is not open: {port}.odcs.yaml:");
             let error = failure(&client, &format!("SELECT region FROM lab.samples.{port}")).await;
             assert_says(&error, ErrorKind::SiteUnavailable, &[&closed, &says]);
-            let shown = text(&client, &reason(port)).await;
+            let shown = text(&client, &load_error(port)).await;
             assert!(shown.contains(&closed) && shown.contains(&says), "{shown}");
         }
         write_customers(&lab);
@@ -220,7 +208,7 @@ async fn a_query_changes_while_the_node_runs() {
         // A column of another type: the last good query stays in use.
         write_lab(&lab, &expensive.replace("sum(o.amount)", "max(c.region)"), LARGE);
         until("the mark is there", SOON, async || count(&client, LOAD_ERRORS).await == Ok(1)).await;
-        let shown = text(&client, &reason("totals")).await;
+        let shown = text(&client, &load_error("totals")).await;
         for part in
             ["the last good version is in use", "column `total` is ", "in the query, and `number` in the contract"]
         {
@@ -234,7 +222,7 @@ async fn a_query_changes_while_the_node_runs() {
         // A query that reads itself through another port.
         write_lab(&lab, "SELECT region, 1 AS orders, 2 AS total FROM samples.large", LARGE);
         until("both are marked", SOON, async || count(&client, LOAD_ERRORS).await == Ok(2)).await;
-        let shown = text(&client, &reason("totals")).await;
+        let shown = text(&client, &load_error("totals")).await;
         let cycle = "the query reads its own port: lab.samples.totals → lab.samples.large → lab.samples.totals";
         assert!(shown.contains(cycle), "{shown}");
         assert_eq!(count(&client, NORTH).await, Ok(2));

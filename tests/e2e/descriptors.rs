@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use portolan_testbed::descriptors;
 use portolan_tests::mesh::{Mesh, data, until, within};
-use portolan_tests::node::run;
+use portolan_tests::node::{check, run};
 use portolan_tests::rows::{count, text};
 use serde_json::json;
 
@@ -18,10 +18,6 @@ const SOON: Duration = Duration::from_secs(60);
 
 fn serve(config: &Path) -> (Option<i32>, String, String) {
     run(&["serve", "--config", config.to_str().unwrap()], &[])
-}
-
-fn check(config: &Path) -> (Option<i32>, String, String) {
-    run(&["serve", "--check", "--config", config.to_str().unwrap()], &[])
 }
 
 fn lines(said: &str, parts: &[&str]) {

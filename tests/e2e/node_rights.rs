@@ -33,7 +33,7 @@ use portolan_flight_server::hash_password;
 use portolan_node::client::ConnectOptions;
 use portolan_testbed::descriptors;
 use portolan_tests::mesh::{data, merged, until, within};
-use portolan_tests::node::{Node, run};
+use portolan_tests::node::{Node, check, run};
 use portolan_tests::rows::{assert_says, count, failure};
 use prost::Message;
 use serde_json::{Value, json};
@@ -287,7 +287,7 @@ async fn only_trusted_nodes_get_the_statistics_of_classified_columns() {
 fn checked(folder: &Path, config: &Value) -> (Option<i32>, String) {
     let file = folder.join("node.yaml");
     fs::write(&file, config.to_string()).unwrap();
-    let (code, out, err) = run(&["serve", "--check", "--config", file.to_str().unwrap()], &[]);
+    let (code, out, err) = check(&file);
     (code, out + &err)
 }
 

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use portolan_tests::node::run;
+use portolan_tests::node::{self, run};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -72,8 +72,7 @@ fn test(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
 
 /// Runs `serve --check` over the node in a folder. Returns the exit code, and both outputs.
 fn check(folder: &Path) -> (Option<i32>, String) {
-    let config = folder.join("node.yaml").display().to_string();
-    let (code, out, err) = run(&["serve", "--check", "--config", &config], &[]);
+    let (code, out, err) = node::check(folder.join("node.yaml"));
     (code, out + &err)
 }
 

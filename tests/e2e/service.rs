@@ -18,7 +18,7 @@ use portolan_testbed::descriptors;
 use portolan_tests::admin::{Metrics, get};
 use portolan_tests::collector::Collector;
 use portolan_tests::mesh::{Mesh, MeshOptions, copy_table, data, merged, until, within};
-use portolan_tests::node::{Node, output, program, run};
+use portolan_tests::node::{Node, check, output, program, run};
 use portolan_tests::products::{self, DOMAIN, PortFile};
 use portolan_tests::rows::{count, failure};
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ fn limits_of_memory_follow_from_the_host() {
     let mut config = config;
     config["limits"] = json!({ "memory": "500TiB" });
     let file = write_config(folder.path(), &config);
-    let (code, out, err) = run(&["serve", "--check", "--config", &file], &[]);
+    let (code, out, err) = check(&file);
     assert_eq!(code, Some(0), "{out}{err}");
     let is_warning = |line: &Value| {
         line["level"] == "WARN" && line["message"].as_str().is_some_and(|text| text.starts_with("limits.memory is"))
@@ -169,7 +169,7 @@ fn an_error_names_an_admin_address_that_is_in_use() {
     let address = taken.local_addr().unwrap().to_string();
     let file = write_config(folder.path(), &json!({ "listen": "127.0.0.1:0", "admin": { "listen": address } }));
     // A check does not listen: the node that it checks may run.
-    let (code, out, err) = run(&["serve", "--check", "--config", &file], &[]);
+    let (code, out, err) = check(&file);
     assert_eq!(code, Some(0), "{out}{err}");
     let (code, _, err) = run(&["serve", "--config", &file], &[]);
     assert_eq!(code, Some(1), "{err}");
@@ -183,12 +183,12 @@ fn a_check_finds_a_state_folder_that_cannot_be_written() {
     descriptors::write("geo", &data(), folder.path()).unwrap();
     let sources = json!({ "files": { "root": "/" } });
     let mut config = json!({ "domain": "geo", "listen": "127.0.0.1:0", "sources": sources });
-    let (code, out, err) = run(&["serve", "--check", "--config", &write_config(folder.path(), &config)], &[]);
+    let (code, out, err) = check(write_config(folder.path(), &config));
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(!folder.path().join("node.state").exists(), "a check writes nothing");
     // Nobody creates files there, whatever the rights.
     config["state_folder"] = "/proc/portolan".into();
-    let (code, out, err) = run(&["serve", "--check", "--config", &write_config(folder.path(), &config)], &[]);
+    let (code, out, err) = check(write_config(folder.path(), &config));
     assert_eq!(code, Some(2), "{out}{err}");
     assert!(err.contains("/proc/portolan/node-key.pem") && err.contains("set `state_folder`"), "{err}");
 }

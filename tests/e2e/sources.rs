@@ -13,7 +13,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray}
 use arrow::ipc::writer::FileWriter;
 use parquet::arrow::ArrowWriter;
 use portolan_tests::mesh::{Mesh, until, within};
-use portolan_tests::node::run;
+use portolan_tests::node::checked;
 use portolan_tests::products::{self, DOMAIN, PortFile};
 use portolan_tests::python::{Server, python, run_script};
 use portolan_tests::rows::text;
@@ -163,9 +163,7 @@ async fn files_on_an_s3_server() {
 
         // The error for a missing bucket has the bucket's name, and no secret.
         products::write(&home, &[all, s3("missing", "s3://pond/raw/*.parquet")]);
-        let config = home.join("node.yaml").display().to_string();
-        let (code, _, err) =
-            tokio::task::spawn_blocking(move || run(&["serve", "--check", "--config", &config], &[])).await.unwrap();
+        let (code, err) = checked(&home).await;
         assert_eq!(code, Some(2), "{err}");
         assert!(err.contains("missing.odcs.yaml:") && err.contains("pond") && !err.contains(SECRET), "{err}");
     })

@@ -16,7 +16,7 @@ use portolan_connectors::node::protocol::{FRAGMENT_TYPE_URL, FragmentTicket, Nod
 use portolan_testbed::descriptors;
 use portolan_tests::lying_peer::{EVIL_MESSAGE, Lie, LyingPeer};
 use portolan_tests::mesh::{data, merged, until, within};
-use portolan_tests::node::{Node, run};
+use portolan_tests::node::{Node, check, run};
 use portolan_tests::products::{self, DOMAIN, PortFile};
 use portolan_tests::rows::{count, failure};
 use portolan_tests::terminal::run_on_terminal;
@@ -192,7 +192,7 @@ fn a_config_with_invisible_characters_in_a_name_is_rejected() {
         user(json!({ "attributes": { "re\u{202e}gion": ["eu"] } })),
     ] {
         std::fs::write(&config, json!({ "users": [user] }).to_string()).unwrap();
-        let (code, _, err) = run(&["serve", "--check", "--config", config.to_str().unwrap()], &[]);
+        let (code, _, err) = check(&config);
         assert!(code == Some(2) && err.contains("users[0]: has control characters"), "{err}");
         assert_safe(&err);
     }

@@ -11,7 +11,7 @@ use arrow::array::{ArrayRef, Int64Array, StringArray};
 use portolan_engine::ErrorKind;
 use portolan_node::client::Client;
 use portolan_tests::mesh::{Mesh, within};
-use portolan_tests::node::run;
+use portolan_tests::node::checked;
 use portolan_tests::products::{self, DOMAIN, PortFile};
 use portolan_tests::rows::{assert_says, count, failure, text};
 use portolan_tests::ways::{table, write_parquet};
@@ -104,15 +104,8 @@ async fn a_node_does_not_start_with_wrong_columns_in_a_file() {
     within(120, async {
         let home = tempfile::tempdir().unwrap();
         let data = write_port(home.path());
-        let config = home.path().join("node.yaml");
-        fs::write(&config, json!({ "domain": DOMAIN }).to_string()).unwrap();
-        let check = async || {
-            let config = config.display().to_string();
-            let ran = tokio::task::spawn_blocking(move || run(&["serve", "--check", "--config", &config], &[]));
-            let (code, _, errors) = ran.await.unwrap();
-            (code, errors)
-        };
-        assert_eq!(check().await.0, Some(0));
+        fs::write(home.path().join("node.yaml"), json!({ "domain": DOMAIN }).to_string()).unwrap();
+        assert_eq!(checked(home.path()).await.0, Some(0));
         let later = data.join("later.parquet");
         for (columns, says) in [
             (vec![("price", ids(&[9]))], "none of the port's columns"),
@@ -120,13 +113,13 @@ async fn a_node_does_not_start_with_wrong_columns_in_a_file() {
             (vec![("id", texts(&["x"])), ("note", texts(&["z"]))], "column `id` is "),
         ] {
             write_parquet(&later, &table(columns));
-            let (code, errors) = check().await;
+            let (code, errors) = checked(home.path()).await;
             assert_eq!(code, Some(2), "{errors}");
             assert!(errors.contains("events.odcs.yaml") && errors.contains("later.parquet"), "{errors}");
             assert!(errors.contains(says), "{errors}");
         }
         fs::write(&later, b"PAR1garbagePAR1").unwrap();
-        let (code, errors) = check().await;
+        let (code, errors) = checked(home.path()).await;
         assert_eq!(code, Some(2), "{errors}");
         assert!(errors.contains("events.odcs.yaml") && errors.contains("later.parquet"), "{errors}");
     })

@@ -118,11 +118,6 @@ impl Mesh {
         &self.gateway
     }
 
-    /// Returns the gateway.
-    pub fn gateway_mut(&mut self) -> &mut Node {
-        &mut self.gateway
-    }
-
     /// Returns the node of a domain.
     pub fn node(&self, domain: &str) -> &Node {
         &self.nodes.iter().find(|(d, _)| d == domain).expect("a domain of the mesh").1

@@ -55,6 +55,18 @@ pub fn run(arguments: &[&str], environment: &[(&str, &Path)]) -> (Option<i32>, S
     output(command)
 }
 
+/// Runs `serve --check` with a config. Returns its exit code, standard output and standard error.
+pub fn check(config: impl AsRef<Path>) -> (Option<i32>, String, String) {
+    run(&["serve", "--check", "--config", config.as_ref().to_str().unwrap()], &[])
+}
+
+/// Runs [`check`] with the config of the node in `home`, on another thread. Returns the exit code and the errors.
+pub async fn checked(home: &Path) -> (Option<i32>, String) {
+    let config = home.join("node.yaml");
+    let (code, _, errors) = tokio::task::spawn_blocking(move || check(config)).await.unwrap();
+    (code, errors)
+}
+
 /// Runs a command to its end. A command that exceeds the time limit is killed, and the test fails.
 pub fn output(mut command: Command) -> (Option<i32>, String, String) {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

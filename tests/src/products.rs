@@ -10,6 +10,11 @@ use serde_json::{Value, json};
 /// The domain of the generated products.
 pub const DOMAIN: &str = "lab";
 
+/// Returns the query for the reason why a port could not be opened.
+pub fn load_error(port: &str) -> String {
+    format!("SELECT load_error FROM mesh.ports WHERE port = '{port}'")
+}
+
 /// A port `<domain>.samples.<name>`.
 #[derive(Clone, Debug)]
 pub struct PortFile {

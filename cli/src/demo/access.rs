@@ -3,9 +3,8 @@
 use portolan_node::{Error, Result};
 use portolan_testbed::mesh::{GatewayOptions, LocalMesh, Login, check_port};
 use serde_json::Value;
-use uuid::Uuid;
 
-use crate::password::hash;
+use crate::password::{generate, hash};
 
 /// The port and the user of the gateway.
 pub struct Access {
@@ -27,7 +26,7 @@ impl Access {
         };
         let (password, is_generated) = match std::env::var("PORTOLAN_PASSWORD") {
             Ok(password) => (password, false),
-            Err(std::env::VarError::NotPresent) => (Uuid::new_v4().simple().to_string(), true),
+            Err(std::env::VarError::NotPresent) => (generate(), true),
             Err(e) => return Err(Error::config("cannot read the variable PORTOLAN_PASSWORD").with_source(e)),
         };
         let login = Login { user: user.into(), password_hash: hash(&password)?, password };

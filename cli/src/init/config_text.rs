@@ -107,6 +107,7 @@ mod tests {
 
     use std::fs;
 
+    use portolan_connectors::node::NodeKey;
     use portolan_node::NodeConfig;
 
     use super::*;
@@ -122,10 +123,7 @@ mod tests {
         }
         let authority = Authority::open(&folder.path().join("authority")).unwrap();
         fs::write(folder.path().join(AUTHORITY), &authority.pem).unwrap();
-        let gateway = portolan_connectors::node::NodeKey::from_pem(
-            portolan_connectors::node::NodeKey::generate().unwrap().as_bytes(),
-        )
-        .unwrap();
+        let gateway = NodeKey::from_pem(NodeKey::generate().unwrap().as_bytes()).unwrap();
         let file = folder.path().join("node.yaml");
         let node = NewNode {
             domain: Some("shop: north".to_owned()),
@@ -145,7 +143,7 @@ mod tests {
         assert_eq!(config.trusted_nodes[0].name, "gateway");
         assert!(config.tls.is_some());
 
-        fs::write(folder.path().join(NODE_KEY), portolan_connectors::node::NodeKey::generate().unwrap()).unwrap();
+        fs::write(folder.path().join(NODE_KEY), NodeKey::generate().unwrap()).unwrap();
         let gateway = NewNode {
             listen: "127.0.0.1:50050".to_owned(),
             is_anonymous: true,

@@ -9,7 +9,7 @@ use portolan_node::{Error, Result, create_key_file};
 /// A file that the command creates.
 pub(super) struct NewFile {
     pub(super) path: PathBuf,
-    pub(super) text: String,
+    text: String,
     /// True if only the owner of the file may read it.
     is_private: bool,
 }

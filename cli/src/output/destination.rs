@@ -1,4 +1,4 @@
-//! Where results go: standard output, a file that appears only when it is complete, or a device.
+//! The destination of results: standard output, a file that appears only when it is complete, or a device.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use portolan_node::{Error, Result};
 use tempfile::NamedTempFile;
 
-/// Where results go.
+/// The destination of results.
 pub(super) enum Destination {
     Stdout,
     File {

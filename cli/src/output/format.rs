@@ -45,10 +45,10 @@ impl Format {
     pub fn of(path: &Path, chosen: Option<Self>, default: Self) -> Result<Self> {
         let Some(ending) = ending(path) else { return Ok(chosen.unwrap_or(default)) };
         let shown = printable(&ending);
-        match (ENDINGS.iter().find(|(known, _)| *known == ending), chosen) {
-            (Some((_, format)), None) => Ok(*format),
-            (Some((_, format)), Some(chosen)) if format.holds(chosen) => Ok(chosen),
-            (Some((_, format)), Some(chosen)) => Err(Error::config(format!(
+        match (Self::of_ending(&ending), chosen) {
+            (Some(format), None) => Ok(format),
+            (Some(format), Some(chosen)) if format.holds(chosen) => Ok(chosen),
+            (Some(format), Some(chosen)) => Err(Error::config(format!(
                 "the format is {} and the file ends in `.{shown}`, which stands for {}: change one of the two",
                 chosen.name(),
                 format.name()
@@ -60,6 +60,11 @@ impl Format {
                 ENDINGS.map(|(ending, _)| format!(".{ending}")).join(", ")
             ))),
         }
+    }
+
+    /// Returns the format that an ending stands for, in any case of letters.
+    pub fn of_ending(ending: &str) -> Option<Self> {
+        ENDINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(ending)).map(|(_, format)| *format)
     }
 
     /// True if the format is text, which a terminal can show.
@@ -78,7 +83,7 @@ impl Format {
     }
 
     /// Returns the name, as in `--format`.
-    pub(super) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Table => "table",
             Self::Csv => "csv",

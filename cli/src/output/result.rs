@@ -20,7 +20,7 @@ use crate::render::{Drawing, View, plan_document};
 
 type Out<'a> = Box<dyn Write + Send + 'a>;
 
-/// How a result is encoded.
+/// The encoding of a result.
 pub(super) struct Encoding {
     pub(super) format: Format,
     /// Arrow: an IPC file instead of a stream.

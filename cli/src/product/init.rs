@@ -11,11 +11,11 @@ use portolan_node::product_test::{TestOptions, test_products};
 use portolan_node::{Error, NodeConfig, Result};
 
 use super::next_steps::{NextSteps, argument};
+use super::{CONFIG, PRODUCTS};
 use crate::output::print;
 use crate::questions::Questions;
+use crate::units::show_number;
 
-/// The config that is used if no argument names one.
-pub const CONFIG: &str = "node.yaml";
 /// Names of folders that say nothing about a product.
 const GENERIC: [&str; 5] = ["", "data", "tmp", "files", "input"];
 
@@ -70,7 +70,7 @@ pub async fn product_init(args: ProductInitArgs) -> Result<()> {
     let config_file = args.config.clone().or_else(|| Path::new(CONFIG).exists().then(|| CONFIG.into()));
     let config = config_file.as_deref().map(NodeConfig::load).transpose()?;
     let domain = domain(&args, config.as_ref(), questions)?;
-    let products = config.as_ref().and_then(NodeConfig::products_folder).unwrap_or(Path::new("products"));
+    let products = config.as_ref().and_then(NodeConfig::products_folder).unwrap_or(Path::new(PRODUCTS));
     let draft = args.product.draft(&args.data, &domain, questions, config.as_ref()).await?;
     check_new(&domain, products, draft.name())?;
     let out = args.out.clone().unwrap_or_else(|| products.join(folder_name(draft.name())));
@@ -181,7 +181,7 @@ fn product_default(data: &[String], domain: &str) -> String {
 ///
 /// # Errors
 /// Every fault.
-pub fn check_new(domain: &str, products: &Path, product: &str) -> Result<()> {
+fn check_new(domain: &str, products: &Path, product: &str) -> Result<()> {
     if !products.exists() {
         return Ok(());
     }
@@ -246,7 +246,6 @@ fn warnings(domain: &str, products: &Path, product: &str) -> Result<Vec<Warning>
 fn count(warnings: &[Warning]) -> String {
     match warnings.len() {
         0 => "no errors".to_owned(),
-        1 => "no errors, 1 warning".to_owned(),
-        n => format!("no errors, {n} warnings"),
+        n => format!("no errors, {}", show_number(n as u64, "warning")),
     }
 }

@@ -10,6 +10,11 @@ use portolan_node::Result;
 use self::init::{ProductInitArgs, product_init};
 use self::test::{TestArgs, test};
 
+/// The config of a node in the current folder.
+pub const CONFIG: &str = "node.yaml";
+/// The folder with the descriptors of a domain, if nothing names another one.
+pub const PRODUCTS: &str = "products";
+
 /// Arguments of `portolan product`.
 #[derive(Args, Clone, Debug)]
 pub struct ProductArgs {

@@ -11,12 +11,9 @@ use portolan_catalog::{DomainName, domain_of, printable, printable_json};
 use portolan_node::product_test::{Outcome, PortReport, Progress, RuleReport, TestOptions, TestReport, test_products};
 use portolan_node::{Error, NodeConfig, Result};
 
-use super::init::CONFIG;
+use super::{CONFIG, PRODUCTS};
 use crate::output::print;
-use crate::units::show_count;
-
-/// The folder with the descriptors, if neither an argument nor a config names one.
-const PRODUCTS: &str = "products";
+use crate::units::show_number;
 
 /// Arguments of `portolan product test`.
 #[derive(Args, Clone, Debug)]
@@ -89,7 +86,7 @@ fn config_beside(products: &Path, domain: Option<&str>) -> Result<NodeConfig> {
     let domain = domain.map_or_else(|| domain_of(products), |name| Ok(DomainName::new(name)))?;
     let absolute = std::path::absolute(products)
         .map_err(|e| Error::config(format!("cannot find {}", products.display())).with_source(e))?;
-    let file = absolute.with_file_name("node.yaml");
+    let file = absolute.with_file_name(CONFIG);
     Ok(NodeConfig { domain: Some(domain), products: Some(products.into()), file: Some(file), ..NodeConfig::default() })
 }
 
@@ -129,9 +126,8 @@ fn of_port(report: &PortReport) -> Vec<String> {
     };
     let rows = match (&report.error, report.complete) {
         (Some(_), _) => String::new(),
-        (None, true) if report.rows == 1 => " in 1 row".to_owned(),
-        (None, true) => format!(" in {} rows", show_count(report.rows)),
-        (None, false) => format!(" in a sample of {} rows", show_count(report.rows)),
+        (None, true) => format!(" in {}", show_number(report.rows, "row")),
+        (None, false) => format!(" in a sample of {}", show_number(report.rows, "row")),
     };
     let numbers = [
         (count(Outcome::Holds), "hold"),

@@ -15,7 +15,7 @@ const NARROWEST_TEXT: usize = 10;
 const NARROWEST_NAME: usize = 6;
 /// The space on both sides of a column, and the line to the next one.
 const FRAME: usize = 3;
-/// What stands in the place of columns that are not shown.
+/// The mark in the place of columns that are not shown.
 const GAP: &str = "…";
 
 /// The layout of a table. The first rows fix it, so that later rows can be written as they arrive.

@@ -10,8 +10,9 @@ use super::commands::{self, PromptCommand, RowLimit};
 use super::describe::{self, Description};
 use super::script::{At, read_file};
 use super::shell::{Next, Results, Shell, Statement};
-use super::{copy, pager, plan};
+use super::{copy, lists, pager, plan};
 use crate::connection::{Connection, Target};
+use crate::lexer::literal;
 use crate::login::LoginArgs;
 use crate::output::{Format, Output, print};
 use crate::render::Expanded;
@@ -37,17 +38,16 @@ impl Shell {
             }
             PromptCommand::Go { expanded, file } => return Box::pin(self.go(expanded, file, at)).await,
             PromptCommand::Watch { interval, times } => return Box::pin(self.watch(interval, times, at)).await,
-            PromptCommand::Describe(None) => self.list(describe::list_ports(None)).await,
+            PromptCommand::Describe(None) => self.list(lists::ports(None)).await,
             PromptCommand::Describe(Some(name)) => Box::pin(self.describe(&name)).await,
-            PromptCommand::Tables(pattern) => self.list(describe::list_ports(pattern.as_deref())).await,
-            PromptCommand::Functions(pattern) => self.list(describe::list_functions(pattern.as_deref())).await,
-            PromptCommand::Domains => self.list(describe::list_domains()).await,
-            PromptCommand::Nodes => self.list(describe::list_nodes()).await,
+            PromptCommand::Tables(pattern) => self.list(lists::ports(pattern.as_deref())).await,
+            PromptCommand::Functions(pattern) => self.list(lists::functions(pattern.as_deref())).await,
+            PromptCommand::Domains => self.list(lists::domains()).await,
+            PromptCommand::Nodes => self.list(lists::nodes()).await,
             PromptCommand::Plan(sql) => Box::pin(self.show_plan(sql)).await,
             PromptCommand::Set(None) => self.list("SHOW portolan.all".into()).await,
             PromptCommand::Set(Some((name, value))) => {
-                let value = value.trim_matches('\'').replace('\'', "''");
-                self.list(format!("SET {name} = '{value}'")).await
+                self.list(format!("SET {name} = {}", literal(value.trim_matches('\'')))).await
             }
             PromptCommand::Copy(arguments) => Box::pin(self.copy(&arguments)).await,
             PromptCommand::Output(file) => self.redirect(file.as_deref()),
@@ -146,7 +146,7 @@ impl Shell {
         let open = || plan::planned(self.open.text()).map(str::to_owned);
         let sql = sql.or_else(open).or_else(|| self.planned.clone());
         let sql = sql.ok_or_else(|| Error::failed("there is no last statement; use `\\plan SQL`"))?;
-        let plan = self.wait(None, Instant::now(), plan::ask(&self.connection, &sql)).await??;
+        let plan = self.wait(None, Instant::now(), plan::fetch(&self.connection, &sql)).await??;
         self.planned = Some(sql);
         let colours = terminal::has_colours(&std::io::stdout());
         pager::show(&plan.show(colours, terminal::width()), self.options.pager && self.options.confirms)

@@ -10,7 +10,7 @@ use sqlparser::keywords::{ALL_KEYWORDS, ALL_KEYWORDS_INDEX, RESERVED_FOR_COLUMN_
 
 use super::commands::COMMANDS;
 use super::names::{Columns, Names};
-use crate::lexer::{Kind, Token, tokens, unquoted};
+use crate::lexer::{Kind, Token, content_tokens, tokens, unquoted};
 
 /// The largest number of suggestions.
 const MAX_SUGGESTIONS: usize = 200;
@@ -241,7 +241,7 @@ fn path_before(before: &[Token], text: &str, pos: usize) -> (Vec<String>, String
 
 /// Returns the tables that the text names, by alias and by name, with their columns.
 fn relations(names: &Names, text: &str) -> BTreeMap<String, Columns> {
-    let tokens: Vec<_> = tokens(text).into_iter().filter(|t| !matches!(t.kind, Kind::Space | Kind::Comment)).collect();
+    let tokens: Vec<_> = content_tokens(text).collect();
     let is_dot = |t: &Token| &text[t.range.clone()] == ".";
     let is_name = |t: &Token| matches!(t.kind, Kind::Word | Kind::QuotedName);
     let mut relations = BTreeMap::new();

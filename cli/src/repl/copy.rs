@@ -1,36 +1,26 @@
 //! `\copy`: copies rows from a file of this machine into a table of the session or a port, or from a query into a file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use futures::StreamExt;
 use portolan_engine::server::files_of;
 use portolan_engine::{IngestMode, IngestTarget};
 use portolan_node::{Error, Result};
 
+use super::commands::expanded;
 use crate::connection::Connection;
-use crate::lexer::{self, Kind, Position, Token, tokens};
+use crate::lexer::{self, Kind, Position, Token, content_tokens, literal, tokens};
 use crate::output::{Format, Output};
 use crate::place::draw;
 use crate::render::View;
-use crate::units::show_count;
+use crate::units::show_number;
 
 /// The text about the arguments, for errors.
 const USAGE: &str = "`\\copy` expects `TABLE from 'FILE'`, `TABLE to 'FILE'` or `(QUERY) to 'FILE'`, and then options such as \
                      `(header false, delim ';')`";
 
-/// The endings of the files that `\copy … to` writes.
-const ENDINGS: [(&str, Format); 6] = [
-    ("csv", Format::Csv),
-    ("json", Format::Json),
-    ("jsonl", Format::Json),
-    ("ndjson", Format::Json),
-    ("arrow", Format::Arrow),
-    ("parquet", Format::Parquet),
-];
-
-/// The functions that read the formats of `\copy … from`.
-const READERS: [(&str, &str); 4] =
-    [("csv", "read_csv"), ("json", "read_json"), ("arrow", "read_arrow"), ("parquet", "read_parquet")];
+/// The formats of the files. A function such as `read_csv` reads each of them.
+const FORMATS: [Format; 4] = [Format::Csv, Format::Json, Format::Arrow, Format::Parquet];
 
 /// The parsed arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,14 +71,14 @@ async fn from(connection: &Connection, table: &str, file: &str, options: &[(Stri
     let rows = connection.files().read(&reference).await.map_err(failed)?;
     let rows = connection.ingest(&target, mode, file, rows).await;
     let rows = rows.map_err(|e| failed(e.within(format!("cannot copy {file} into {table}"))))?;
-    Ok(format!("{} copied into {table}", counted(rows)))
+    Ok(format!("{} copied into {table}", show_number(rows, "row")))
 }
 
 async fn to(connection: &Connection, query: &str, file: &Path, options: &[(String, String)]) -> Result<String> {
     let mut format = format_of(file);
     for (name, value) in options {
         match name.as_str() {
-            "format" => format = known_format(unquoted(value)),
+            "format" => format = Some(named_format(value)?),
             other => {
                 let what = format!("`\\copy … to` has no option `{other}`: it accepts only `format`");
                 return Err(Error::failed(what));
@@ -99,7 +89,7 @@ async fn to(connection: &Connection, query: &str, file: &Path, options: &[(Strin
         return Err(Error::failed(format!(
             "{}: expected a name that ends in {}, or the option `format` with one of these",
             file.display(),
-            ENDINGS.map(|(ending, _)| format!("`.{ending}`")).join(", ")
+            FORMATS.map(|format| format!("`.{}`", format.name())).join(", ")
         )));
     };
     let failed = |e: portolan_engine::Error| Error::failed(draw(&e.owner_chain(), query, Position::START));
@@ -114,11 +104,7 @@ async fn to(connection: &Connection, query: &str, file: &Path, options: &[(Strin
     }
     let rows = writer.finish(None)?;
     output.finish()?;
-    Ok(format!("{} copied to {}", counted(rows as u64), file.display()))
-}
-
-fn counted(rows: u64) -> String {
-    format!("{} {}", show_count(rows), if rows == 1 { "row" } else { "rows" })
+    Ok(format!("{} copied to {}", show_number(rows as u64, "row"), file.display()))
 }
 
 /// Returns the table or the port with this name, and how rows are stored in it.
@@ -129,7 +115,7 @@ fn target(name: &str) -> Result<(IngestTarget, IngestMode)> {
              are matched by name"
         ))
     };
-    let all: Vec<Token> = tokens(name).into_iter().filter(|t| !matches!(t.kind, Kind::Space | Kind::Comment)).collect();
+    let all: Vec<Token> = content_tokens(name).collect();
     let (mut parts, count): (Vec<String>, _) = (vec![], all.len());
     for (place, token) in all.into_iter().enumerate() {
         let text = &name[token.range];
@@ -154,24 +140,20 @@ fn target(name: &str) -> Result<(IngestTarget, IngestMode)> {
 
 /// Returns the file with its options as a table in SQL.
 fn reference(file: &str, options: &[(String, String)]) -> Result<String> {
-    let literal = format!("'{}'", file.replace('\'', "''"));
+    let literal = literal(file);
     if options.is_empty() {
         return Ok(literal);
     }
-    let (mut format, mut others) = (format_of(Path::new(file)).and_then(name_of), String::new());
+    let (mut format, mut others) = (format_of(Path::new(file)), String::new());
     for (name, value) in options {
         match name.as_str() {
-            "format" => format = Some(unquoted(value).to_lowercase()),
+            "format" => format = Some(named_format(value)?),
             _ => others.push_str(&format!(", {name} => {value}")),
         }
     }
     // Options such as a delimiter belong to CSV.
-    let format = format.unwrap_or_else(|| "csv".to_owned());
-    let Some((_, reader)) = READERS.iter().find(|(known, _)| *known == format) else {
-        let known = READERS.map(|(known, _)| known).join(", ");
-        return Err(Error::failed(format!("there is no format `{format}`: use {known}")));
-    };
-    Ok(format!("{reader}({literal}{others})"))
+    let name = format.unwrap_or(Format::Csv).name();
+    Ok(format!("read_{name}({literal}{others})"))
 }
 
 fn format_of(file: &Path) -> Option<Format> {
@@ -179,23 +161,20 @@ fn format_of(file: &Path) -> Option<Format> {
 }
 
 fn known_format(ending: &str) -> Option<Format> {
-    ENDINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(ending)).map(|(_, format)| *format)
+    Format::of_ending(ending).filter(|format| FORMATS.contains(format))
 }
 
-fn name_of(format: Format) -> Option<String> {
-    let name = match format {
-        Format::Csv => "csv",
-        Format::Json => "json",
-        Format::Arrow => "arrow",
-        Format::Parquet => "parquet",
-        Format::Table => return None,
-    };
-    Some(name.to_owned())
+/// Returns the format that the value of the option `format` names.
+fn named_format(value: &str) -> Result<Format> {
+    let name = unquoted(value);
+    known_format(name).ok_or_else(|| {
+        Error::failed(format!("there is no format `{name}`: use {}", FORMATS.map(Format::name).join(", ")))
+    })
 }
 
 fn parse(text: &str) -> Result<Arguments> {
     let wrong = || Error::failed(USAGE);
-    let all: Vec<Token> = tokens(text).into_iter().filter(|t| !matches!(t.kind, Kind::Space | Kind::Comment)).collect();
+    let all: Vec<Token> = content_tokens(text).collect();
     let word = |token: &Token| match token.kind {
         Kind::Word => Some(text[token.range.clone()].to_ascii_lowercase()),
         _ => None,
@@ -229,21 +208,13 @@ fn parse(text: &str) -> Result<Arguments> {
 /// Returns the name of a file that begins at `start`, in quotes or up to a space, and its end.
 fn file(text: &str, start: usize) -> Option<(String, usize)> {
     let rest = &text[start..];
+    let shown = |path: &str| expanded(path).display().to_string();
     if !rest.starts_with('\'') {
         let length = rest.find(char::is_whitespace).unwrap_or(rest.len());
-        return Some((expanded(&rest[..length]), start + length));
+        return Some((shown(&rest[..length]), start + length));
     }
     let token = tokens(rest).into_iter().next().filter(|token| token.closed)?;
-    Some((expanded(unquoted(&rest[token.range.clone()])).replace("''", "'"), start + token.range.end))
-}
-
-/// Returns a path with the user's folder in the place of `~`.
-fn expanded(path: &str) -> String {
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    match (path.strip_prefix("~/"), home) {
-        (Some(rest), Some(home)) => home.join(rest).display().to_string(),
-        _ => path.to_owned(),
-    }
+    Some((shown(&unquoted(&rest[token.range.clone()]).replace("''", "'")), start + token.range.end))
 }
 
 fn unquoted(value: &str) -> &str {
@@ -260,8 +231,7 @@ fn options(text: &str) -> Result<Vec<(String, String)>> {
     }
     let inner = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
     let Some(inner) = inner else { return Err(Error::failed(format!("`{text}` is no list of options; {USAGE}"))) };
-    let all: Vec<Token> =
-        tokens(inner).into_iter().filter(|t| !matches!(t.kind, Kind::Space | Kind::Comment)).collect();
+    let all: Vec<Token> = content_tokens(inner).collect();
     let of = |token: &Token| &inner[token.range.clone()];
     let mut options = vec![];
     for option in all.split(|token| of(token) == ",") {

@@ -1,4 +1,4 @@
-//! What the commands show of the mesh: lists, and descriptions of domains, products, ports and tables.
+//! Describes domains, products, ports and tables, as `\d NAME` shows them.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -8,7 +8,7 @@ use portolan_catalog::{printable, sql_type};
 use portolan_node::{Error, Result};
 
 use crate::connection::Connection;
-use crate::lexer::{Kind, Token, tokens, unquoted};
+use crate::lexer::{Kind, Token, literal, tokens, unquoted};
 use crate::units::show_count;
 
 /// The similarity at which a name is suggested.
@@ -25,64 +25,6 @@ pub struct Description {
     pub title: String,
     /// The lines below the result.
     pub notes: String,
-}
-
-/// Returns the query for every domain.
-pub fn list_domains() -> String {
-    "SELECT domain, node, state, products, ports FROM mesh.domains ORDER BY domain".into()
-}
-
-/// Returns the query for every node.
-pub fn list_nodes() -> String {
-    "SELECT url, here, state, last_seen, domains, refused, error FROM mesh.nodes ORDER BY url".into()
-}
-
-/// Returns the query for every port, and for every table and view of the session, or for those whose name fits a pattern.
-/// A pattern with a point stands for the name with its product, or with its domain and product.
-pub fn list_ports(pattern: Option<&str>) -> String {
-    let fits = |[domain, product, port]: [&str; 3]| match pattern {
-        None => "true".to_owned(),
-        Some(pattern) if pattern.contains('.') => {
-            let of_product = format!("concat_ws('.', {product}, {port})");
-            let of_domain = format!("concat_ws('.', {domain}, {product}, {port})");
-            format!("({} OR {})", like(&of_product, pattern), like(&of_domain, pattern))
-        }
-        Some(pattern) => like(port, pattern),
-    };
-    format!(
-        "SELECT domain, product, port, description FROM mesh.ports WHERE {} UNION ALL \
-         SELECT table_catalog, table_schema, table_name, \
-         CASE table_type WHEN 'VIEW' THEN 'a view of this session' ELSE 'a table of this session' END \
-         FROM information_schema.tables WHERE table_catalog = 'portolan' AND table_schema = 'session' AND {} ORDER BY domain, product, port",
-        fits(["domain", "product", "port"]),
-        fits(["table_catalog", "table_schema", "table_name"])
-    )
-}
-
-/// Returns the statement that lists the functions, or those whose name fits a pattern.
-pub fn list_functions(pattern: Option<&str>) -> String {
-    let filter = pattern.map(|pattern| format!(" ILIKE '{}'", escaped(pattern))).unwrap_or_default();
-    format!("SHOW FUNCTIONS{filter}")
-}
-
-/// Returns the condition that a value fits a pattern.
-fn like(value: &str, pattern: &str) -> String {
-    format!("{value} ILIKE '{}'", escaped(pattern))
-}
-
-/// Returns a pattern for `ILIKE`, without the quotes around it: `*` stands for any text, `?` for a character.
-fn escaped(pattern: &str) -> String {
-    let mut escaped = String::new();
-    for c in pattern.chars() {
-        match c {
-            '*' => escaped.push('%'),
-            '?' => escaped.push('_'),
-            '%' | '_' | '\\' => escaped.extend(['\\', c]),
-            '\'' => escaped.push_str("''"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 /// Describes the object called `name` (`a`, `a.b` or `a.b.c`, quoted or not). If no object has the name as it is written,
@@ -143,7 +85,6 @@ async fn own_columns(connection: &Connection, condition: &str) -> Result<Descrip
          ORDER BY table_schema, ordinal_position"
     );
     let (_, batches) = connection.query(&sql, MAX_NAMES).await?;
-    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let row = |row: Vec<String>| {
         let [name, data_type, nullable] = row.as_slice() else { return String::new() };
         format!("({}, {}, {})", literal(name), literal(&type_name(data_type)), nullable == "YES")
@@ -184,7 +125,7 @@ async fn columns(connection: &Connection, condition: &str, is_full_name: bool) -
     Ok(Description { sql, title, notes: notes(only, product) })
 }
 
-/// Returns what there is to know of a port beside its columns, a line for each.
+/// Returns the facts about a port that are shown below its columns, a line for each.
 fn notes(port: &RecordBatch, product: Option<&RecordBatch>) -> String {
     let rows = port.column_by_name("rows").and_then(|c| c.as_primitive_opt::<Int64Type>());
     let rows = rows.filter(|rows| rows.is_valid(0)).and_then(|rows| u64::try_from(rows.value(0)).ok());
@@ -221,7 +162,7 @@ fn texts(batch: &RecordBatch, column: &str) -> Vec<String> {
 }
 
 fn equals(column: &str, value: &str) -> String {
-    format!("{column} = '{}'", value.replace('\'', "''"))
+    format!("{column} = {}", literal(value))
 }
 
 /// Returns what a name can refer to: pairs of a table to search and a condition, the most likely first.
@@ -268,7 +209,7 @@ async fn near(connection: &Connection, parts: &[String]) -> Result<Option<String
 }
 
 /// Returns the values of each row as strings.
-fn strings_of(batches: &[RecordBatch]) -> Result<Vec<Vec<String>>> {
+pub(super) fn strings_of(batches: &[RecordBatch]) -> Result<Vec<Vec<String>>> {
     let unreadable = |e| Error::failed("cannot read the names of the mesh").with_source(e);
     let mut rows = vec![];
     for batch in batches {
@@ -325,12 +266,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_cannot_break_out_of_the_question() {
+    fn names_cannot_break_out_of_the_query() {
         assert_eq!(parts("sales.\"my.product\".\"a\"\"b\"", false), ["sales", "my.product", "a\"b"]);
         assert_eq!(parts("Sales.\"My\".Ä", true), ["sales", "My", "ä"]);
         let (_, condition) = candidates(&["x' OR '1'='1".into()]).remove(1);
         assert_eq!(condition, "domain = 'x'' OR ''1''=''1'");
-        assert_eq!(like("port", "o'*_?"), "port ILIKE 'o''%\\__'");
     }
 
     #[test]

@@ -4,14 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use arrow::array::AsArray;
-use arrow::compute::cast;
-use arrow::datatypes::DataType;
-use arrow::record_batch::RecordBatch;
 use portolan_connectors::lock;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::describe::type_name;
+use super::describe::{strings_of, type_name};
 use crate::connection::Connection;
 
 /// The age at which names are fetched again.
@@ -147,18 +143,12 @@ async fn fetch(connection: &Connection) -> Names {
 }
 
 async fn rows(connection: &Connection, sql: &str) -> Vec<Vec<String>> {
-    match connection.query(sql, MAX_COLUMNS).await {
-        Ok((_, batches)) => batches.iter().flat_map(texts).collect(),
-        Err(e) => {
-            tracing::debug!("no names for completion: {}", e.chain());
-            vec![]
-        }
-    }
-}
-
-fn texts(batch: &RecordBatch) -> Vec<Vec<String>> {
-    let columns: Vec<_> = batch.columns().iter().flat_map(|column| cast(column, &DataType::Utf8)).collect();
-    (0..batch.num_rows())
-        .map(|row| columns.iter().map(|column| column.as_string::<i32>().value(row).to_string()).collect())
-        .collect()
+    let found = match connection.query(sql, MAX_COLUMNS).await {
+        Ok((_, batches)) => strings_of(&batches),
+        Err(e) => Err(e.into()),
+    };
+    found.unwrap_or_else(|e| {
+        tracing::debug!("no names for completion: {}", e.owner_chain());
+        vec![]
+    })
 }

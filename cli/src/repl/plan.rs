@@ -8,7 +8,7 @@ use serde::Deserialize;
 use unicode_width::UnicodeWidthStr;
 
 use crate::connection::Connection;
-use crate::lexer::{Kind, Position, tokens};
+use crate::lexer::{Position, content_tokens};
 use crate::place::draw;
 use crate::render::fit;
 use crate::terminal::{BLUE, BROWN, GREEN, PURPLE, RED, TEAL};
@@ -104,19 +104,18 @@ pub fn planned(sql: &str) -> Option<&str> {
 
 /// Returns the words of a statement in upper case, each with its start.
 fn words(sql: &str) -> impl Iterator<Item = (String, usize)> + Clone {
-    let tokens = tokens(sql).into_iter().filter(|token| !matches!(token.kind, Kind::Space | Kind::Comment));
-    tokens.map(move |token| (sql[token.range.clone()].to_uppercase(), token.range.start))
+    content_tokens(sql).map(move |token| (sql[token.range.clone()].to_uppercase(), token.range.start))
 }
 
 /// Fetches a statement's plan.
 ///
 /// # Errors
 /// The node's error about the statement, or an answer that is not a plan.
-pub async fn ask(connection: &Connection, sql: &str) -> Result<Plan> {
-    let question = format!("EXPLAIN (FORMAT JSON) {sql}");
+pub async fn fetch(connection: &Connection, sql: &str) -> Result<Plan> {
+    let explain = format!("EXPLAIN (FORMAT JSON) {sql}");
     // An error has its place in the EXPLAIN statement.
-    let failed = |e: portolan_engine::Error| Error::failed(draw(&e.owner_chain(), &question, Position::START));
-    let (_, batches) = connection.query(&question, 1).await.map_err(failed)?;
+    let failed = |e: portolan_engine::Error| Error::failed(draw(&e.owner_chain(), &explain, Position::START));
+    let (_, batches) = connection.query(&explain, 1).await.map_err(failed)?;
     let unknown = || Error::failed("cannot read the node's plan; use EXPLAIN instead");
     let batch = batches.first().filter(|b| b.num_rows() == 1).ok_or_else(unknown)?;
     let text = batch.column_by_name("plan").and_then(|c| c.as_string_opt::<i32>()).ok_or_else(unknown)?;
@@ -260,7 +259,7 @@ Inner Join: a = b  [here; by keys from geo; combines geo with sales]
     }
 
     #[test]
-    fn questions_about_plans_have_none() {
+    fn statements_about_plans_have_none() {
         assert!(has_plan("SELECT 1") && has_plan("(SELECT 1)") && has_plan("with a AS (SELECT 1) SELECT 2"));
         assert!(!has_plan("explain SELECT 1") && !has_plan("SET a = 1") && !has_plan(""));
         assert!(!has_plan("-- a comment\nSET a = 1"));

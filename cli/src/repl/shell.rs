@@ -41,7 +41,7 @@ pub struct Shell {
     pub(super) changed: bool,
 }
 
-/// What a user switches on and off.
+/// The switches of a user.
 #[derive(Clone, Debug)]
 pub(super) struct Options {
     /// True at the prompt, where Ctrl-C cancels a statement and nothing else.
@@ -54,7 +54,7 @@ pub(super) struct Options {
     pub pager: bool,
 }
 
-/// Where results go.
+/// The destination of results.
 pub(super) enum Results {
     /// The screen of the prompt: a limited number of rows, which fit the terminal.
     Screen,
@@ -72,7 +72,7 @@ pub(super) struct Statement {
 #[derive(Debug)]
 pub(super) struct OpenStatement(Statement);
 
-/// What follows a text.
+/// The step after a text.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
     /// The next text.
@@ -224,15 +224,14 @@ impl Shell {
         outcome.map(|_| ())
     }
 
-    /// Completes the file that results go to, if they go to one. Returns what there is to report about a file that is not
-    /// written, because no statement had a result.
+    /// Completes the file that results go to, if they go to one. Returns a message about a file that is not written,
+    /// because no statement had a result.
     ///
     /// # Errors
     /// The error of the file system.
     pub fn finish(&mut self) -> Result<Option<String>> {
         let Results::Output(output) = std::mem::replace(&mut self.results, Results::Screen) else { return Ok(None) };
-        let Some(path) = output.path().map(|path| path.display().to_string()) else { return Ok(None) };
-        let path = printable(&path).into_owned();
+        let Some(path) = output.shown_path() else { return Ok(None) };
         if !output.finish()? {
             return Ok(Some(format!("no statement had a result, so {path} is not written")));
         }

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
-use portolan_catalog::printable;
 use portolan_node::{Error, Result};
 
 use super::commands::RowLimit;
@@ -12,13 +11,13 @@ use super::describe::Description;
 use super::script::At;
 use super::shell::{DEFAULT_ROWS, Results, Shell, Statement};
 use super::{pager, plan};
-use crate::connection::Running;
+use crate::connection::{Control, Running};
 use crate::lexer::Position;
-use crate::output::{Format, Output, print, print_error, rows_changed};
+use crate::output::{Format, Output, print, print_error};
 use crate::place::{draw, line};
-use crate::render::{Drawing, View, counted};
+use crate::render::{Drawing, View};
 use crate::terminal;
-use crate::units::show_time;
+use crate::units::{show_number, show_time};
 
 /// The memory that the rows on the screen may take, in bytes. If more arrive, the rest is not shown.
 const MAX_SHOWN_BYTES: usize = 128 << 20;
@@ -85,8 +84,7 @@ impl Shell {
                 }
                 let results = output.results();
                 let written = self.write(&job, running, started, &mut output).await;
-                let path = output.path().map(|path| printable(&path.display().to_string()).into_owned());
-                match path.filter(|_| written.is_err()) {
+                match output.shown_path().filter(|_| written.is_err()) {
                     None => self.results = Results::Output(output),
                     Some(path) if output.take_back(results) => {
                         self.results = Results::Output(output);
@@ -102,6 +100,15 @@ impl Shell {
         }
     }
 
+    /// Waits for a step of a running statement. If Ctrl-C interrupts the step, cancels the statement.
+    async fn wait_or_cancel<T>(&self, control: &Control, started: Instant, step: impl Future<Output = T>) -> Result<T> {
+        let outcome = self.wait(Some(control.clone()), started, step).await;
+        if outcome.is_err() {
+            control.cancel().await;
+        }
+        outcome
+    }
+
     /// Waits for the end of a statement that returns no columns.
     async fn run_to_end(&self, job: &Job<'_>, mut running: Running, started: Instant) -> Result<()> {
         let control = running.control.clone();
@@ -111,14 +118,8 @@ impl Shell {
             }
             Ok::<(), Error>(())
         };
-        match self.wait(Some(control.clone()), started, drained).await {
-            Ok(drained) => drained?,
-            Err(interrupted) => {
-                control.cancel().await;
-                return Err(interrupted);
-            }
-        }
-        let changed = running.changed.map(rows_changed);
+        self.wait_or_cancel(&control, started, drained).await??;
+        let changed = running.changed.map(|rows| format!("{} changed", show_number(rows, "row")));
         if !self.options.confirms {
             return changed.map_or(Ok(()), |changed| self.report(&format!("{changed}\n")));
         }
@@ -129,13 +130,8 @@ impl Shell {
     /// Shows a part of the rows on the screen.
     async fn show(&self, job: &Job<'_>, running: Running, started: Instant) -> Result<()> {
         let control = running.control.clone();
-        let shown = match self.wait(Some(control.clone()), started, collect(running, job.rows)).await {
-            Ok(shown) => shown.map_err(|e| job.failed(&e))?,
-            Err(interrupted) => {
-                control.cancel().await;
-                return Err(interrupted);
-            }
-        };
+        let shown = self.wait_or_cancel(&control, started, collect(running, job.rows)).await?;
+        let shown = shown.map_err(|e| job.failed(&e))?;
         let elapsed = started.elapsed();
         if shown.more {
             control.cancel().await;
@@ -164,17 +160,11 @@ impl Shell {
             }
             writer.finish(timing.then(|| started.elapsed()))
         };
-        let rows = match self.wait(Some(control.clone()), started, written).await {
-            Ok(written) => written?,
-            Err(interrupted) => {
-                control.cancel().await;
-                return Err(interrupted);
-            }
-        };
-        let rows = counted(rows);
+        let rows = self.wait_or_cancel(&control, started, written).await??;
+        let rows = show_number(rows as u64, "row");
         let time = self.timed(started.elapsed()).map(|time| format!(", {time}")).unwrap_or_default();
-        match output.path() {
-            Some(path) => self.say(&format!("({rows} to {}{time})\n", printable(&path.display().to_string()))),
+        match output.shown_path() {
+            Some(path) => self.say(&format!("({rows} to {path}{time})\n")),
             // A table shows its time. A program may read the other formats from standard output.
             None if timing && output.format() != Format::Table => {
                 print_error(&format!("({rows}{time})\n"));

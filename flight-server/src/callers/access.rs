@@ -10,9 +10,8 @@ use portolan_engine::Result;
 use super::auth::Authenticator;
 use super::delegation::Delegations;
 use super::identity::{Identity, NODE};
-use super::open_calls::{OpenCall, OpenCalls};
+use super::open_calls::{OpenCall, OpenCalls, changed_during};
 use super::sessions::Sessions;
-use crate::failure::unauthenticated;
 use crate::options::{AuthOptions, DelegationOptions, ServerLimits, TrustedNode, User};
 
 /// The accepted credentials at one moment.
@@ -99,11 +98,7 @@ impl Access {
     pub(super) fn open_call(&self, rules: &Arc<Rules>, caller: &Identity) -> Result<OpenCall> {
         // The call is in the list before the check, so that no change of the rules misses it.
         let call = self.calls.open(caller);
-        let now = self.rules();
-        if Arc::ptr_eq(rules, &now) || now.still_accept(caller, rules) {
-            return Ok(call);
-        }
-        Err(unauthenticated("the accepted credentials were changed during the call: log in again"))
+        if self.still_accepts(caller, rules) { Ok(call) } else { Err(changed_during("call")) }
     }
 
     /// Checks a caller that `rules` have accepted, and whose session is now open under `key`: the rules may have been
@@ -112,12 +107,17 @@ impl Access {
     /// # Errors
     /// `Unauthenticated` if the present rules do not grant the same rights. The session is then closed.
     pub(super) fn confirm(&self, rules: &Arc<Rules>, caller: &Identity, key: &str) -> Result<()> {
-        let now = self.rules();
-        if Arc::ptr_eq(rules, &now) || now.still_accept(caller, rules) {
+        if self.still_accepts(caller, rules) {
             return Ok(());
         }
         self.sessions.close(key);
-        Err(unauthenticated("the accepted credentials were changed during the login: log in again"))
+        Err(changed_during("login"))
+    }
+
+    /// True if the present rules grant the same rights to a caller that `rules` have accepted.
+    fn still_accepts(&self, caller: &Identity, rules: &Arc<Rules>) -> bool {
+        let now = self.rules();
+        Arc::ptr_eq(rules, &now) || now.still_accept(caller, rules)
     }
 }
 

@@ -50,8 +50,13 @@ impl OpenCall {
     /// Returns an error when the caller is no longer accepted.
     pub(crate) async fn ended(&self) -> Error {
         self.ended.cancelled().await;
-        unauthenticated("the accepted credentials were changed during the call: log in again")
+        changed_during("call")
     }
+}
+
+/// Returns the error for a caller who was accepted at the start of `what`, and no longer is.
+pub(super) fn changed_during(what: &str) -> Error {
+    unauthenticated(format!("the accepted credentials were changed during the {what}: log in again"))
 }
 
 impl Drop for OpenCall {

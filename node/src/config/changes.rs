@@ -13,7 +13,7 @@ use crate::digest::file_digest;
 type FixedKey = (&'static str, fn(&NodeConfig) -> String);
 
 /// The keys that a node reads only at its start. The book lists the others.
-pub(crate) const FIXED_KEYS: [FixedKey; 22] = [
+const FIXED_KEYS: [FixedKey; 22] = [
     ("domain", |config| shown(&config.domain)),
     ("listen", |config| shown(&config.listen)),
     ("products", |config| shown(&config.products)),

@@ -1,14 +1,12 @@
 //! The checks of a parsed config: values that exclude one another, and files and folders that cannot be read.
 
-use std::collections::BTreeSet;
 use std::net::ToSocketAddrs;
 use std::path::Path;
 
 use portolan_catalog::Diagnostic;
 use portolan_catalog::yaml::Document;
-use portolan_connectors::node::{endpoint_url, is_exposed, trusted_certificates};
 
-use super::{NodeConfig, PeerConfig, tokens};
+use super::{NodeConfig, tokens};
 
 /// Collects the faults of a config, each with its place in the file.
 pub(super) struct Check<'a> {
@@ -128,67 +126,5 @@ impl NodeConfig {
         }
         self.check_users(check);
         tokens::check(&self.tokens, check);
-    }
-
-    fn check_peers(&self, check: &mut Check<'_>) {
-        let mut urls = BTreeSet::new();
-        for (i, peer) in self.peers.iter().enumerate() {
-            let at = |field: &str| format!("/peers/{i}/{field}");
-            match endpoint_url(&peer.url) {
-                Err(e) => check.report(&at("url"), &e.to_string()),
-                Ok(_) => self.check_plaintext(peer, &at("url"), check),
-            }
-            if !urls.insert(&peer.url) {
-                check.report(&at("url"), &format!("the peer {} is listed twice", peer.url));
-            }
-            if peer.password.is_some() && peer.password_env.is_some() {
-                check.report(&at("password_env"), "set `password` or `password_env`, not both");
-            }
-            if peer.user.is_some() && peer.password.is_none() && peer.password_env.is_none() {
-                check.report_missing(&at("user"), "a user needs `password` or `password_env`");
-            }
-            if let Some(variable) = &peer.password_env
-                && std::env::var_os(variable).is_none()
-            {
-                check.report(&at("password_env"), &format!("the environment has no variable `{variable}`"));
-            }
-            if peer.cert.is_some() != peer.key.is_some() {
-                check.report_missing(&at("cert"), "`cert` and `key` must be set together");
-            }
-            if peer.ca.is_none() && peer.url.starts_with("grpc+tls://") {
-                check.report_missing(
-                    &at("ca"),
-                    "a `grpc+tls://` URL needs `ca`: a PEM file with the certificates of the authorities to trust, or \
-                     with the certificate of the peer",
-                );
-            }
-            match peer.ca.as_deref() {
-                Some(ca) if ca.is_file() => {
-                    if let Err(e) = trusted_certificates(ca) {
-                        check.report(&at("ca"), &e.chain());
-                    }
-                }
-                ca => check.file(&at("ca"), ca),
-            }
-            check.file(&at("cert"), peer.cert.as_deref());
-            check.file(&at("key"), peer.key.as_deref());
-        }
-    }
-
-    /// Reports a peer to which the node would send a password or a signed token over a network without TLS.
-    fn check_plaintext(&self, peer: &PeerConfig, pointer: &str, check: &mut Check<'_>) {
-        let sent = match (&peer.user, &self.node.key) {
-            (Some(_), _) => "a password",
-            (None, Some(_)) => "tokens signed with `node.key`",
-            (None, None) => return,
-        };
-        if is_exposed(&peer.url) && !peer.allow_plaintext {
-            let message = format!(
-                "the node would send {sent} to {} without TLS; use a `grpc+tls://` URL with `ca`, or set \
-                 `allow_plaintext: true` for this peer",
-                peer.url
-            );
-            check.report(pointer, &message);
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use portolan_engine::{Limits, Share};
+use portolan_engine::{Limits, LinkOverride, Share};
 
 use super::*;
 

@@ -154,7 +154,7 @@ impl Rows<'_> {
     }
 }
 
-/// How likely a column is a key by its name, the most likely first.
+/// The likelihood that a column is a key, by its name. The most likely one comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     OfPort,

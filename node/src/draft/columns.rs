@@ -28,6 +28,13 @@ pub(super) struct ColumnDraft {
     pub(super) reference: Option<ReferenceDraft>,
 }
 
+impl ColumnDraft {
+    fn new(name: String, name_in_file: String, data_type: DataType, text_type: TextType) -> Self {
+        let (is_partition, is_required, key_position, reference) = (false, false, None, None);
+        Self { name, name_in_file, data_type, text_type, is_partition, is_required, key_position, reference }
+    }
+}
+
 /// A reference whose values were checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReferenceDraft {
@@ -51,6 +58,10 @@ pub(super) fn drafted(
     let is_repeated = |name: &str| in_files.iter().filter(|(other, ..)| other == name).count() > 1;
     let in_folders = |name: &str| found.partitions.iter().any(|folder| folder.name == name);
     let (mut columns, mut left_out, mut taken) = (vec![], vec![], BTreeSet::new());
+    let mut sql_name = |text: &str| {
+        let own = identifier(text);
+        distinct(if own.is_empty() { "column" } else { &own }, &mut taken)
+    };
     for (name_in_file, data_type, is_required) in &in_files {
         if name_in_file.trim().is_empty() {
             left_out.push("a column without a name".to_owned());
@@ -64,40 +75,23 @@ pub(super) fn drafted(
             left_out.push(format!("`{name_in_file}` in the files, as the names of folders have it too"));
             continue;
         }
-        let own = identifier(name_in_file);
-        let name = distinct(if own.is_empty() { "column" } else { &own }, &mut taken);
+        let name = sql_name(name_in_file);
+        // Without a header, a file has no names.
+        let name_in_file = if has_header { name_in_file.clone() } else { name.clone() };
         let text_type = TextType::of(logical_type(data_type).unwrap_or_default());
-        columns.push(ColumnDraft {
-            // Without a header, a file has no names.
-            name_in_file: if has_header { name_in_file.clone() } else { name.clone() },
-            name,
-            data_type: data_type.clone(),
-            text_type,
-            is_partition: false,
-            is_required: *is_required,
-            key_position: None,
-            reference: None,
-        });
+        let column = ColumnDraft::new(name, name_in_file, data_type.clone(), text_type);
+        columns.push(ColumnDraft { is_required: *is_required, ..column });
     }
     left_out.dedup();
     for folder in &found.partitions {
-        let own = identifier(&folder.name);
-        let name = distinct(if own.is_empty() { "column" } else { &own }, &mut taken);
         let logical_type = match folder.logical_type.as_deref() {
             Some("integer") => "integer",
             Some("date") => "date",
             _ => "string",
         };
-        columns.push(ColumnDraft {
-            name,
-            name_in_file: folder.name.clone(),
-            data_type: DataType::Utf8,
-            text_type: TextType::of(logical_type),
-            is_partition: true,
-            is_required: false,
-            key_position: None,
-            reference: None,
-        });
+        let (name, text_type) = (sql_name(&folder.name), TextType::of(logical_type));
+        let column = ColumnDraft::new(name, folder.name.clone(), DataType::Utf8, text_type);
+        columns.push(ColumnDraft { is_partition: true, ..column });
     }
     (columns, left_out)
 }

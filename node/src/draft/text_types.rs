@@ -72,7 +72,7 @@ pub(super) struct TextType {
     pub(super) null_words: Vec<String>,
     /// The words that stand for true and false, if they are others.
     pub(super) truth_words: Option<(&'static str, &'static str)>,
-    /// What a person must decide.
+    /// The decision that a person must make.
     pub(super) note: Option<&'static str>,
 }
 

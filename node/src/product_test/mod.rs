@@ -32,7 +32,7 @@ use self::port::Tester;
 pub use self::report::{Fault, Outcome, PortReport, RuleReport, TestReport};
 use self::selection::select;
 use self::wanted::wanted_ports;
-use crate::assemble::{load, sources};
+use crate::assemble::{load, sources, with_resources};
 use crate::host::memory_limits;
 use crate::open::open_in_part;
 use crate::{Error, NodeConfig, Result};
@@ -81,14 +81,10 @@ pub async fn test_products(config: &NodeConfig, options: &TestOptions) -> Result
     let tester = tester(config, declared, opened.domain, sources, runtime, options)?;
     let mut ports = vec![];
     for port in tested {
-        let mut report = match opened.errors.get(&port.name) {
-            Some(_) => PortReport::new(&port.name),
+        ports.push(match opened.errors.get(&port.name) {
+            Some(error) => PortReport { error: Some(error.to_string()), ..PortReport::new(&port.name) },
             None => tester.test(port).await,
-        };
-        if let Some(error) = opened.errors.get(&port.name) {
-            report.error = Some(error.to_string());
-        }
-        ports.push(report);
+        });
     }
     Ok(TestReport { domain: catalog.domain.to_string(), full: options.full, ports })
 }
@@ -106,14 +102,8 @@ fn tester(
     if options.full {
         limits.query_timeout = FULL_TIMEOUT;
     }
-    let mut builder = Engine::builder().limits(limits).runtime_env(runtime.clone()).local_domain(domain.clone());
-    if let Some(folder) = &config.spill_folder {
-        builder = builder.spill_folder(folder.clone());
-    }
-    if let Some(threads) = config.cpu_threads {
-        builder = builder.cpu_threads(threads);
-    }
-    let session = builder.build()?.session(Principal::new("product-test"));
+    let builder = Engine::builder().limits(limits).runtime_env(runtime.clone()).local_domain(domain.clone());
+    let session = with_resources(builder, config).build()?.session(Principal::new("product-test"));
     let (is_full, progress) = (options.full, options.progress.clone());
     Ok(Tester { declared, domain, sources, runtime, session, is_full, progress })
 }

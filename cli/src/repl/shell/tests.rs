@@ -6,7 +6,6 @@ use portolan_engine::{Engine, Principal};
 use portolan_node::ErrorKind;
 
 use super::*;
-use crate::local_files::LocalFiles;
 
 /// A script on an engine without a mesh, and a folder for its files.
 struct Fixture {
@@ -17,7 +16,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let session = Engine::builder().build().unwrap().session(Principal::anonymous());
-        let connection = Connection::Embedded { session, name: "test".into(), files: LocalFiles::default() };
+        let connection = Connection::embedded(session, "test".into());
         let output = Output::stdout(Format::Csv).unwrap();
         let target = Target::Config("node.yaml".into());
         let shell = Shell::script(connection, target, LoginArgs::default(), Some(Format::Csv), output);

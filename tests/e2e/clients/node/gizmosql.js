@@ -67,13 +67,13 @@ async function getters(client) {
 }
 
 async function keys(client) {
-  const reason = "the client sends the command without the wrapping that Flight SQL asks for";
+  const reason = "the client sends the command without the wrapping that Flight SQL requires";
   const found = await beyond(reason, "this node does not support", client.getPrimaryKeys("geo", "places", "nation"));
   expect(Array.isArray(found), "keys", found);
 }
 
 async function schema(client) {
-  const reason = "the client sends the command without the wrapping that Flight SQL asks for";
+  const reason = "the client sends the command without the wrapping that Flight SQL requires";
   await beyond(reason, "this node does not support", client.getQuerySchema("SELECT 1 AS one"));
 }
 
@@ -139,7 +139,7 @@ if (token) {
 // The client trusts the roots that gRPC reads from GRPC_DEFAULT_SSL_ROOTS_FILE_PATH, and has no option for them.
 if (tls) checks.push(["connect-tls", () => connects({ ...options(), ...address(tls), plaintext: false })]);
 checks.push(
-  ["connect-mtls", () => Promise.reject(new Limit("the client takes no certificate of its own"))],
+  ["connect-mtls", () => Promise.reject(new Limit("the client accepts no certificate of its own"))],
   ["connect-oauth", () => Promise.reject(new Limit("the client fetches no tokens: give it one as `token`"))],
   ["browse", at(browse)],
   ["metadata-getters", at(getters)],
@@ -152,7 +152,7 @@ checks.push(
   ["duplicate-names", at(duplicates)],
   ["errors", at(errors)],
   ["ingest", () => Promise.reject(new Limit("the client has no ingest"))],
-  ["cancel", () => Promise.reject(new Limit("the client cannot cancel; it gives up after 60 seconds"))],
+  ["cancel", () => Promise.reject(new Limit("the client cannot cancel; it stops waiting after 60 seconds"))],
 );
 // The client keeps no cookies, so only a login gives it a session.
 if (user) checks.push(["updates", at(updates)], ["session-catalog", at(catalog)]);

@@ -219,7 +219,7 @@ def keys():
         found = connection.adbc_get_objects(table_name_filter="nation").read_all().to_pylist()
         tables = [t for c in found for s in c["catalog_db_schemas"] for t in s["db_schema_tables"]]
         if not any(table["table_constraints"] for table in tables):
-            raise Limit("the driver asks for no keys")
+            raise Limit("the driver requests no keys")
 
 
 @with_cursor

@@ -115,5 +115,5 @@ func keys(s *session) error {
 	if reader.Err() != nil {
 		return reader.Err()
 	}
-	return report.Limit("the driver asks for no keys")
+	return report.Limit("the driver requests no keys")
 }

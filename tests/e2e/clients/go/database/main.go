@@ -210,7 +210,7 @@ func preparedReuse(ctx context.Context, db *sql.Conn) error {
 		for key, name := range []string{"ALGERIA", "ARGENTINA", "BRAZIL"} {
 			got, err := collect(query.QueryContext(ctx, name))
 			if err != nil && round+key > 0 && strings.Contains(err.Error(), "must set IngestTargetTable") {
-				return report.Limit("the end of a prepared statement's rows closes the statement: prepare it anew for each run")
+				return report.Limit("the end of a prepared statement's rows closes the statement: prepare it again for each run")
 			}
 			if err := same("a prepared query", got, err, []string{fmt.Sprint(key)}); err != nil {
 				return err

@@ -214,7 +214,7 @@ final class Browsing {
                 names.add(types.getString("TYPE_NAME"));
             }
             if (names.isEmpty()) {
-                throw new Limit("the driver answers getTypeInfo with an empty table by itself and asks no server");
+                throw new Limit("the driver answers getTypeInfo with an empty table by itself and queries no server");
             }
             Check.that("the usual types among " + names, names.containsAll(List.of("BIGINT", "VARCHAR", "DECIMAL")));
         }

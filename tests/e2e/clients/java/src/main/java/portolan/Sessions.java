@@ -102,7 +102,7 @@ final class Sessions {
             } catch (SQLException e) {
                 if (Target.major() < 19) {
                     Check.contains("the default catalog is as it was", "places.nation", Check.chain(e));
-                    throw new Limit("before 19.0 setCatalog tells the server nothing; the property `catalog` does");
+                    throw new Limit("before 19.0 setCatalog sends the server nothing; the property `catalog` does");
                 }
                 throw e;
             }
@@ -117,7 +117,7 @@ final class Sessions {
                 Check.equal("rows", "25", Check.value(connection, "SELECT count(*) FROM nation"));
             } catch (SQLException e) {
                 Check.contains("the default schema is as it was", "nation", Check.chain(e));
-                throw new Limit("setSchema tells the server nothing; say `SET schema = …`");
+                throw new Limit("setSchema sends the server nothing; write `SET schema = …`");
             }
         }
     }
