@@ -1,4 +1,6 @@
-//! Completes keywords, functions, and the names of domains, products, ports and columns.
+//! Completes keywords, functions, and the names of domains, products, ports, columns and files.
+
+mod files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use portolan_engine::SETTINGS;
 use reedline::{Completer, CompletionResult, Span, Suggestion};
 use sqlparser::keywords::{ALL_KEYWORDS, ALL_KEYWORDS_INDEX, RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS};
 
+use self::files::{FilePlace, files};
 use super::commands::COMMANDS;
 use super::names::{Columns, Names};
 use crate::lexer::{Kind, Token, content_tokens, tokens, unquoted};
@@ -75,8 +78,13 @@ fn suggest(names: &Names, text: &str, pos: usize) -> Vec<Suggestion> {
         let after = text[pos..].lines().next().unwrap_or_default();
         return suggest_in_command(names, &before[command.range.clone()], after, pos);
     }
-    if before_tokens.last().is_some_and(|t| !t.closed && matches!(t.kind, Kind::Text | Kind::Comment)) {
-        return vec![];
+    if let Some(open) = before_tokens.last().filter(|t| !t.closed && matches!(t.kind, Kind::Text | Kind::Comment)) {
+        let (typed, start) = (&before[open.range.clone()], open.range.start);
+        if !typed.starts_with('\'') || !is_before_file(&before_tokens, before, start) {
+            return vec![];
+        }
+        let names = files(typed, FilePlace::Statement, text[pos..].starts_with('\''));
+        return names.into_iter().map(|name| suggestion(name, None, Span::new(start, pos))).collect();
     }
     if let Some(typed) = setting_before(&before_tokens, before) {
         let span = Span::new(pos - typed.len(), pos);
@@ -166,6 +174,37 @@ fn is_before_table(before: &[Token], text: &str, start: usize) -> bool {
     last.is_some_and(|word| BEFORE_TABLES.contains(&word.as_str()))
 }
 
+/// True if the string that starts at `start` names a file.
+fn is_before_file(before: &[Token], text: &str, start: usize) -> bool {
+    let is_word = |token: &&Token| token.range.end <= start && !matches!(token.kind, Kind::Space | Kind::Comment);
+    let mut words = before.iter().rev().filter(is_word).map(|token| &text[token.range.clone()]);
+    let is_argument =
+        words.next() == Some("(") && words.next().is_some_and(|word| word.to_lowercase().starts_with("read_"));
+    is_argument || is_before_table(before, text, start)
+}
+
+/// Returns the typed part of the name of a file in the arguments of `\copy`, if the cursor is in the name.
+fn file_of_copy(arguments: &str) -> Option<&str> {
+    let mut depth = 0_usize;
+    for token in tokens(arguments) {
+        match &arguments[token.range.clone()] {
+            "(" => depth += 1,
+            ")" => depth = depth.saturating_sub(1),
+            word if depth == 0 && (word.eq_ignore_ascii_case("from") || word.eq_ignore_ascii_case("to")) => {
+                let typed = &arguments[token.range.end..];
+                let name = typed.trim_start();
+                let is_open = match name.starts_with('\'') {
+                    true => tokens(name).first().is_some_and(|token| !token.closed),
+                    false => !name.contains(char::is_whitespace),
+                };
+                return (typed.len() > name.len() && is_open).then_some(name);
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Returns the suggestions in a command, of which `command` is the part before `pos`, and `after` the rest.
 fn suggest_in_command(names: &Names, command: &str, after: &str, pos: usize) -> Vec<Suggestion> {
     let Some((name, rest)) = command.split_once(char::is_whitespace) else {
@@ -181,6 +220,8 @@ fn suggest_in_command(names: &Names, command: &str, after: &str, pos: usize) -> 
             found.retain(|s| matches!(s.description.as_deref(), Some("port" | "table" | "domain" | "schema")));
             found
         }
+        "\\i" | "\\include" | "\\o" | "\\g" | "\\gx" => file_suggestions(rest.trim_start(), FilePlace::Command, after),
+        "\\copy" => file_of_copy(rest).map_or_else(Vec::new, |typed| file_suggestions(typed, FilePlace::Copy, after)),
         _ => vec![],
     };
     for suggestion in &mut found {
@@ -189,6 +230,12 @@ fn suggest_in_command(names: &Names, command: &str, after: &str, pos: usize) -> 
         suggestion.span = Span::new(pos - typed, pos);
     }
     found
+}
+
+/// Returns the files for the typed part of a name, of which `after` is the rest of the line.
+fn file_suggestions(typed: &str, place: FilePlace, after: &str) -> Vec<Suggestion> {
+    let names = files(typed, place, after.starts_with('\'')).into_iter();
+    names.map(|name| suggestion(name, None, Span::new(0, typed.len()))).collect()
 }
 
 fn suggestion(value: String, description: Option<&str>, span: Span) -> Suggestion {

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use super::*;
 
 fn names() -> Names {
@@ -124,6 +126,40 @@ fn settings_complete_where_they_are_named() {
     check("SET catalog = sal", &["sales"]);
     check("SET portolan.strategy = su", &[]);
     check("\\set portolan.strategy su", &[]);
+}
+
+#[test]
+fn files_complete_where_files_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["orders.csv", "o x.sql", "it's.csv", ".hidden"] {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    std::fs::create_dir(folder.path().join("sub")).unwrap();
+    let at = folder.path().to_str().unwrap();
+    let found = |text: &str, expected: &[&str]| {
+        let expected: Vec<String> = expected.iter().map(|name| name.replace('@', at)).collect();
+        let pos = text.replace('@', at).find('|').unwrap_or(text.replace('@', at).len());
+        let values = suggest(&names(), &text.replace('@', at).replace('|', ""), pos).into_iter().map(|s| s.value);
+        assert_eq!(values.collect::<Vec<_>>(), expected, "{text}");
+    };
+    found("\\i @/or", &["@/orders.csv"]);
+    found("\\o @/o", &["'@/o x.sql'", "@/orders.csv"]);
+    found("\\o '@/o x", &["'@/o x.sql'"]);
+    found("\\g @/su", &["@/sub/"]);
+    found("\\i @/.h", &["@/.hidden"]);
+    found("\\i @/it", &[]);
+    found("\\i @/nothing/", &[]);
+    found("\\copy t from '@/or", &["'@/orders.csv'"]);
+    found("\\copy t FROM '@/it", &["'@/it''s.csv'"]);
+    found("\\copy (SELECT 1 FROM (SELECT 2)) to @/or", &["@/orders.csv"]);
+    found("\\copy t from '@/orders.csv' (h", &[]);
+    found("\\copy t from @/orders.csv h", &[]);
+    found("SELECT * FROM '@/or", &["'@/orders.csv'"]);
+    found("SELECT * FROM '@/or|' WHERE", &["'@/orders.csv"]);
+    found("SELECT * FROM t JOIN '@/s", &["'@/sub/"]);
+    found("SELECT * FROM read_csv('@/or", &["'@/orders.csv'"]);
+    found("SELECT '@/or", &[]);
+    found("SELECT * FROM t WHERE a = '@/or", &[]);
 }
 
 #[test]
