@@ -8,8 +8,8 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement;
 use sqlparser::ast::{
-    ExcludeSelectItem, Ident, ObjectName, PipeOperator, Query, ReplaceSelectElement, Select, SelectItem,
-    Statement as SqlStatement, VisitorMut, WildcardAdditionalOptions,
+    ExcludeSelectItem, Ident, ObjectName, PipeOperator, Query, ReplaceSelectElement, Select, SelectItem, VisitorMut,
+    WildcardAdditionalOptions,
 };
 
 use super::unsupported;
