@@ -21,7 +21,7 @@ use portolan_tests::ways::{self, Ways, assert_lines, table, write_parquet};
 use serde_json::{Value, json};
 
 #[cfg(unix)]
-use crate::reload::{can_log_in, reload, user};
+use crate::reload::{can_log_in, login, reload, user};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -267,16 +267,23 @@ async fn a_check_reports_missing_files_values_and_queries_together() {
     .await;
 }
 
-/// Writes a domain whose queries take long to plan: planning pushes the filter of the last port down, and each port
-/// multiplies it by six.
-fn write_slow(home: &Path, names: &[&'static str]) {
+/// The number of ports with a query that takes long to plan, the columns of its lists, and the number of lists in one
+/// another. Planning looks up each column among those of the list below, several times. So all queries together take
+/// minutes, also in a release build.
+const SLOW_PORTS: usize = 100;
+const SLOW_COLUMNS: usize = 4_000;
+const SLOW_LISTS: usize = 10;
+
+/// Writes a domain with a port over data, and with so many ports whose queries take long to plan.
+fn write_slow(home: &Path, slow_ports: usize) {
     fs::write(home.join("orders.csv"), "id\n1\n").unwrap();
+    let columns: Vec<_> = (0..SLOW_COLUMNS).map(|column| format!("id c{column}")).collect();
+    let list = format!("SELECT {} FROM samples.orders", columns.join(","));
+    let lists = (0..SLOW_LISTS).fold(list, |below, level| format!("SELECT * FROM ({below}) AS q{level}"));
+    let query = format!("SELECT c0 AS id FROM ({lists}) AS q");
     let mut ports = vec![PortFile::local("orders", &home.join("orders.csv"), "csv", &[("id", "integer")])];
-    for (&name, below) in names.iter().zip(["orders"].iter().chain(names)) {
-        let filter = if Some(&name) == names.last() { " WHERE id > 2" } else { "" };
-        let query = format!("SELECT (id * id + id * id + id * id) % 7 AS id FROM samples.{below}{filter}");
-        ports.push(PortFile::derived(name, &query, &[("id", "integer")]));
-    }
+    let slow = (0..slow_ports).map(|port| PortFile::derived(format!("p{port}").leak(), &query, &[("id", "integer")]));
+    ports.extend(slow);
     write_domain(DOMAIN, home, &ports);
 }
 
@@ -287,17 +294,20 @@ async fn queries_that_take_long_to_plan_delay_no_change_of_users() {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join(DOMAIN);
         fs::create_dir_all(&home).unwrap();
-        write_slow(&home, &["a"]);
+        write_slow(&home, 0);
         let with_users = |users: &[&Value]| json!({ "domain": DOMAIN, "users": users });
         let (ann, bob) = (user("ann"), user("bob"));
         let node = Node::start(&home, with_users(&[&ann]));
         assert!(can_log_in(&node, "ann").await);
-        write_slow(&home, &["a", "b", "c", "d", "e", "f", "g"]);
+        write_slow(&home, SLOW_PORTS);
         // The node sees the change after a few seconds, and plans for longer.
-        tokio::time::sleep(Duration::from_secs(7)).await;
+        tokio::time::sleep(Duration::from_secs(8)).await;
         reload(&node, &with_users(&[&bob]));
-        until("the new user can log in", Duration::from_secs(8), async || can_log_in(&node, "bob").await).await;
+        until("the new user can log in", SOON, async || can_log_in(&node, "bob").await).await;
         assert!(!can_log_in(&node, "ann").await);
+        // The node still plans: it serves only the port of the first descriptors.
+        let client = node.client_with(&login("bob")).await;
+        assert_eq!(count(&client, "SELECT count(*) FROM mesh.ports").await, Ok(1));
     })
     .await;
 }
@@ -306,12 +316,14 @@ async fn queries_that_take_long_to_plan_delay_no_change_of_users() {
 fn a_signal_ends_a_node_that_still_plans_queries() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path();
-    write_slow(home, &["a", "b", "c", "d", "e", "f", "g", "h"]);
+    write_slow(home, SLOW_PORTS);
     fs::write(home.join("node.yaml"), format!("domain: {DOMAIN}\nlisten: 127.0.0.1:0\n")).unwrap();
     let mut serve = Command::new(program());
-    serve.arg("serve").arg("--config").arg(home.join("node.yaml")).stdout(Stdio::null()).stderr(Stdio::null());
+    serve.arg("serve").arg("--config").arg(home.join("node.yaml"));
+    serve.stdout(fs::File::create(home.join("out")).unwrap()).stderr(Stdio::null());
     let mut node = serve.spawn().unwrap();
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(5));
+    assert!(node.try_wait().unwrap().is_none(), "the node ends by itself");
     signal(node.id(), "TERM");
     let end = Instant::now() + Duration::from_secs(30);
     while node.try_wait().unwrap().is_none() {
@@ -322,6 +334,8 @@ fn a_signal_ends_a_node_that_still_plans_queries() {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+    // A node that has planned the queries prints its address.
+    assert_eq!(fs::read_to_string(home.join("out")).unwrap(), "");
 }
 
 /// The seed of the random queries, and the number of those that read the repeated port.
