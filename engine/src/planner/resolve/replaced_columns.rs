@@ -78,7 +78,7 @@ impl LeaveOut {
         let Some(replaced) = found else { return ControlFlow::Continue(()) };
         let names = replaced.iter().map(|element| element.column_name.value.clone()).collect();
         list.extend(replaced.into_iter().map(|element| {
-            let ReplaceSelectElement { expr, column_name: alias, .. } = *element;
+            let ReplaceSelectElement { expr, column_name: alias, .. } = element;
             SelectItem::ExprWithAlias { expr, alias }
         }));
         ControlFlow::Break(names)
@@ -86,7 +86,7 @@ impl LeaveOut {
 }
 
 /// Leaves out the replaced columns, and returns their elements.
-fn left_out(options: &mut WildcardAdditionalOptions) -> Vec<Box<ReplaceSelectElement>> {
+fn left_out(options: &mut WildcardAdditionalOptions) -> Vec<ReplaceSelectElement> {
     let replaced = options.opt_replace.take().map(|replaced| replaced.items).unwrap_or_default();
     let mut names = match options.opt_exclude.take() {
         None => vec![],
@@ -96,7 +96,7 @@ fn left_out(options: &mut WildcardAdditionalOptions) -> Vec<Box<ReplaceSelectEle
     let own: Vec<Ident> = replaced.iter().map(|element| element.column_name.clone()).collect();
     names.extend(own.into_iter().map(|name| ObjectName::from(vec![name])));
     options.opt_exclude = Some(ExcludeSelectItem::Multiple(names));
-    replaced
+    replaced.into_iter().map(|element| *element).collect()
 }
 
 impl VisitorMut for LeaveOut {
