@@ -166,7 +166,7 @@ async fn a_bad_port_does_not_take_its_domain_down() {
 
         let place = home.to_str().unwrap();
         for (port, says) in [
-            ("empty", "there is no CSV file at empty"),
+            ("empty", "there is no Parquet file at empty"),
             ("typed", "column `cost` is Float64 in a.parquet and Boolean in b.parquet"),
             ("gone", "the log of the node has the reason"),
         ] {

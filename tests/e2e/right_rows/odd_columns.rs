@@ -65,7 +65,7 @@ async fn odd_columns_are_joined() {
         ways.gives("DESCRIBE SELECT x, 1 AS one FROM east.samples.a", &["x|BIGINT|YES", "one|BIGINT|NO"]).await;
         ways.gives("DESCRIBE SELECT CASE WHEN x = 1 THEN 1 ELSE 2.5 END AS c FROM east.samples.a", &["c|DOUBLE|NO"])
             .await;
-        ways.gives("DESCRIBE SELECT 'a' AS b, [1, 2] AS c", &["b|VARCHAR|NO", "c|BIGINT[]|NO"]).await;
+        ways.gives("DESCRIBE SELECT 'a' AS b, [1, 2] AS c", &["b|VARCHAR|NO", "c|BIGINT[]|YES"]).await;
         ways.gives("FROM east.samples.a |> SELECT x |> WHERE x > 1", &["2"]).await;
         ways.gives("FROM (VALUES (1, 'a')) AS t(x, y)", &["1|a"]).await;
         ways.refuses(
