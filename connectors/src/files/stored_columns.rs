@@ -17,9 +17,10 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use super::footers::{forget_other_version, stored_names};
 use crate::data_fault::DataFault;
 
-/// The beginning of an Arrow file, and its length with the bytes that fill it up. A stream begins with its schema.
+/// The beginning of an Arrow file. Zeros fill it up to 8 bytes or, by some writers, to 64. A stream begins with its schema.
 const ARROW_MAGIC: &[u8] = b"ARROW1";
-const ARROW_PREFIX: usize = 8;
+const ARROW_WORD: usize = 8;
+const MOST_ARROW_PREFIX: usize = 64;
 
 /// The largest number of bytes of an Arrow file that are read for its schema.
 const MOST_SCHEMA_BYTES: usize = 16 << 20;
@@ -75,14 +76,17 @@ async fn arrow_schema(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Optio
         && let Some(chunk) = chunks.try_next().await?
     {
         pending.extend_from_slice(&chunk);
-        if pending.len() < ARROW_PREFIX {
+        if pending.len() <= MOST_ARROW_PREFIX {
             continue;
         }
         let is_first = read == 0;
         read += pending.len();
         let mut bytes = Buffer::from(std::mem::take(&mut pending));
         if is_first && bytes.starts_with(ARROW_MAGIC) {
-            bytes.advance(ARROW_PREFIX);
+            bytes.advance(ARROW_WORD);
+            while bytes.starts_with(&[0; ARROW_WORD]) {
+                bytes.advance(ARROW_WORD);
+            }
         }
         if decoder.decode(&mut bytes).is_err() {
             break;

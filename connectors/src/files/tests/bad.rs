@@ -170,7 +170,7 @@ async fn files_that_vanish_are_named() {
     // All files are removed: an empty result would be wrong.
     fs::remove_file(fixture.path("0.parquet")).unwrap();
     fs::remove_file(fixture.path("1.parquet")).unwrap();
-    fails_at(&context, "SELECT id FROM t", "there is no file").await;
+    fails_at(&context, "SELECT id FROM t", "there is no Parquet file").await;
 }
 
 #[tokio::test]
