@@ -14,6 +14,7 @@ mod printable;
 mod received;
 pub mod rules;
 mod schema;
+mod server_rules;
 mod source;
 mod sql_string;
 mod sql_type;
@@ -26,10 +27,11 @@ pub use lint::{Warning, lint};
 pub use load::{Descriptors, check_domain_name, descriptor_files, domain_of, load_descriptors, load_domain};
 pub use mesh::{DomainEntry, MeshSnapshot, NodeEntry, NodeLocation, NodeState, RefusedClaim, ServedBy};
 pub use model::{
-    Column, DomainCatalog, FileFormat, FileSource, Port, PortSource, Product, QuerySource, Reference, SourceKind,
+    Column, DatabaseAddress, DatabaseKind, DatabaseRelation, DatabaseSource, DomainCatalog, FileFormat, FileSource,
+    Port, PortSource, Product, QuerySource, Reference, SourceKind,
 };
 pub use names::{DomainName, MAX_NAME_LENGTH, PortName, PortRef, ProductName};
-pub use printable::{is_printable, printable, printable_json, printable_lines};
+pub use printable::{is_printable, printable, printable_json, printable_lines, printable_with};
 pub use received::{MAX_DOMAINS, MAX_INPUTS, check_received};
 pub use sql_string::sql_string;
 pub use sql_type::sql_type;

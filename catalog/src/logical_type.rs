@@ -72,6 +72,7 @@ pub(crate) fn logical_type_of(name: &str) -> Option<&'static str> {
 pub fn declared_type(column: &Column, source: Option<&PortSource>) -> Option<DataType> {
     let declared = source.and_then(|source| match &source.kind {
         SourceKind::Files(files) => files.columns.get(&column.name)?.data_type.clone(),
+        SourceKind::Database(database) => database.types.get(&column.name).cloned(),
         SourceKind::Query(query) => query.types.get(&column.name).cloned(),
     });
     declared.or_else(|| type_of_text(column.logical_type.as_deref()?))

@@ -38,6 +38,11 @@ pub(crate) struct ContractServer {
     pub(crate) format: Option<String>,
     pub(crate) encoding: Option<String>,
     pub(crate) delimiter: Option<String>,
+    pub(crate) host: Option<String>,
+    pub(crate) port: Option<serde_json::Value>,
+    pub(crate) database: Option<String>,
+    pub(crate) schema: Option<String>,
+    pub(crate) account: Option<String>,
     #[serde(default)]
     pub(crate) custom_properties: Vec<CustomProperty>,
 }
@@ -53,6 +58,7 @@ pub(crate) struct CustomProperty {
 pub(crate) struct SchemaObject {
     pub(crate) id: Option<String>,
     pub(crate) name: String,
+    pub(crate) physical_name: Option<String>,
     pub(crate) description: Option<String>,
     #[serde(default)]
     pub(crate) tags: Vec<String>,
@@ -205,6 +211,11 @@ impl SchemaObject {
 }
 
 impl Property {
+    /// Returns the name of the column where its values are stored, if this is another one than in SQL.
+    pub(crate) fn other_name(&self) -> Option<&str> {
+        self.physical_name.as_deref().filter(|name| *name != self.name && !name.is_empty())
+    }
+
     /// Returns the property as a column. The Arrow type of the column is not known yet.
     pub(crate) fn column(&self, primary_key: &[String]) -> Column {
         Column {

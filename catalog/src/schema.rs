@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::Diagnostic;
 use crate::logical_type::logical_type_of;
 use crate::nearest::nearest;
+use crate::server_rules::{CREDENTIALS, DATABASE_TYPE, NO_CREDENTIALS};
 use crate::yaml::{Document, pointer_token};
 
 /// The Open Data Product Standard, 1.0.0 (including documents of 0.9.0).
@@ -22,6 +23,9 @@ pub(crate) static ODCS: LazyLock<Schema> =
 const MAX_ERRORS: usize = 50;
 /// The largest depth to which `$ref`, `allOf` and similar keywords are followed to find the valid names in an object.
 const MAX_SCHEMA_DEPTH: usize = 16;
+
+/// The databases for which the standard has no type of a server.
+const CUSTOM_DATABASES: [&str; 2] = ["mariadb", "sqlite"];
 
 /// A JSON Schema that is ready to check documents.
 pub(crate) struct Schema {
@@ -83,8 +87,13 @@ impl Schema {
         match error.kind() {
             Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
                 let known = self.known_names(error);
+                let is_in_server = is_server(error.instance_path().as_str());
                 for key in unexpected.iter().filter(|k| !known.contains(k)) {
                     let pointer = format!("{}/{}", error.instance_path().as_str(), pointer_token(key));
+                    if is_in_server && CREDENTIALS.contains(&key.to_lowercase().as_str()) {
+                        found.push(Diagnostic::new(document.place(&document.steps(&pointer)), NO_CREDENTIALS));
+                        continue;
+                    }
                     let suggestion = nearest(key, known.iter().map(String::as_str)).map(str::to_string);
                     let message = format!("unknown key `{key}`");
                     found.push(Diagnostic { place: document.place(&document.steps(&pointer)), message, suggestion });
@@ -203,6 +212,17 @@ fn not_an_option(error: &ValidationError<'_>, document: &Document, options: &Val
         let synonym = if is_type { logical_type_of(name) } else { None };
         synonym.filter(|name| names.contains(name)).or_else(|| nearest(name, names.iter().copied())).map(str::to_string)
     };
+    let path = error.instance_path().as_str();
+    if let Some((server, "type")) = path.rsplit_once('/')
+        && is_server(server)
+        && let Some(name) = error.instance().as_str().filter(|name| CUSTOM_DATABASES.contains(name))
+    {
+        let message = format!(
+            "the standard has no type `{name}`: write `type: custom`, and the custom property `{DATABASE_TYPE}` with the \
+             value `{name}`"
+        );
+        return Diagnostic::new(document.place(&document.steps(path)), message);
+    }
     let suggestion = error.instance().as_str().and_then(suggest);
     let list = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
     let message = match (&suggestion, names.as_slice()) {
@@ -225,6 +245,11 @@ fn enum_hint(error: &ValidationError<'_>) -> String {
         value @ (Value::Number(_) | Value::Bool(_)) if is_of_enum => format!(": write it as `{{value: {value}}}`"),
         _ => String::new(),
     }
+}
+
+/// True if a path leads to a server of a contract.
+fn is_server(path: &str) -> bool {
+    path.strip_prefix("/servers/").is_some_and(|index| index.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn plain(error: &ValidationError<'_>, document: &Document, message: String) -> Diagnostic {

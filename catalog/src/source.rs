@@ -1,5 +1,7 @@
-//! The source of a port's rows: the query that its contract has, or the first of its `servers` whose data can be read.
+//! The source of a port's rows: the first of the contract's `servers` whose data can be read, or the query of a derived
+//! port.
 
+mod database;
 mod files;
 mod query;
 
@@ -7,7 +9,8 @@ use std::collections::BTreeMap;
 
 use crate::model::{PortSource, SourceKind};
 use crate::nearest::nearest;
-use crate::odcs::{CustomProperty, ReadContract, wrong};
+use crate::odcs::{ContractServer, CustomProperty, ReadContract, wrong};
+use crate::server_rules::DATABASE_TYPE;
 use crate::{Diagnostic, Place};
 
 pub(crate) use self::files::COLUMN_SETTINGS;
@@ -20,33 +23,29 @@ pub(crate) const PREFIX: &str = "portolan.";
 /// Returns the source of the port whose rows are `read.contract.schema[object]`.
 ///
 /// # Errors
-/// Every fault of the query; without a query, no server whose data can be read, or every fault of the first server whose
-/// data can.
+/// Every fault of the first server whose data can be read, and of the query; without a query, no such server.
 pub(crate) fn port_source(read: &ReadContract, object: usize) -> Result<PortSource, Vec<Diagnostic>> {
+    let servers = &read.contract.servers;
+    let found = servers.iter().position(|server| database::is_database(server) || files::holds_files(server));
+    let named = |server: &ContractServer, kind: SourceKind, place: Place| {
+        let declared_at = declared_at(read, object);
+        PortSource { server: server.server.clone(), kind, declared_at, place }
+    };
+    // The query of a port in a database is in the SQL of the database. Without one, it is over other ports.
+    if let Some(i) = found.filter(|i| database::is_database(&servers[*i])) {
+        let (source, place) = database::database_source(read, object, i)?;
+        return Ok(named(&servers[i], SourceKind::Database(source), place));
+    }
     if let Some(query) = query::query_source(read, object) {
         let (query, place) = query?;
         let (server, declared_at) = (String::new(), declared_at(read, object));
         return Ok(PortSource { server, kind: SourceKind::Query(query), declared_at, place });
     }
-    let mut servers = read.contract.servers.iter().enumerate();
-    let found = servers.find_map(|(i, server)| Some((i, server, source_kind(read, object, i)?)));
-    let Some((i, server, kind)) = found else {
+    let Some(i) = found else {
         return Err(without_files(read).into_iter().chain([no_server(read)]).collect());
     };
-    Ok(PortSource {
-        server: server.server.clone(),
-        kind: kind?,
-        declared_at: declared_at(read, object),
-        place: read.document.place(&["servers".into(), i.into()]),
-    })
-}
-
-/// Reads `servers[i]` as the kind of source that its type stands for. Returns `None` if its data cannot be read.
-fn source_kind(read: &ReadContract, object: usize, i: usize) -> Option<Result<SourceKind, Vec<Diagnostic>>> {
-    match &read.contract.servers[i] {
-        server if files::holds_files(server) => Some(files::file_source(read, object, i).map(SourceKind::Files)),
-        _ => None,
-    }
+    let files = files::file_source(read, object, i)?;
+    Ok(named(&servers[i], SourceKind::Files(files), read.document.place(&["servers".into(), i.into()])))
 }
 
 /// Returns the error for a custom property of this project at a place where it has no meaning.
@@ -65,7 +64,12 @@ fn unknown_setting(property: &str, place: Place) -> Diagnostic {
     if property == QUERY {
         return wrong(place, format!("`{QUERY}` means something in a schema object and in a contract, and not here"));
     }
-    let known = SETTINGS.into_iter().chain([QUERY]);
+    if property == DATABASE_TYPE {
+        let message =
+            format!("`{DATABASE_TYPE}` means something in a server of type `custom` or `mysql`, and not here");
+        return wrong(place, message);
+    }
+    let known = SETTINGS.into_iter().chain([QUERY, DATABASE_TYPE]);
     // The prefix is the same in all names, and would make unrelated names look similar.
     let short = |name: &'static str| name.strip_prefix(PREFIX).unwrap_or(name);
     let own = property.strip_prefix(PREFIX).unwrap_or(property);
@@ -105,8 +109,10 @@ fn no_server(read: &ReadContract) -> Diagnostic {
     wrong(
         place,
         format!(
-            "contract `{id}` needs a server that holds files: of type `local`, `s3` or `azure`, or `custom` with a \
-             `path` or a `location`; found {found}; a port that is a query has a custom property `{QUERY}` instead"
+            "contract `{id}` needs a server that holds files (of type `local`, `s3` or `azure`, or `custom` with a `path` \
+             or a `location`) or is a database (of type `postgres` or `mysql`, or `custom` with the custom property \
+             `{DATABASE_TYPE}`); found {found}; a port that is a query over other ports has a custom property `{QUERY}` \
+             instead"
         ),
     )
 }

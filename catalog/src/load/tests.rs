@@ -2,6 +2,8 @@
 //! the exact messages that a user sees. `UPDATE_EXPECTED=1` rewrites the `expected.txt` files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod databases;
+
 use std::path::PathBuf;
 
 use super::*;
@@ -44,7 +46,9 @@ fn bad_folders_say_what_is_wrong_and_where() {
 
 #[test]
 fn no_message_shows_a_credential() {
-    assert!(!errors(&testdata().join("bad/server_credentials")).contains("hunter2"));
+    for folder in ["server_credentials", "database_address", "database_credentials", "database_credentials_as_keys"] {
+        assert!(!errors(&testdata().join("bad").join(folder)).contains("hunter2"), "{folder}");
+    }
 }
 
 #[test]

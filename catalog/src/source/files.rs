@@ -9,10 +9,12 @@ use std::path::Path;
 
 use encoding_rs::{Encoding, REPLACEMENT, UTF_8};
 
+use super::database::is_database;
 use super::list;
 use crate::model::{FileFormat, FileSource};
 use crate::nearest::nearest;
 use crate::odcs::{ContractServer, ReadContract, SchemaObject, wrong};
+use crate::server_rules::NO_CREDENTIALS;
 use crate::{Diagnostic, Place};
 
 use self::columns::Columns;
@@ -37,8 +39,6 @@ const COMPRESSIONS: [&str; 4] = [".gz", ".zst", ".bz2", ".xz"];
 const S3: &[&str] = &["s3", "s3a"];
 const AZURE: &[&str] = &["az", "azure", "abfs", "abfss", "adl", "https"];
 const ANY_STORE: &[&str] = &["s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "http", "https"];
-
-const NO_CREDENTIALS: &str = "credentials do not belong in a contract: give them in the node's config";
 
 /// Returns the files of the port whose rows are `read.contract.schema[object]` at `servers[i]`.
 ///
@@ -93,6 +93,7 @@ pub(super) fn file_source(read: &ReadContract, object: usize, i: usize) -> Resul
 pub(super) fn holds_files(server: &ContractServer) -> bool {
     match server.kind.as_str() {
         "local" | "s3" | "azure" => true,
+        "custom" if is_database(server) => false,
         "custom" => match &server.location {
             Some(location) => scheme(location).is_some_and(|s| ANY_STORE.contains(&s)),
             None => server.path.is_some(),
@@ -148,7 +149,7 @@ fn location(
     text.replace("{model}", object)
 }
 
-fn scheme(location: &str) -> Option<&str> {
+pub(in crate::source) fn scheme(location: &str) -> Option<&str> {
     location.split_once("://").map(|(scheme, _)| scheme)
 }
 

@@ -1,4 +1,4 @@
-//! The query of a derived port: the custom property of a schema object, or of a contract with one schema object.
+//! The query of a port: the custom property of a schema object, or of a contract with one schema object.
 
 use std::collections::BTreeMap;
 
@@ -17,23 +17,31 @@ pub(crate) const QUERY: &str = "portolan.query";
 /// The largest size of a query, in bytes. Each statement that reads the port contains the plan of its query.
 const MAX_BYTES: usize = 64 << 10;
 
-/// Returns the query of the port whose rows are `read.contract.schema[object]`, with its place. `None` if the port has
-/// no query.
-///
-/// # Errors
-/// Every fault: a value that is no query, a second query, a query for several schema objects, a server of files that no
-/// port reads, properties of columns that describe files, a decimal type without valid digits.
-pub(super) fn query_source(
+/// The query of a port, as the contract has it.
+pub(super) struct PortQuery {
+    /// The text; `None` if the value is not the text of a query.
+    pub(super) text: Option<String>,
+    /// The place of the value.
+    pub(super) place: Place,
+    /// True if the query is in the contract, and not in a schema object.
+    is_shared: bool,
+}
+
+/// Returns the query of the port whose rows are `read.contract.schema[object]`. `None` if the port has no query. Adds
+/// its faults to `errors`: a value that is no query, a second query, a query for several schema objects. `example` is a
+/// query for messages.
+pub(super) fn port_query(
     read: &ReadContract,
     object: usize,
-) -> Option<Result<(QuerySource, Place), Vec<Diagnostic>>> {
+    example: &str,
+    errors: &mut Vec<Diagnostic>,
+) -> Option<PortQuery> {
     let contract = &read.contract;
     let own = queries(&contract.schema[object].custom_properties).map(|(i, value)| (Some(object), i, value));
     let mut found = own.chain(queries(&contract.custom_properties).map(|(i, value)| (None, i, value)));
     let (of, i, value) = found.next()?;
     let is_shared = of.is_none();
     let at = |key: &str| property_place(read, of, i, key);
-    let mut errors = without_files(read);
     let of_one = contract.schema.len() == 1;
     for (of, i, _) in found.filter(|(of, ..)| of.is_some() || of_one) {
         let used = Place { field: String::new(), ..at("property") };
@@ -44,41 +52,57 @@ pub(super) fn query_source(
         let message = format!("the contract has several schema objects: put `{QUERY}` into one of them");
         errors.push(wrong(at("property"), message));
     }
-    // A server may hold the files of other schema objects.
-    let reads_servers = contract.schema.iter().any(|object| queries(&object.custom_properties).next().is_none());
-    if let Some(server) = contract.servers.iter().position(files::holds_files)
-        && (is_shared || !reads_servers)
-    {
-        let place = read.document.place(&["servers".into(), server.into()]);
-        errors.push(wrong(place, format!("the port has a query, and reads no files: remove the server, or `{QUERY}`")));
-    }
-    errors.extend(settings_of_files(read, object));
-    let types = decimal_types(read, object, &mut errors);
     let text = value.as_str().filter(|text| !text.trim().is_empty());
     match text {
-        None => {
-            errors.push(wrong(at("value"), "expected the text of a query, such as `SELECT id FROM product.port`"));
-        }
+        None => errors.push(wrong(at("value"), format!("expected the text of a query, such as `{example}`"))),
         Some(text) if text.len() > MAX_BYTES => {
             let message = format!("the query has {} bytes, and the limit is {MAX_BYTES}", text.len());
             errors.push(wrong(at("value"), message));
         }
-        Some(text) if errors.is_empty() => {
-            return Some(Ok((QuerySource { text: text.to_owned(), types }, at("value"))));
-        }
         Some(_) => {}
     }
-    Some(Err(errors))
+    Some(PortQuery { text: text.map(str::to_owned), place: at("value"), is_shared })
 }
 
-/// Returns the errors for the custom properties of columns that describe files.
-fn settings_of_files(read: &ReadContract, object: usize) -> Vec<Diagnostic> {
+/// Returns the query of the derived port whose rows are `read.contract.schema[object]`, with its place. `None` if the
+/// port has no query.
+///
+/// # Errors
+/// Every fault: those of [`port_query`], a server of files that no port reads, properties of columns that describe files,
+/// a decimal type without valid digits.
+pub(super) fn query_source(
+    read: &ReadContract,
+    object: usize,
+) -> Option<Result<(QuerySource, Place), Vec<Diagnostic>>> {
+    let contract = &read.contract;
+    let mut errors = without_files(read);
+    let query = port_query(read, object, "SELECT id FROM product.port", &mut errors)?;
+    // A server may hold the files of other schema objects.
+    let reads_servers = contract.schema.iter().any(|object| queries(&object.custom_properties).next().is_none());
+    if let Some(server) = contract.servers.iter().position(files::holds_files)
+        && (query.is_shared || !reads_servers)
+    {
+        let place = read.document.place(&["servers".into(), server.into()]);
+        errors.push(wrong(place, format!("the port has a query, and reads no files: remove the server, or `{QUERY}`")));
+    }
+    errors.extend(settings_of_files(read, object, "the port has a query"));
+    let types = decimal_types(read, object, &mut errors);
+    let PortQuery { text, place, .. } = query;
+    match text {
+        Some(text) if errors.is_empty() => Some(Ok((QuerySource { text, types }, place))),
+        _ => Some(Err(errors)),
+    }
+}
+
+/// Returns the errors for the custom properties of columns that describe files. `reason` says why there are none.
+pub(super) fn settings_of_files(read: &ReadContract, object: usize, reason: &str) -> Vec<Diagnostic> {
     let mut errors = vec![];
     for (column, property) in read.contract.schema[object].columns() {
         for (i, own) in property.custom_properties.iter().enumerate() {
             if COLUMN_SETTINGS.contains(&own.property.as_str()) {
-                let place = place(read, object, column, ["customProperties".into(), i.into(), "property".into()]);
-                errors.push(wrong(place, format!("`{}` describes files, and the port has a query", own.property)));
+                let part = ["customProperties".into(), i.into(), "property".into()];
+                let place = column_place(read, object, column, part);
+                errors.push(wrong(place, format!("`{}` describes files, and {reason}", own.property)));
             }
         }
     }
@@ -91,14 +115,21 @@ fn decimal_types(read: &ReadContract, object: usize, errors: &mut Vec<Diagnostic
     for (column, property) in read.contract.schema[object].columns() {
         match decimal_of(property) {
             Ok(decimal) => types.extend(decimal.map(|decimal| (property.name.clone(), decimal))),
-            Err(message) => errors.push(wrong(place(read, object, column, ["physicalType".into()]), message)),
+            Err(message) => {
+                errors.push(wrong(column_place(read, object, column, ["physicalType".into()]), message));
+            }
         }
     }
     types
 }
 
 /// Returns the place of a part of a column.
-fn place<const N: usize>(read: &ReadContract, object: usize, column: usize, part: [Step; N]) -> Place {
+pub(super) fn column_place<const N: usize>(
+    read: &ReadContract,
+    object: usize,
+    column: usize,
+    part: [Step; N],
+) -> Place {
     let property: [Step; 4] = ["schema".into(), object.into(), "properties".into(), column.into()];
     read.document.place(&property.into_iter().chain(part).collect::<Vec<_>>())
 }

@@ -57,9 +57,8 @@ impl Columns<'_> {
         let own = FileSettings::read(&level, errors);
         own.check_format(self.format, errors);
         let values = own.values.or(self.shared.clone());
-        let physical_name = property.physical_name.as_ref().filter(|name| **name != property.name && !name.is_empty());
         let mut format = ColumnFormat {
-            name_in_file: physical_name.cloned(),
+            name_in_file: property.other_name().map(str::to_owned),
             data_type: None,
             null_values: values.null_values,
             true_values: values.true_values,
@@ -211,8 +210,7 @@ fn unsupported_within(property: &Property, is_text: bool) -> Option<String> {
     let parts = property.properties.iter().chain(property.items.as_deref());
     let mut parts = parts.chain(property.map.iter().flat_map(|map| [map.key.as_ref(), map.value.as_ref()]));
     parts.find_map(|part| {
-        let is_renamed = part.physical_name.as_ref().is_some_and(|name| *name != part.name && !name.is_empty());
-        if is_renamed && !part.name.is_empty() {
+        if part.other_name().is_some() && !part.name.is_empty() {
             return Some(format!("`{}` has another `physicalName`, which only whole columns can have", part.name));
         }
         if is_text && !matches!(pattern(part), Ok(None)) {
