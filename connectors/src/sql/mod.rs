@@ -7,13 +7,30 @@
 //! DataFusion's own unparser is not used: it keeps the names and the shapes of plans, and of 214 queries 20 had other rows
 //! on PostgreSQL without an error.
 
+mod aggregates;
+mod allowed;
 mod dialect;
+mod dialects;
 mod expressions;
+mod joins;
 mod literals;
+mod numbers;
 mod operators;
+mod patterns;
+mod queries;
+mod rows;
+mod table;
+mod templates;
 #[cfg(test)]
 mod tests;
 
-pub use dialect::{SqlAggregate, SqlDialect, SqlFunction};
+pub use allowed::{Shape, SqlCondition, SqlKind, SqlOperand, SqlShape, SqlSpelling};
+pub use dialect::{LiteralForm, NullOrder, PatternForm, SqlDialect};
+#[cfg(feature = "mysql")]
+pub(crate) use dialects::WITHOUT_JOINS;
+pub use dialects::{MARIADB, MYSQL, POSTGRES, SQLITE};
+pub use literals::quoted_name;
+pub use numbers::{Bounds, Digits};
 pub(crate) use operators::admits;
 pub use operators::query;
+pub use table::{ColumnUsage, SqlColumn, SqlQuery, SqlRanges, SqlTable};

@@ -1,25 +1,29 @@
 //! Operators as SQL: each is a query over the derived tables of its inputs.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
-use datafusion::common::NullEquality;
+use datafusion::common::DFSchema;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, FetchType, Join, JoinType, Limit, LogicalPlan, SkipType, Sort, TableScan,
-};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, TableScan};
 
+use super::aggregates::grouped;
+use super::allowed::{Shape, SqlKind};
 use super::dialect::SqlDialect;
 use super::expressions::Scope;
-use super::literals::name;
+pub(super) use super::queries::Input;
+use super::queries::{Body, Query, QueryColumn, RANGE_MARK};
+use super::rows::{has_one_row, is_ordered, is_row_wise};
+use super::table::{ColumnUsage, SqlColumn, SqlQuery, SqlRanges, SqlTable};
 use crate::refusal::Refusal;
 
 type Result<T> = std::result::Result<T, Refusal>;
 
-/// Returns the parts of the name of a scanned port's table in the database; `None` if it has none.
-type Relation<'a> = dyn Fn(&TableScan) -> Option<Vec<String>> + 'a;
+/// Returns the table of a scanned port in the database; `None` if it has none.
+type Relation<'a> = dyn Fn(&TableScan) -> Option<Arc<SqlTable>> + 'a;
 
 /// Returns a plan as a query in SQL. Its columns are `c0`, `c1`, … in the order of the plan's. A plan without columns has
-/// one in SQL. `relation` returns the parts of the name of a scanned port's table.
+/// one in SQL. `relation` returns the table of a scanned port.
 ///
 /// # Errors
 /// The first operator or expression that the dialect does not have.
@@ -27,34 +31,32 @@ type Relation<'a> = dyn Fn(&TableScan) -> Option<Vec<String>> + 'a;
 /// # Examples
 ///
 /// ```
+/// use std::sync::Arc;
+///
 /// use arrow::datatypes::{DataType, Field, Schema};
 /// use datafusion::logical_expr::{col, lit, table_scan};
-/// use portolan_connectors::sql::{SqlDialect, query};
-///
-/// static DIALECT: SqlDialect = SqlDialect {
-///     name: "example SQL",
-///     quote: '"',
-///     joins: &[],
-///     functions: &[],
-///     aggregates: &[],
-///     type_name: |data_type| (*data_type == DataType::Int64).then(|| "BIGINT".to_owned()),
-///     compares: |data_type| *data_type == DataType::Int64,
-///     computes: |_, _, _, _| false,
-///     casts: |_, _| false,
-///     max_depth: 10,
-/// };
+/// use portolan_connectors::sql::{ColumnUsage, POSTGRES, SqlColumn, SqlTable, query};
 ///
 /// let schema = Schema::new(vec![Field::new("id", DataType::Int64, true)]);
 /// let plan = table_scan(Some("orders"), &schema, None)?.filter(col("id").gt(lit(5_i64)))?.build()?;
-/// let sql = query(&plan, &DIALECT, &|_| Some(vec!["shop".into(), "orders".into()])).map_err(|r| r.to_string());
+/// let id = SqlColumn { name: "id".into(), sql: r#"t."id""#.into(), usage: ColumnUsage::All };
+/// let table = Arc::new(SqlTable { from: r#""shop"."orders""#.into(), columns: vec![id], has_ranges: false });
+/// let sql = query(&plan, &POSTGRES, &|_| Some(table.clone())).map(|sql| sql.text).map_err(|r| r.to_string());
 /// assert_eq!(
 ///     sql.as_deref(),
-///     Ok(r#"SELECT q1.c0 FROM (SELECT t."id" AS c0 FROM "shop"."orders" AS t) AS q1 WHERE (q1.c0 > CAST('5' AS BIGINT))"#)
+///     Ok("SELECT CAST(q1.c0 AS int8) AS c0 FROM (SELECT t.\"id\" AS c0 FROM \"shop\".\"orders\" AS t) AS q1 \
+///         WHERE (q1.c0 > CAST('5' AS int8))")
 /// );
 /// # Ok::<_, datafusion::error::DataFusionError>(())
 /// ```
-pub fn query(plan: &LogicalPlan, dialect: &SqlDialect, relation: &Relation<'_>) -> Result<String> {
-    Writer::new(dialect, relation).query(plan)
+pub fn query(plan: &LogicalPlan, dialect: &SqlDialect, relation: &Relation<'_>) -> Result<SqlQuery> {
+    let writer = Writer::new(dialect, relation);
+    let query = writer.query(plan)?;
+    let text = writer.bounded(writer.finished(&query, plan.schema())?)?;
+    let at = text.find(RANGE_MARK);
+    let ranges = at.filter(|_| is_row_wise(plan) && text.matches(RANGE_MARK).count() == 1);
+    let ranges = ranges.zip(writer.ranged.take()).map(|(at, from)| SqlRanges { at, from });
+    Ok(SqlQuery { text: text.replace(RANGE_MARK, ""), ranges })
 }
 
 /// Checks that this one operator can be written, whatever its inputs are.
@@ -62,44 +64,40 @@ pub fn query(plan: &LogicalPlan, dialect: &SqlDialect, relation: &Relation<'_>) 
 /// # Errors
 /// The operator or the expression that the dialect does not have.
 pub(crate) fn admits(operator: &LogicalPlan, dialect: &SqlDialect) -> Result<()> {
-    let anywhere = |_: &TableScan| Some(vec![]);
+    let anywhere = |scan: &TableScan| Some(Arc::new(any_table(scan)));
     let writer = Writer::new(dialect, &anywhere);
-    let inputs = operator.inputs().into_iter().map(|plan| writer.input(plan, String::new())).collect();
-    writer.operator(operator, inputs).map(drop)
+    let unknown = QueryColumn { usage: ColumnUsage::All, is_stored: true };
+    let input = |plan| writer.input(plan, String::new(), vec![unknown; plan.schema().fields().len()]);
+    let inputs: Vec<Input<'_>> = operator.inputs().into_iter().map(input).collect();
+    let query = writer.operator(operator, &inputs)?;
+    writer.finished(&query, operator.schema()).map(drop)
 }
 
-struct Writer<'a> {
-    dialect: &'a SqlDialect,
+/// Returns a table with the columns of a scan, for an operator whose inputs are not known.
+fn any_table(scan: &TableScan) -> SqlTable {
+    let column = |name: &String| SqlColumn { name: name.clone(), sql: "t".to_owned(), usage: ColumnUsage::All };
+    let columns = scan.projected_schema.fields().iter().map(|field| column(field.name())).collect();
+    SqlTable { from: String::new(), columns, has_ranges: false }
+}
+
+pub(super) struct Writer<'a> {
+    pub(super) dialect: &'a SqlDialect,
     relation: &'a Relation<'a>,
     aliases: Cell<usize>,
-    /// How many queries are around the present one.
+    /// The number of queries around the present one.
     depth: Cell<usize>,
-}
-
-/// An input of an operator, as a derived table.
-struct Input<'a> {
-    plan: &'a LogicalPlan,
-    alias: String,
-    sql: String,
-}
-
-impl Input<'_> {
-    fn from(&self) -> String {
-        format!("({}) AS {}", self.sql, self.alias)
-    }
-
-    /// The list of its columns, under the names that they have in it.
-    fn columns(&self) -> String {
-        list((0..self.plan.schema().fields().len()).map(|i| format!("{}.c{i}", self.alias)))
-    }
+    tables: Cell<usize>,
+    /// The last scanned table that has ranges.
+    ranged: Cell<Option<String>>,
 }
 
 impl<'a> Writer<'a> {
     fn new(dialect: &'a SqlDialect, relation: &'a Relation<'a>) -> Self {
-        Self { dialect, relation, aliases: Cell::new(0), depth: Cell::new(0) }
+        let (aliases, depth, tables, ranged) = Default::default();
+        Self { dialect, relation, aliases, depth, tables, ranged }
     }
 
-    fn query(&self, plan: &'a LogicalPlan) -> Result<String> {
+    fn query(&self, plan: &LogicalPlan) -> Result<Query> {
         let depth = self.depth.get();
         if depth >= self.dialect.max_depth {
             let nested = format!("more than {} queries inside one another", self.dialect.max_depth);
@@ -111,150 +109,197 @@ impl<'a> Writer<'a> {
         query
     }
 
-    fn nested(&self, plan: &'a LogicalPlan) -> Result<String> {
+    fn nested(&self, plan: &LogicalPlan) -> Result<Query> {
+        // The columns of an alias are those of its input.
+        if let LogicalPlan::SubqueryAlias(alias) = plan {
+            return self.nested(&alias.input);
+        }
         // An order has an effect only in the query that has the limit.
         if let LogicalPlan::Limit(limit) = plan
             && let LogicalPlan::Sort(sort) = limit.input.as_ref()
         {
-            let input = self.input(&sort.input, self.query(&sort.input)?);
-            return Ok(format!("{} {}", self.sorted(sort, &input)?, self.bounds(limit, sort.fetch)?));
+            let input = self.derived(&sort.input)?;
+            return self.sorted(sort, &input, &self.bounds(limit, sort.fetch)?);
         }
-        let inputs = plan.inputs().into_iter().map(|plan| Ok(self.input(plan, self.query(plan)?)));
-        self.operator(plan, inputs.collect::<Result<_>>()?)
+        let inputs = plan.inputs().into_iter().map(|plan| self.derived(plan)).collect::<Result<Vec<_>>>()?;
+        self.operator(plan, &inputs)
     }
 
-    fn input(&self, plan: &'a LogicalPlan, sql: String) -> Input<'a> {
+    /// Returns a plan as an input of an operator.
+    fn derived<'p>(&self, plan: &'p LogicalPlan) -> Result<Input<'p>> {
+        let query = self.query(plan)?;
+        Ok(self.input(plan, self.bounded(query.text())?, query.columns))
+    }
+
+    fn input<'p>(&self, plan: &'p LogicalPlan, sql: String, columns: Vec<QueryColumn>) -> Input<'p> {
+        Input { plan, alias: self.alias(), sql, columns, is_exact: false }
+    }
+
+    /// Returns the name of another derived table.
+    pub(super) fn alias(&self) -> String {
         self.aliases.set(self.aliases.get() + 1);
-        Input { plan, alias: format!("q{}", self.aliases.get()), sql }
+        format!("q{}", self.aliases.get())
     }
 
-    fn operator(&self, plan: &LogicalPlan, mut inputs: Vec<Input<'_>>) -> Result<String> {
+    fn operator(&self, plan: &LogicalPlan, inputs: &[Input<'_>]) -> Result<Query> {
         let schema = merge_schema(&plan.inputs());
-        let scope = Scope {
-            dialect: self.dialect,
-            schema: &schema,
-            inputs: inputs.iter().map(|input| (input.plan.schema().as_ref(), input.alias.clone())).collect(),
-        };
-        match (plan, inputs.as_slice()) {
+        let scope = Scope::new(self, &schema, inputs.iter().collect());
+        match (plan, inputs) {
             (LogicalPlan::TableScan(scan), []) => self.scan(scan),
-            // The columns of an alias are those of its input.
-            (LogicalPlan::SubqueryAlias(_), [_]) => Ok(inputs.remove(0).sql),
+            (LogicalPlan::SubqueryAlias(_), [input]) => Ok(passed(input, format!("FROM {}", input.from()))),
             (LogicalPlan::Projection(projection), [input]) => {
-                let columns = projection.expr.iter().map(|expr| scope.expression(expr));
-                Ok(format!("SELECT {} FROM {}", named(columns.collect::<Result<Vec<_>>>()?), input.from()))
+                self.needs(Shape::Projection, || plan.display().to_string())?;
+                let columns = projection.expr.iter().map(|expr| projected(expr, &scope)).collect::<Result<Vec<_>>>()?;
+                let (columns, known) = columns.into_iter().unzip();
+                let clauses = format!("FROM {}", input.from());
+                Ok(Query { body: Body::Select { columns, clauses }, columns: known })
             }
             (LogicalPlan::Filter(filter), [input]) => {
-                let condition = scope.expression(&filter.predicate)?;
-                Ok(format!("SELECT {} FROM {} WHERE {condition}", input.columns(), input.from()))
+                self.needs(Shape::Filter, || plan.display().to_string())?;
+                let condition = scope.condition(&filter.predicate)?;
+                Ok(passed(input, format!("FROM {} WHERE {condition}", input.from())))
             }
-            (LogicalPlan::Aggregate(aggregate), [input]) => grouped(aggregate, &scope, input),
+            (LogicalPlan::Aggregate(aggregate), [input]) => {
+                self.needs(Shape::Aggregate, || plan.display().to_string())?;
+                grouped(aggregate, &scope, input)
+            }
             (LogicalPlan::Distinct(Distinct::All(_)), [input]) => {
-                let columns = plan.schema().columns().into_iter().map(Expr::Column);
-                columns.map(|column| scope.compared(&column)).collect::<Result<Vec<_>>>()?;
-                Ok(format!("SELECT DISTINCT {} FROM {}", input.columns(), input.from()))
+                self.needs(Shape::Distinct, || plan.display().to_string())?;
+                let columns = input.schema().columns().into_iter().map(Expr::Column);
+                let columns = columns.map(|column| scope.key("DISTINCT", &column)).collect::<Result<Vec<_>>>()?;
+                let text = format!("SELECT DISTINCT {} FROM {}", super::queries::named(&columns), input.from());
+                Ok(Query { body: Body::Whole(text), columns: input.columns.clone() })
             }
             (LogicalPlan::Sort(sort), [input]) => match sort.fetch {
-                Some(rows) => Ok(format!("{} LIMIT {rows}", self.sorted(sort, input)?)),
+                Some(rows) => self.sorted(sort, input, &format!("LIMIT {rows}")),
                 // Without a limit, an order has no effect on the rows of a derived table.
                 None => Err(Refusal::SqlOperator(self.dialect.name, "a sort without a limit".to_owned())),
             },
-            (LogicalPlan::Limit(limit), [input]) => {
-                let fetch = match limit.input.as_ref() {
-                    // The query of both is written when the input is.
-                    LogicalPlan::Sort(sort) => self.sorted(sort, input).map(|_| sort.fetch)?,
-                    below if is_ordered(below) => return Err(self.refused(plan)),
-                    _ => None,
-                };
-                Ok(format!("SELECT {} FROM {} {}", input.columns(), input.from(), self.bounds(limit, fetch)?))
-            }
+            (LogicalPlan::Limit(limit), [input]) => match limit.input.as_ref() {
+                // The query of both is written when the input is.
+                LogicalPlan::Sort(sort) => {
+                    let below = self.input(&sort.input, String::new(), input.columns.clone());
+                    self.sorted(sort, &below, &self.bounds(limit, sort.fetch)?)
+                }
+                below if is_ordered(below) => Err(self.refused(plan)),
+                _ => {
+                    self.needs(Shape::Limit, || plan.display().to_string())?;
+                    Ok(passed(input, format!("FROM {} {}", input.from(), self.bounds(limit, None)?)))
+                }
+            },
             (LogicalPlan::Join(join), [left, right]) => self.join(join, &scope, left, right),
-            (LogicalPlan::Union(_), inputs) if !inputs.is_empty() => {
-                let parts = inputs.iter().map(|input| format!("SELECT {} FROM {}", input.columns(), input.from()));
-                Ok(parts.collect::<Vec<_>>().join(" UNION ALL "))
-            }
+            (LogicalPlan::Union(_), [_, ..]) => self.union(plan, inputs),
             _ => Err(self.refused(plan)),
         }
     }
 
-    fn scan(&self, scan: &TableScan) -> Result<String> {
-        let Some(parts) = (self.relation)(scan) else { return Err(Refusal::NoTable(scan.table_name.to_string())) };
+    fn scan(&self, scan: &TableScan) -> Result<Query> {
+        let no_table = || Refusal::NoTable(scan.table_name.to_string());
+        let table = (self.relation)(scan).ok_or_else(no_table)?;
         if !scan.filters.is_empty() {
             return Err(Refusal::SqlOperator(self.dialect.name, "a scan with filters".to_owned()));
         }
-        let table = parts.iter().map(|part| name(part, self.dialect)).collect::<Vec<_>>().join(".");
-        let fields = scan.projected_schema.fields().iter();
-        let columns = fields.map(|field| format!("t.{}", name(field.name(), self.dialect)));
-        Ok(format!("SELECT {} FROM {table} AS t", named(columns)))
+        self.tables.set(self.tables.get() + 1);
+        if self.tables.get() > self.dialect.max_tables {
+            let many = format!("more than {} tables in a query", self.dialect.max_tables);
+            return Err(Refusal::SqlOperator(self.dialect.name, many));
+        }
+        if table.has_ranges {
+            self.ranged.set(Some(table.from.clone()));
+        }
+        let columns = scan.projected_schema.fields().iter().map(|field| {
+            let column = table.columns.iter().find(|column| column.name == *field.name()).ok_or_else(no_table)?;
+            Ok((column.sql.clone(), QueryColumn { usage: column.usage, is_stored: true }))
+        });
+        let (columns, known) = columns.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let mark = if table.has_ranges { RANGE_MARK.to_string() } else { String::new() };
+        let clauses = format!("FROM {} AS t{mark}", table.from);
+        Ok(Query { body: Body::Select { columns, clauses }, columns: known })
     }
 
-    /// A sorted query, without the bounds that the order is for.
-    fn sorted(&self, sort: &Sort, input: &Input<'_>) -> Result<String> {
-        let scope = self.scope_of(input);
-        let key = |key: &datafusion::logical_expr::SortExpr| {
-            let direction = if key.asc { "ASC" } else { "DESC" };
-            let nulls = if key.nulls_first { "FIRST" } else { "LAST" };
-            Ok(format!("{} {direction} NULLS {nulls}", scope.compared(&key.expr)?))
-        };
-        let keys = sort.expr.iter().map(key).collect::<Result<Vec<_>>>()?;
-        Ok(format!("SELECT {} FROM {} ORDER BY {}", input.columns(), input.from(), keys.join(", ")))
+    fn union(&self, plan: &LogicalPlan, inputs: &[Input<'_>]) -> Result<Query> {
+        self.needs(Shape::UnionAll, || plan.display().to_string())?;
+        let mut columns = inputs[0].columns.clone();
+        let mut parts = vec![];
+        for input in inputs {
+            for (i, column) in input.columns.iter().enumerate() {
+                // Databases find a common type for the columns of several queries.
+                let (own, whole) = (input.schema().field(i).data_type(), plan.schema().field(i).data_type());
+                if own != whole && !(own.is_string() && whole.is_string()) {
+                    return Err(self.refused(plan));
+                }
+                columns[i] = columns[i].merged(*column);
+            }
+            // Columns of strings may have collations that do not go together.
+            let exact = |i: usize, column: String| match SqlKind::of(input.schema().field(i).data_type()) {
+                Some(SqlKind::Text) => self.dialect.exact_text.replace("{0}", &column),
+                _ => column,
+            };
+            let all: Vec<String> = input.all().into_iter().enumerate().map(|(i, column)| exact(i, column)).collect();
+            parts.push(format!("SELECT {} FROM {}", super::queries::named(&all), input.from()));
+        }
+        for column in &mut columns {
+            column.is_stored = false;
+        }
+        Ok(Query { body: Body::Whole(parts.join(" UNION ALL ")), columns })
     }
 
-    /// The scope of expressions that read one input.
-    fn scope_of<'b>(&'b self, input: &'b Input<'_>) -> Scope<'b> {
-        let schema = input.plan.schema();
-        Scope { dialect: self.dialect, schema, inputs: vec![(schema, input.alias.clone())] }
-    }
-
-    /// The bounds of a limit over at most `fetch` rows.
-    fn bounds(&self, limit: &Limit, fetch: Option<usize>) -> Result<String> {
-        let refused = || Refusal::SqlOperator(self.dialect.name, "a limit that is computed".to_owned());
-        let SkipType::Literal(skip) = limit.get_skip_type().map_err(|_| refused())? else { return Err(refused()) };
-        let FetchType::Literal(own) = limit.get_fetch_type().map_err(|_| refused())? else { return Err(refused()) };
-        let below = fetch.map(|fetch| fetch.saturating_sub(skip));
-        // The largest number stands for no end, in plans that were decoded.
-        let rows = own.into_iter().chain(below).min().filter(|rows| *rows < i64::MAX as usize);
-        Ok(match (rows, skip) {
-            (Some(rows), 0) => format!("LIMIT {rows}"),
-            (Some(rows), skip) => format!("LIMIT {rows} OFFSET {skip}"),
-            (None, skip) => format!("OFFSET {skip}"),
-        })
-    }
-
-    fn join(&self, join: &Join, scope: &Scope<'_>, left: &Input<'_>, right: &Input<'_>) -> Result<String> {
-        // A right join is a left join with its sides exchanged.
-        let (join_type, first, second) = match join.join_type {
-            JoinType::Right | JoinType::RightSemi | JoinType::RightAnti => (join.join_type.swap(), right, left),
-            other => (other, left, right),
-        };
-        let refused = || Refusal::SqlOperator(self.dialect.name, format!("{} Join", join.join_type));
-        if !self.dialect.joins.contains(&join_type) || join.null_aware {
+    /// Returns a subquery in an expression.
+    pub(super) fn scalar_subquery(&self, plan: &LogicalPlan, refused: impl Fn() -> Refusal) -> Result<String> {
+        if !has_one_row(plan) || plan.schema().fields().len() != 1 {
             return Err(refused());
         }
-        let equal = match join.null_equality {
-            NullEquality::NullEqualsNothing => "=",
-            NullEquality::NullEqualsNull => "IS NOT DISTINCT FROM",
-        };
-        let mut conditions = vec![];
-        // Each key belongs to its side, although the other side may have a column that answers to its name.
-        let (of_left, of_right) = (self.scope_of(left), self.scope_of(right));
-        for (left, right) in &join.on {
-            conditions.push(format!("({} {equal} {})", of_left.compared(left)?, of_right.compared(right)?));
+        let query = self.query(plan)?;
+        match query.columns.as_slice() {
+            [column] if column.usage == ColumnUsage::All => Ok(format!("({})", query.text())),
+            _ => Err(refused()),
         }
-        if let Some(filter) = &join.filter {
-            conditions.push(scope.expression(filter)?);
-        }
-        let condition = if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") };
-        let word = match join_type {
-            JoinType::LeftSemi | JoinType::LeftAnti => return Ok(exists(first, second, &condition, join_type)),
-            JoinType::Inner => "INNER JOIN",
-            JoinType::Left => "LEFT JOIN",
-            JoinType::Full => "FULL JOIN",
-            _ => return Err(refused()),
+    }
+
+    /// Returns the text of the outermost query, which returns the columns as the reader expects them.
+    fn finished(&self, query: &Query, schema: &DFSchema) -> Result<String> {
+        let Some(wire_type) = self.dialect.wire_type else { return Ok(query.text()) };
+        let cast = |(column, field): (String, &Arc<arrow::datatypes::Field>)| match wire_type(field.data_type()) {
+            Some(name) => Ok(format!("CAST({column} AS {name})")),
+            None => {
+                let returned = format!("a column of type {}", field.data_type());
+                Err(Refusal::SqlOperator(self.dialect.name, returned))
+            }
         };
-        let columns = [left, right]
-            .into_iter()
-            .flat_map(|input| (0..input.plan.schema().fields().len()).map(|i| format!("{}.c{i}", input.alias)));
-        Ok(format!("SELECT {} FROM {} {word} {} ON {condition}", named(columns), first.from(), second.from()))
+        let (columns, clauses) = match &query.body {
+            Body::Select { columns, clauses } => (columns.clone(), clauses.clone()),
+            Body::Whole(text) => {
+                let alias = self.alias();
+                let columns = (0..query.columns.len()).map(|i| format!("{alias}.c{i}")).collect();
+                (columns, format!("FROM ({text}) AS {alias}"))
+            }
+        };
+        let columns = columns.into_iter().zip(schema.fields()).map(cast).collect::<Result<Vec<_>>>()?;
+        Ok(Query { body: Body::Select { columns, clauses }, columns: vec![] }.text())
+    }
+
+    /// Returns the scope of expressions that read one input.
+    pub(super) fn scope_of<'s>(&'s self, input: &'s Input<'s>) -> Scope<'s> {
+        Scope::new(self, input.schema(), vec![input])
+    }
+
+    /// Returns a text if it is not longer than a query may be.
+    pub(super) fn bounded(&self, sql: String) -> Result<String> {
+        match sql.len() > self.dialect.max_bytes {
+            true => {
+                let long = format!("a query of more than {} bytes", self.dialect.max_bytes);
+                Err(Refusal::SqlOperator(self.dialect.name, long))
+            }
+            false => Ok(sql),
+        }
+    }
+
+    /// Checks that the dialect has an operator of plans.
+    pub(super) fn needs(&self, shape: Shape, shown: impl Fn() -> String) -> Result<()> {
+        match self.dialect.has(shape) {
+            true => Ok(()),
+            false => Err(Refusal::SqlOperator(self.dialect.name, shown())),
+        }
     }
 
     fn refused(&self, plan: &LogicalPlan) -> Refusal {
@@ -262,37 +307,15 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The rows of one input with a match in the other, or without one.
-fn exists(kept: &Input<'_>, other: &Input<'_>, condition: &str, join_type: JoinType) -> String {
-    let not = if join_type == JoinType::LeftAnti { "NOT " } else { "" };
-    let (columns, kept, other) = (kept.columns(), kept.from(), other.from());
-    format!("SELECT {columns} FROM {kept} WHERE {not}EXISTS (SELECT 1 FROM {other} WHERE {condition})")
+/// Returns a query that returns the columns of its input.
+fn passed(input: &Input<'_>, clauses: String) -> Query {
+    Query { body: Body::Select { columns: input.all(), clauses }, columns: input.columns.clone() }
 }
 
-fn grouped(aggregate: &Aggregate, scope: &Scope<'_>, input: &Input<'_>) -> Result<String> {
-    let keys = aggregate.group_expr.iter().map(|expr| scope.compared(expr)).collect::<Result<Vec<_>>>()?;
-    let values = aggregate.aggr_expr.iter().map(|expr| scope.aggregate(expr)).collect::<Result<Vec<_>>>()?;
-    let group = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
-    Ok(format!("SELECT {} FROM {}{group}", named(keys.into_iter().chain(values)), input.from()))
-}
-
-/// Returns true if the rows of a plan come in an order that a limit above depends on.
-fn is_ordered(plan: &LogicalPlan) -> bool {
-    match plan {
-        LogicalPlan::Sort(_) => true,
-        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Filter(_) | LogicalPlan::Limit(_) => {
-            plan.inputs().into_iter().any(is_ordered)
-        }
-        _ => false,
+/// Returns a column of a projection. A column that is returned as it is stays what it was.
+fn projected(expr: &Expr, scope: &Scope<'_>) -> Result<(String, QueryColumn)> {
+    match scope.position(expr) {
+        Some((input, index)) => Ok((input.column(index), input.columns[index])),
+        None => Ok((scope.expression(expr)?, QueryColumn::COMPUTED)),
     }
-}
-
-/// The columns as `c0`, `c1`, …; a constant if there are none.
-fn named(columns: impl IntoIterator<Item = String>) -> String {
-    list(columns.into_iter().enumerate().map(|(i, column)| format!("{column} AS c{i}")))
-}
-
-fn list(columns: impl IntoIterator<Item = String>) -> String {
-    let columns: Vec<String> = columns.into_iter().collect();
-    if columns.is_empty() { "1 AS c0".to_owned() } else { columns.join(", ") }
 }
