@@ -116,7 +116,7 @@ impl Capabilities {
     pub fn joins(&self, join_type: JoinType) -> bool {
         match self.wire_form {
             WireForm::Plan => true,
-            WireForm::Sql(dialect) => dialect.joins.contains(&join_type) || dialect.joins.contains(&join_type.swap()),
+            WireForm::Sql(dialect) => dialect.joins(join_type),
         }
     }
 }

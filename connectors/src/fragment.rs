@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::principal::Principal;
+use crate::sql::SqlQuery;
 use crate::trace::TraceContext;
 
 /// The head of a query's fragments: all that a site must know besides the plan. The engine keeps the head with the
@@ -69,7 +70,7 @@ pub enum FragmentPlan {
     Encoded(EncodedPlan),
     /// A query in SQL, for a database. Its columns are those of the fragment, in order, with names of their own. For a
     /// fragment without columns, the query has one column.
-    Sql(String),
+    Sql(SqlQuery),
 }
 
 impl FragmentPlan {
@@ -77,7 +78,7 @@ impl FragmentPlan {
     pub fn size(&self) -> usize {
         match self {
             Self::Encoded(encoded) => encoded.plan.len() + encoded.keys.iter().map(Bytes::len).sum::<usize>(),
-            Self::Sql(sql) => sql.len(),
+            Self::Sql(sql) => sql.text.len(),
         }
     }
 

@@ -5,31 +5,49 @@
 mod addresses;
 mod capabilities;
 mod closed;
+mod crypto;
 mod data_fault;
+#[cfg(feature = "databases")]
+pub mod databases;
 mod error;
+#[cfg(any(feature = "files", feature = "databases"))]
+mod fence;
+#[cfg(any(feature = "files", feature = "databases"))]
+mod file_calls;
 #[cfg(feature = "files")]
 pub mod files;
 mod fragment;
 mod local_file;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "node")]
 pub mod node;
 mod open;
 mod panics;
 mod peer;
 mod poison;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod principal;
 mod refusal;
+mod secret;
 mod site;
 mod source;
+mod source_options;
 mod sources;
 pub mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod statistics;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod trace;
+#[cfg(any(feature = "files", feature = "databases"))]
+mod writers;
 
 pub use capabilities::{Capabilities, KeyForm, SiteCosts, WireForm};
 pub use closed::{closed as close_port, is_open, marked as mark_port};
+pub use crypto::install_crypto_provider;
 pub use data_fault::{CheckLimits, DataFault, DataReport};
 pub use error::{Error, ErrorKind, Position, Result, Subject, with_causes};
 pub use fragment::{
@@ -45,10 +63,15 @@ pub use peer::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, Reach, ReportedPeer};
 pub use poison::lock;
 pub use principal::{AccountKey, Principal};
 pub use refusal::Refusal;
+#[cfg(any(feature = "files", feature = "databases"))]
+pub use secret::Secret;
 pub use site::{Site, SiteId};
 pub use source::{
     Footprint, LocalDomain, OpenError, OpenedPort, PortAtSite, PortWriter, SourceCounter, SourceCounters,
     SourceMetrics, SourceOpener,
+};
+pub use source_options::{
+    AzureOptions, DatabaseOptions, GcsOptions, HttpOptions, OptionFault, S3Options, SourceOptions, TlsMode,
 };
 pub use sources::Sources;
 pub use statistics::{ChangedPorts, SECONDS_A_DAY, changed_ports, statistic_value};

@@ -24,6 +24,8 @@ pub enum Refusal {
     SqlExpression(&'static str, String),
     /// The values of a type do not compare there as they do at a node: the name of the SQL and the type.
     SqlType(&'static str, String),
+    /// The database only returns the values of a column: the name of the SQL and the column.
+    SqlReturned(&'static str, String),
     /// The port has no table at the site.
     NoTable(String),
     /// The query of a derived port reads the port.
@@ -45,6 +47,12 @@ impl fmt::Display for Refusal {
             Self::SqlExpression(sql, expression) => write!(f, "{sql} does not evaluate `{expression}`"),
             Self::SqlType(sql, data_type) => {
                 write!(f, "{sql} does not compare values of type {data_type} as a node does")
+            }
+            Self::SqlReturned(sql, column) => {
+                write!(
+                    f,
+                    "{sql} gives the values of column `{column}` another meaning than a node does, and only returns them"
+                )
             }
             Self::NoTable(port) => write!(f, "port {port} has no table there"),
             Self::OfQuery(port) => write!(f, "the query of a derived port reads {port}, and stays with its owner"),

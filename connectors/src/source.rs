@@ -11,12 +11,13 @@ use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::stream::BoxStream;
-use portolan_catalog::{Diagnostics, DomainCatalog, Port, PortRef};
+use portolan_catalog::{Diagnostics, DomainCatalog, Port, PortRef, PortStatistics};
 
 use crate::data_fault::{CheckLimits, DataReport};
 use crate::error::Result;
 use crate::poison::lock;
 use crate::site::Site;
+use crate::sql::SqlTable;
 
 /// An opener of the ports of a domain. Each kind of source has one.
 ///
@@ -70,6 +71,12 @@ pub trait SourceOpener: Debug + Send + Sync {
 
     /// Returns an estimate of the number of rows, if the source can make one without reading them.
     async fn guess_rows(&self, _opened: &OpenedPort, _runtime: &Arc<RuntimeEnv>) -> Option<u64> {
+        None
+    }
+
+    /// Returns the statistics that the source has of a port's data, such as those of a database; `None` if it has none, or
+    /// does not answer. Without them, rows are sampled.
+    async fn statistics(&self, _opened: &OpenedPort, _runtime: &Arc<RuntimeEnv>) -> Option<PortStatistics> {
         None
     }
 
@@ -267,8 +274,8 @@ pub struct OpenedPort {
 pub struct PortAtSite {
     /// The site.
     pub site: Arc<dyn Site>,
-    /// The parts of the table's name at the site, such as its schema and its name.
-    pub table: Vec<String>,
+    /// The table as the site's queries read it.
+    pub table: Arc<SqlTable>,
 }
 
 impl OpenedPort {

@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use portolan_catalog::{Diagnostics, Place, Port, SourceKind};
+use portolan_catalog::{DatabaseKind, Diagnostics, Place, Port, PortStatistics, SourceKind};
 
+#[cfg(feature = "databases")]
+use crate::crypto::install_crypto_provider;
 use crate::data_fault::{CheckLimits, DataReport};
+#[cfg(feature = "databases")]
+use crate::databases::DatabaseSources;
 use crate::error::Result;
 #[cfg(feature = "files")]
 use crate::files::FileSources;
@@ -18,6 +22,8 @@ pub struct Sources {
     counters: SourceCounters,
     #[cfg(feature = "files")]
     files: FileSources,
+    #[cfg(feature = "databases")]
+    databases: DatabaseSources,
 }
 
 impl Sources {
@@ -26,6 +32,16 @@ impl Sources {
     #[must_use]
     pub fn with_files(mut self, files: FileSources) -> Self {
         self.files = files.counted(self.counters.clone());
+        self
+    }
+
+    /// Replaces the opener of databases. The default one has no options. [Installs](install_crypto_provider) the
+    /// cryptography of TLS, which the connections to databases need.
+    #[cfg(feature = "databases")]
+    #[must_use]
+    pub fn with_databases(mut self, databases: DatabaseSources) -> Self {
+        install_crypto_provider();
+        self.databases = databases.counted(self.counters.clone());
         self
     }
 
@@ -39,6 +55,8 @@ impl Sources {
         match kind {
             #[cfg(feature = "files")]
             SourceKind::Files(_) => Some(&self.files),
+            #[cfg(feature = "databases")]
+            SourceKind::Database(_) => Some(&self.databases),
             _ => None,
         }
     }
@@ -48,6 +66,8 @@ impl Sources {
         let openers = std::iter::empty::<&dyn SourceOpener>();
         #[cfg(feature = "files")]
         let openers = openers.chain(std::iter::once(&self.files as &dyn SourceOpener));
+        #[cfg(feature = "databases")]
+        let openers = openers.chain(std::iter::once(&self.databases as &dyn SourceOpener));
         openers.collect()
     }
 }
@@ -64,7 +84,10 @@ impl SourceOpener for Sources {
             Some(opener) => opener.open(port, runtime).await,
             None => {
                 let (port, kind) = (&port.name, source.kind.name());
-                let message = format!("port {port}: this program has no opener for a source of kind `{kind}`");
+                let built =
+                    feature(&source.kind).map(|feature| format!(": it was built without the feature `{feature}`"));
+                let built = built.unwrap_or_default();
+                let message = format!("port {port}: this program has no opener for a source of kind `{kind}`{built}");
                 Err(Diagnostics::one(source.place.clone(), message).into())
             }
         };
@@ -90,6 +113,15 @@ impl SourceOpener for Sources {
         None
     }
 
+    async fn statistics(&self, opened: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<PortStatistics> {
+        for opener in self.openers() {
+            if let Some(statistics) = opener.statistics(opened, runtime).await {
+                return Some(statistics);
+            }
+        }
+        None
+    }
+
     async fn check_data(
         &self,
         opened: &OpenedPort,
@@ -102,6 +134,19 @@ impl SourceOpener for Sources {
             }
         }
         None
+    }
+}
+
+/// Returns the cargo feature that has the opener for a kind of source.
+fn feature(kind: &SourceKind) -> Option<&'static str> {
+    match kind {
+        SourceKind::Files(_) => Some("files"),
+        SourceKind::Database(database) => Some(match database.kind {
+            DatabaseKind::Postgres => "postgres",
+            DatabaseKind::MariaDb | DatabaseKind::MySql => "mysql",
+            DatabaseKind::Sqlite => "sqlite",
+        }),
+        _ => None,
     }
 }
 

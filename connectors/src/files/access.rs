@@ -4,8 +4,8 @@
 
 use url::Url;
 
-use super::options::{AzureOptions, GcsOptions, S3Options};
 use super::reach::UrlReach;
+use crate::source_options::{AzureOptions, GcsOptions, S3Options};
 
 /// The name that stands for every bucket.
 const EVERY_BUCKET: &str = "*";

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use arrow::array::{Array, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -25,25 +25,18 @@ use super::location::{Refused, Selection};
 use super::origin::Origin;
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::PortWriter;
-
-/// The name that stands for every principal.
-const EVERYBODY: &str = "*";
-
-/// The prefix of a group's name.
-const GROUP: &str = "group:";
+use crate::writers::{RequiredColumns, Writers};
 
 /// Adds rows to a port over Parquet files in a folder.
 #[derive(Debug)]
 pub(super) struct FileAppender {
     origin: Arc<Origin>,
     store: Arc<dyn ObjectStore>,
-    schema: SchemaRef,
     file_schema: SchemaRef,
     /// The position in the port of each column of a file; `None` if the port does not have the column.
     columns: Vec<Option<usize>>,
-    /// The positions of the columns that must have a value, as the contract requires.
-    required: Vec<usize>,
-    writers: BTreeSet<String>,
+    required: RequiredColumns,
+    writers: Writers,
 }
 
 impl FileAppender {
@@ -70,15 +63,13 @@ impl FileAppender {
             return cannot("its location is no folder: end it with a slash");
         }
         let place_of = |file: usize| layout.positions.iter().position(|p| *p == file);
-        let required = port.columns.iter().enumerate().filter(|(_, c)| !c.nullable).map(|(i, _)| i);
         Ok(Self {
             origin: origin.clone(),
             store: store.clone(),
-            schema: layout.schema.clone(),
             file_schema: layout.file_schema.clone(),
             columns: (0..layout.file_schema.fields().len()).map(place_of).collect(),
-            required: required.collect(),
-            writers: writers.iter().cloned().collect(),
+            required: RequiredColumns::of(port),
+            writers: Writers::new(writers),
         })
     }
 
@@ -87,13 +78,7 @@ impl FileAppender {
     /// # Errors
     /// A value that is missing or does not fit its column.
     fn file_rows(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        if batch.num_columns() != self.schema.fields().len() {
-            return Err(self.error(ErrorKind::Internal, "the rows have other columns than the port"));
-        }
-        if let Some(lacking) = self.required.iter().find(|i| batch.column(**i).null_count() > 0) {
-            let column = self.schema.field(*lacking).name();
-            return Err(self.error(ErrorKind::InvalidQuery, &format!("its contract requires a value of `{column}`")));
-        }
+        self.required.check(batch)?;
         let strict = CastOptions { safe: false, ..CastOptions::default() };
         let columns = self.columns.iter().zip(self.file_schema.fields()).map(|(place, field)| match place {
             None => Ok(new_null_array(field.data_type(), batch.num_rows())),
@@ -127,11 +112,7 @@ impl FileAppender {
 #[async_trait]
 impl PortWriter for FileAppender {
     fn takes_from(&self, name: &str, groups: &BTreeSet<String>) -> bool {
-        // A user may choose a name that looks like a group.
-        let in_group = |group: &String| self.writers.contains(&format!("{GROUP}{group}"));
-        self.writers.contains(EVERYBODY)
-            || (self.writers.contains(name) && !name.starts_with(GROUP))
-            || groups.iter().any(in_group)
+        self.writers.include(name, groups)
     }
 
     async fn append(&self, mut rows: BoxStream<'static, Result<RecordBatch>>) -> Result<u64> {

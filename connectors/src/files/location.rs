@@ -10,8 +10,8 @@ use glob::{MatchOptions, Pattern};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
-use super::fence::{Fence, FenceError};
-use super::file_calls::FileCalls;
+use crate::fence::{Fence, FenceError};
+use crate::file_calls::FileCalls;
 
 /// The store that holds the files.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

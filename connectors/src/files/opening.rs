@@ -16,13 +16,13 @@ use portolan_catalog::{
 };
 
 use super::columns::Columns;
-use super::fence::Fence;
 use super::format::{Encoding, compression_of};
 use super::layout::Layout;
 use super::location::{LocalFiles, Location, Selection};
 use super::origin::{Origin, Redaction, is_unanswered};
 use super::table::FileTable;
 use super::{FileSources, SourceOptions, listing, store};
+use crate::fence::Fence;
 use crate::source::OpenError;
 
 impl FileSources {

@@ -8,10 +8,10 @@ use datafusion::catalog::TableProvider;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use portolan_catalog::names_location;
 
-use super::fence::LocalBounds;
 use super::table::FileTable;
 use super::{FileSources, LocalFileOptions};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fence::LocalBounds;
 use crate::local_file::{FileReference, LocalFileOpener};
 use crate::poison::lock;
 use crate::source::Footprint;

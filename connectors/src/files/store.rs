@@ -19,11 +19,11 @@ use url::Url;
 use super::access::{GrantedAccess, StoreAccess};
 use super::guarded_client::{CONNECT_TIMEOUT, REQUEST_TIMEOUT, StoreConnector};
 use super::location::{Location, StoreAddress};
-use super::options::SourceOptions;
 use super::origin::Redaction;
 use super::reach::UrlReach;
 use super::scoped_store::ScopedStore;
-use super::secret::Secret;
+use crate::secret::Secret;
+use crate::source_options::SourceOptions;
 
 const RETRIES: usize = 3;
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -5,7 +5,6 @@ mod bad;
 mod describe;
 mod formats;
 mod local;
-mod options;
 mod panics;
 mod remote;
 mod root;

@@ -1,8 +1,10 @@
-//! Collects the statistics of ports: from the plan of a scan, from a bounded sample of rows, and from the contracts, as
+//! Collects the statistics of ports: from their source, from the plan of a scan, from a bounded sample of rows, and from
+//! the contracts, as
 //! [`PortStatistics`]. Collecting never fails: statistics that cannot be determined are omitted.
 
 mod columns;
 mod distinct;
+mod own;
 mod sample;
 mod scan;
 #[cfg(test)]
@@ -205,6 +207,9 @@ impl PortCollector<'_> {
         footprint: Option<Footprint>,
         bounds: Option<Bounds>,
     ) -> PortStatistics {
+        if let Some(own) = self.own_statistics().await {
+            return own::completed(own, self.port, &self.opened.schema, footprint);
+        }
         let wanted = self.sampled_columns(&scan);
         let sample = match bounds {
             Some(bounds) => self.sample(&wanted, bounds).await,
@@ -230,6 +235,11 @@ impl PortCollector<'_> {
         }
         let data_version = bounds.and(footprint).map(|f| f.version);
         PortStatistics { rows, bytes, columns, data_version }
+    }
+
+    /// Returns the statistics that the source has itself.
+    async fn own_statistics(&self) -> Option<PortStatistics> {
+        timeout(SOURCE_TIMEOUT, self.opener.statistics(self.opened, self.runtime)).await.ok().flatten()
     }
 
     /// Plans a scan of the port.
@@ -324,14 +334,8 @@ impl ColumnFacts<'_> {
         let nulls = self.nulls();
         let distinct = self.distinct(nulls, min.as_ref(), max.as_ref());
         let width = self.width();
-        // The statistics of a classified column contain no strings and no frequent values. Numeric bounds stay, because
-        // many estimates depend on them. Only trusted nodes get them, and `mesh.columns` does not show them.
-        if !self.declared.is_open() {
-            let scale = |value: Option<StatisticValue>| value.filter(|v| matches!(v, StatisticValue::Number(_)));
-            return ColumnStatistics { distinct, nulls, min: scale(min), max: scale(max), width, frequent: vec![] };
-        }
         let frequent = self.sampled.map(|s| s.frequent.clone()).unwrap_or_default();
-        ColumnStatistics { distinct, nulls, min, max, width, frequent }
+        own::published(self.declared, ColumnStatistics { distinct, nulls, min, max, width, frequent })
     }
 
     fn nulls(&self) -> Option<u64> {

@@ -14,8 +14,8 @@ use object_store::local::LocalFileSystem;
 use portolan_catalog::FileFormat;
 
 use super::{ListingError, is_of_delta_log, is_wanted, may_have_files};
-use crate::files::fence::{Fence, FenceError};
-use crate::files::file_calls::FileCalls;
+use crate::fence::{Fence, FenceError};
+use crate::file_calls::FileCalls;
 use crate::files::location::{LocalFiles, Location};
 
 /// The number of entries of folders that one call of the file system reads.

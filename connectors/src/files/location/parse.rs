@@ -8,7 +8,7 @@ use portolan_catalog::FileSource;
 use url::Url;
 
 use super::{LocalFiles, Location, Selection, StoreAddress};
-use crate::files::fence::FenceError;
+use crate::fence::FenceError;
 
 const GLOB_CHARACTERS: [char; 3] = ['*', '?', '['];
 

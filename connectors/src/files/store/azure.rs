@@ -7,7 +7,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 
 use super::{Build, retry, timeouts, unusable};
 use crate::files::access::{CredentialOrigin, StoreAccess};
-use crate::files::options::AzureOptions;
+use crate::source_options::AzureOptions;
 
 impl Build<'_> {
     pub(super) fn azure(

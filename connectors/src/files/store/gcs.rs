@@ -7,7 +7,7 @@ use object_store::{ClientConfigKey, ObjectStore};
 
 use super::{Build, retry, timeouts, unusable};
 use crate::files::access::{CredentialOrigin, StoreAccess};
-use crate::files::options::GcsOptions;
+use crate::source_options::GcsOptions;
 
 impl Build<'_> {
     pub(super) fn gcs(&mut self, bucket: &str, options: &GcsOptions) -> Result<Arc<dyn ObjectStore>, String> {

@@ -10,8 +10,8 @@ use url::Url;
 
 use super::{Build, retry, timeouts, unusable};
 use crate::files::guarded_client::StoreConnector;
-use crate::files::options::HttpOptions;
 use crate::files::reach::UrlReach;
+use crate::source_options::HttpOptions;
 
 impl Build<'_> {
     pub(super) fn http(&mut self, origin: &str, options: &HttpOptions) -> Result<Arc<dyn ObjectStore>, String> {

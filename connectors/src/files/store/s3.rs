@@ -7,7 +7,7 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 
 use super::{Build, retry, timeouts, unusable};
 use crate::files::access::{CredentialOrigin, StoreAccess};
-use crate::files::options::S3Options;
+use crate::source_options::S3Options;
 
 impl Build<'_> {
     pub(super) fn s3(&mut self, bucket: &str, options: &S3Options) -> Result<Arc<dyn ObjectStore>, String> {

@@ -14,8 +14,10 @@ use super::{COLUMNS, Fixture};
 use crate::files::location::{Location, StoreAddress};
 use crate::files::origin::{Origin, Redaction};
 use crate::files::scoped_store::{PIECE, ScopedStore};
-use crate::files::{FileSources, Secret, SourceOptions, store};
+use crate::files::{FileSources, store};
+use crate::secret::Secret;
 use crate::source::SourceOpener;
+use crate::source_options::SourceOptions;
 
 #[tokio::test]
 async fn a_scoped_store_reads_in_pieces_and_writes_nothing() {

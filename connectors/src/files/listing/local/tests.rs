@@ -9,7 +9,7 @@ use portolan_catalog::{FileFormat, FileSource};
 use tempfile::TempDir;
 
 use super::*;
-use crate::files::fence::LocalBounds;
+use crate::fence::LocalBounds;
 
 /// A folder `root` with data, and a folder `outside` of it.
 struct Tree(TempDir);

@@ -6,23 +6,20 @@ use std::fs::FileType;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use object_store::ObjectMeta;
-use object_store::local::LocalFileSystem;
-
 /// The bounds of local files that hold for every source without a `root` of its own.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LocalBounds {
+pub(crate) struct LocalBounds {
     /// The folders that the files must be in; `None` for any folder.
-    pub(super) folders: Option<Vec<PathBuf>>,
+    pub(crate) folders: Option<Vec<PathBuf>>,
     /// The files and folders that are never data.
-    pub(super) private: Vec<PathBuf>,
+    pub(crate) private: Vec<PathBuf>,
     /// The setting of the folders, for messages. Default: the setting of the source's root.
-    pub(super) setting: Option<&'static str>,
+    pub(crate) setting: Option<&'static str>,
 }
 
 /// The boundary of one source's local files.
 #[derive(Debug)]
-pub(super) struct Fence {
+pub(crate) struct Fence {
     /// The folders that the files must be in, without links; `None` for any folder.
     folders: Option<Vec<PathBuf>>,
     /// The files and folders that are never data, without links.
@@ -35,7 +32,7 @@ pub(super) struct Fence {
 
 /// The reason why a path is not read.
 #[derive(Debug)]
-pub(super) enum FenceError {
+pub(crate) enum FenceError {
     /// The path leads out of the folders.
     Outside {
         /// The setting that allows other folders.
@@ -57,12 +54,12 @@ pub(super) enum FenceError {
 
 impl FenceError {
     /// Returns the error for a path that was not checked, because the call of the file system failed.
-    pub(super) fn failed(what: String) -> Self {
+    pub(crate) fn failed(what: String) -> Self {
         Self::Unreadable(io::Error::other(what))
     }
 
     /// Returns the message about the path that is called `name`. The message does not show where the path leads.
-    pub(super) fn message(&self, name: &str) -> String {
+    pub(crate) fn message(&self, name: &str) -> String {
         match self {
             Self::Outside { setting, is_shared } => {
                 let bounds = if *is_shared {
@@ -93,7 +90,7 @@ impl Fence {
     ///
     /// # Errors
     /// A root that cannot be read, as text for a diagnostic.
-    pub(super) fn new(server: &str, root: Option<&Path>, bounds: &LocalBounds) -> Result<Self, String> {
+    pub(crate) fn new(server: &str, root: Option<&Path>, bounds: &LocalBounds) -> Result<Self, String> {
         let setting = bounds.setting.map_or_else(|| format!("sources.{server}.root"), str::to_owned);
         let folders = match (root, &bounds.folders) {
             (Some(root), _) => Some(vec![root.to_path_buf()]),
@@ -116,7 +113,7 @@ impl Fence {
     /// # Errors
     /// A path that leads out of the folders, that is not accessible, or that is neither a file nor a folder. A path
     /// that leads out is reported in the same way if nothing exists there.
-    pub(super) fn resolve(&self, path: &Path) -> Result<PathBuf, FenceError> {
+    pub(crate) fn resolve(&self, path: &Path) -> Result<PathBuf, FenceError> {
         let found = match path.canonicalize() {
             Ok(found) => found,
             Err(error) => {
@@ -135,50 +132,16 @@ impl Fence {
     ///
     /// # Errors
     /// As [`Fence::resolve`].
-    pub(super) fn check(&self, path: &Path) -> Result<(), FenceError> {
+    pub(crate) fn check(&self, path: &Path) -> Result<(), FenceError> {
         match self.resolve(path) {
             Ok(_) | Err(FenceError::Unreadable(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Checks listed files. The folder of many files is resolved once.
-    ///
-    /// # Errors
-    /// The first file that must not be read, and the reason.
-    pub(super) fn check_files<'a>(&self, files: &'a [ObjectMeta]) -> Result<(), (&'a ObjectMeta, FenceError)> {
-        let system = LocalFileSystem::new();
-        let mut folder: Option<(PathBuf, PathBuf)> = None;
-        for file in files {
-            let fail = |error| (file, error);
-            // A name that the store does not accept is never opened.
-            let Ok(path) = system.path_to_filesystem(&file.location) else { continue };
-            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
-            let known = folder.take().filter(|(known, _)| known == parent);
-            let found = match known {
-                Some((_, found)) => found,
-                None => match self.resolve(parent) {
-                    Ok(found) => found,
-                    Err(FenceError::Unreadable(_)) => continue,
-                    Err(error) => return Err(fail(error)),
-                },
-            };
-            self.check_file(&path, &found.join(name)).map_err(fail)?;
-            folder = Some((parent.to_path_buf(), found));
-        }
-        Ok(())
-    }
-
-    /// Checks a file. `found` is its path in a folder without links.
-    fn check_file(&self, path: &Path, found: &Path) -> Result<(), FenceError> {
-        let Ok(metadata) = path.symlink_metadata() else { return Ok(()) };
-        if metadata.is_symlink() {
-            return self.check(path);
-        }
-        if self.private.contains(found) {
-            return Err(FenceError::Private);
-        }
-        check_kind(metadata.file_type())
+    /// True if a path without links is a file or a folder that is never data.
+    pub(crate) fn is_private(&self, found: &Path) -> bool {
+        self.private.contains(found)
     }
 
     /// Checks a path without links.
@@ -200,9 +163,9 @@ fn resolved_so_far(path: &Path) -> Option<PathBuf> {
     path.ancestors().find_map(|known| Some(known.canonicalize().ok()?.join(path.strip_prefix(known).ok()?)))
 }
 
-fn check_kind(kind: FileType) -> Result<(), FenceError> {
+pub(crate) fn check_kind(kind: FileType) -> Result<(), FenceError> {
     if kind.is_file() || kind.is_dir() { Ok(()) } else { Err(FenceError::Irregular) }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "files"))]
 mod tests;

@@ -5,6 +5,8 @@ use std::fs;
 
 use tempfile::TempDir;
 
+use object_store::ObjectMeta;
+
 use super::*;
 
 /// A folder with a root and with files outside of it.

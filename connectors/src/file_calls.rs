@@ -15,11 +15,11 @@ const CALLS: usize = 8;
 
 /// The calls of the file system for the ports of a node.
 #[derive(Clone, Debug, Default)]
-pub(super) struct PortCalls(Arc<Mutex<BTreeMap<PortRef, FileCalls>>>);
+pub(crate) struct PortCalls(Arc<Mutex<BTreeMap<PortRef, FileCalls>>>);
 
 impl PortCalls {
     /// Returns the calls for a port. A port that is opened again counts the calls that still hang.
-    pub(super) fn of(&self, port: &PortRef) -> FileCalls {
+    pub(crate) fn of(&self, port: &PortRef) -> FileCalls {
         let mut known = lock(&self.0);
         known.retain(|_, calls| Arc::strong_count(&calls.0) > 1);
         known.entry(port.clone()).or_default().clone()
@@ -28,7 +28,7 @@ impl PortCalls {
 
 /// The calls of the file system for one port.
 #[derive(Clone, Debug)]
-pub(super) struct FileCalls(Arc<Semaphore>);
+pub(crate) struct FileCalls(Arc<Semaphore>);
 
 impl Default for FileCalls {
     fn default() -> Self {
@@ -41,7 +41,7 @@ impl FileCalls {
     ///
     /// # Errors
     /// The call panicked, or the runtime ends.
-    pub(super) async fn run<T: Send + 'static>(&self, call: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    pub(crate) async fn run<T: Send + 'static>(&self, call: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
         let permit = self.0.clone().acquire_owned().await.map_err(|e| e.to_string())?;
         let running = spawn_blocking(move || {
             let value = call();

@@ -25,19 +25,19 @@ impl Secret {
     }
 
     /// True if the config has the string itself.
-    pub(super) fn is_inline(&self) -> bool {
+    pub(crate) fn is_inline(&self) -> bool {
         matches!(self.0, SecretSource::Literal(_))
     }
 
     /// Returns the file that contains the secret, if it is in a file.
-    pub(super) fn file(&self) -> Option<&Path> {
+    pub(crate) fn file(&self) -> Option<&Path> {
         match &self.0 {
             SecretSource::File(path) => Some(path),
             SecretSource::Literal(_) | SecretSource::Env(_) => None,
         }
     }
 
-    pub(super) fn file_mut(&mut self) -> Option<&mut PathBuf> {
+    pub(crate) fn file_mut(&mut self) -> Option<&mut PathBuf> {
         match &mut self.0 {
             SecretSource::File(path) => Some(path),
             SecretSource::Literal(_) | SecretSource::Env(_) => None,
@@ -48,7 +48,8 @@ impl Secret {
     ///
     /// # Errors
     /// The environment variable or the file is missing or is not text. The error is a message for a person.
-    pub(super) fn reveal(&self) -> Result<String, String> {
+    #[cfg(any(feature = "files", feature = "databases"))]
+    pub(crate) fn reveal(&self) -> Result<String, String> {
         match &self.0 {
             SecretSource::Literal(text) => Ok(text.clone()),
             SecretSource::Env(name) => {
