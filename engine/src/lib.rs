@@ -25,6 +25,8 @@ mod exchange;
 mod execution;
 mod explain;
 #[cfg(test)]
+mod fake_database;
+#[cfg(test)]
 mod fake_mesh;
 mod functions;
 mod limits;

@@ -1,8 +1,10 @@
 //! A fragment's plan as SQL, for a site that is a database.
 
+use std::sync::Arc;
+
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
-use portolan_connectors::sql::{self, SqlDialect};
+use portolan_connectors::sql::{self, SqlDialect, SqlTable};
 use portolan_connectors::{FragmentPlan, SiteId};
 
 use crate::names::{PortSite, PortTable};
@@ -18,17 +20,17 @@ const MAX_SQL_BYTES: usize = 1 << 20;
 pub(super) fn write(plan: &LogicalPlan, site: &SiteId, dialect: &SqlDialect) -> Result<FragmentPlan> {
     let refuse = |reason: String| Error::new(ErrorKind::Unsupported, reason);
     let query = sql::query(plan, dialect, &|scan| table(scan, site)).map_err(|refusal| refuse(refusal.to_string()))?;
-    if query.len() > MAX_SQL_BYTES {
-        return Err(refuse(format!("its query takes {} bytes and {MAX_SQL_BYTES} may travel", query.len())));
+    if query.text.len() > MAX_SQL_BYTES {
+        return Err(refuse(format!("its query takes {} bytes and {MAX_SQL_BYTES} may travel", query.text.len())));
     }
     Ok(FragmentPlan::Sql(query))
 }
 
-/// Returns the name of a port's table at a site; `None` if the port is not there.
-fn table(scan: &TableScan, site: &SiteId) -> Option<Vec<String>> {
+/// Returns a port's table at a site; `None` if the port is not there.
+fn table(scan: &TableScan, site: &SiteId) -> Option<Arc<SqlTable>> {
     let provider = source_as_provider(&scan.source).ok()?;
     match &provider.downcast_ref::<PortTable>()?.site {
-        PortSite::Site { site: own, table } if own == site && !table.is_empty() => Some(table.clone()),
+        PortSite::Site { site: own, table } if own == site => table.clone(),
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, Time};
 use futures::StreamExt;
-use portolan_connectors::{FragmentItem, FragmentStream, lock};
+use portolan_connectors::{FragmentItem, FragmentPlan, FragmentStream, lock};
 use tokio::sync::{Notify, mpsc};
 
 use super::edge_state::EdgeState;
@@ -59,8 +59,12 @@ pub(super) struct Reading {
     pub(super) work: Arc<EdgeWork>,
 }
 
-/// Adds the domains of a fragment to its error, and the site unless the error already names it.
+/// Adds the domains of a fragment to its error, and the site unless the error already names it. A database does not know
+/// the names of ports: they stand in the place of the domains.
 fn of_fragment(error: Error, fragment: &Fragment) -> Error {
+    if let FragmentPlan::Sql(_) = fragment.sent {
+        return error.within(format!("{} at {}", fragment.port_list(), fragment.site));
+    }
     let domains = fragment.domain_list();
     if error.chain().contains(fragment.site.as_str()) {
         return error.within(format!("domain {domains}"));

@@ -152,7 +152,7 @@ impl<'a> DocumentWriter<'a> {
             site: fragment.site.to_string(),
             domains: fragment.domains.iter().map(ToString::to_string).collect(),
             sql: match &fragment.sent {
-                FragmentPlan::Sql(sql) => sql.clone(),
+                FragmentPlan::Sql(sql) => sql.text.clone(),
                 FragmentPlan::Encoded(_) => sql(&fragment.plan),
             },
             edge,

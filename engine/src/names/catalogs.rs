@@ -153,12 +153,12 @@ pub(crate) fn port_table(view: &MeshView, entry: &DomainEntry, name: &PortRef) -
         ServedBy::Here => {
             let opened = view.local.get(name)?;
             match &opened.site {
-                Some(at) => PortSite::Site { site: at.site.id().clone(), table: at.table.clone() },
+                Some(at) => PortSite::Site { site: at.site.id().clone(), table: Some(at.table.clone()) },
                 None => PortSite::Here(opened.provider.clone()),
             }
         }
         // The view has a site of this name, also for several replicas.
-        peers @ ServedBy::Peers(_) => PortSite::Site { site: SiteId::new(peers.to_string()), table: vec![] },
+        peers @ ServedBy::Peers(_) => PortSite::Site { site: SiteId::new(peers.to_string()), table: None },
     };
     let port = entry.catalog.port(&name.product, &name.port)?;
     let schema = match &site {

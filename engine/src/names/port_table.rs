@@ -16,6 +16,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, T
 use datafusion::physical_plan::ExecutionPlan;
 use portolan_catalog::{Port, PortRef, PortStatistics};
 use portolan_connectors::SiteId;
+use portolan_connectors::sql::SqlTable;
 
 use super::derived_table::DerivedTable;
 
@@ -28,8 +29,8 @@ pub(crate) enum PortSite {
     Site {
         /// The site.
         site: SiteId,
-        /// The parts of the table's name at the site.
-        table: Vec<String>,
+        /// The table as the site's queries read it; `None` if the site knows the port by its name.
+        table: Option<Arc<SqlTable>>,
     },
 }
 

@@ -8,11 +8,16 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::Expr;
 use portolan_catalog::DomainName;
+use portolan_connectors::KeyForm;
 
 use super::cardinality::{self, Cardinality};
 use super::cost::{self, Keyed};
+use crate::encode::keys::SQL_KEYS;
 use crate::mesh::{Link, MeshView};
 use crate::plan::{Cost, SiteChoice};
+
+/// The factor by which an estimate of keys may be too high.
+const KEY_ERROR: f64 = 4.0;
 
 /// The bytes of a key's column.
 const KEY_COLUMN_BYTES: f64 = 8.0;
@@ -51,6 +56,17 @@ impl Owned {
 }
 
 impl Routes<'_> {
+    /// Returns the largest number of expected keys for which rows of a site wait. A query in SQL lists its keys, and more
+    /// would be waited for in vain.
+    pub(super) fn most_keys(&self, site: &SiteChoice) -> f64 {
+        match site {
+            SiteChoice::Site(id) if !self.view.capabilities(id).key_forms.contains(&KeyForm::Batch) => {
+                SQL_KEYS as f64 * KEY_ERROR
+            }
+            _ => f64::INFINITY,
+        }
+    }
+
     /// Returns the time of an operator at a site, as a multiple of its time at a node.
     pub(super) fn work_factor(&self, site: &SiteChoice) -> f64 {
         match site {
@@ -96,12 +112,19 @@ pub(super) struct EdgeCandidate<R> {
     pub(super) row_bytes: f64,
     /// Bytes that are expected to cross.
     pub(super) bytes: f64,
+    /// The largest number of expected keys that may cut the edge.
+    most_keys: f64,
 }
 
 impl<R> EdgeCandidate<R> {
     /// Returns the edge over which all rows cross.
     pub(super) fn whole(of: R, link: Link, rows: f64, row_bytes: f64) -> Self {
-        Self { of, link, rows, row_bytes, bytes: rows * row_bytes }
+        Self { of, link, rows, row_bytes, bytes: rows * row_bytes, most_keys: f64::INFINITY }
+    }
+
+    /// Limits the number of expected keys that may cut the edge.
+    pub(super) fn with_most_keys(self, most_keys: f64) -> Self {
+        Self { most_keys, ..self }
     }
 
     /// Cuts the edge by keys. The bytes of the keys count as bytes of the edge.
@@ -204,6 +227,9 @@ impl KeyEstimate {
 
     /// Returns the bytes, the kept share and the saved cost if the keys cut an edge; `None` if they do not pay.
     pub(super) fn applied_to<R>(&self, edge: &EdgeCandidate<R>) -> Option<Keyed> {
+        if self.count > edge.most_keys {
+            return None;
+        }
         cost::keyed(&edge.link, edge.bytes, self.count, self.bytes, self.matched)
     }
 }

@@ -9,6 +9,9 @@ pub(crate) use function::InKeys;
 pub(crate) use packed::BLOOM_ERROR;
 pub(crate) use test::KeyTest;
 
+/// The largest number of keys of one column that a query in SQL lists.
+pub(crate) const SQL_KEYS: usize = 4096;
+
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;

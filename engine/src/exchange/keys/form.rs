@@ -18,7 +18,8 @@ use crate::encode::keys::BLOOM_ERROR;
 use crate::plan::Edge;
 use portolan_connectors::KeyForm;
 
-/// The largest number of keys that become literals by choice. The owner plans them one by one.
+/// The largest number of keys that become literals by choice in a plan. The owner plans them one by one. A query in SQL
+/// has up to [`SQL_KEYS`](crate::encode::keys::SQL_KEYS), unless they are of several columns.
 pub(super) const LITERALS: usize = 64;
 /// The largest number of keys that become literals if a setting forces it.
 pub(super) const FORCED_LITERALS: usize = 4096;
@@ -37,6 +38,8 @@ pub(super) struct Figures {
     pub(super) keys: usize,
     /// Bytes of a key's values.
     pub(super) key_bytes: f64,
+    /// The largest number of keys that become literals.
+    pub(super) most_literals: usize,
     /// The number of values between the smallest and the largest key, if they can be counted.
     pub(super) span: Option<f64>,
     /// Bytes of the packed batch; `None` if it exceeds the limit.
@@ -89,7 +92,7 @@ impl Figures {
     fn cost(&self, form: KeyForm, edge: &Edge) -> Option<f64> {
         let keys = self.keys as f64;
         let (bytes, test_ns) = match form {
-            KeyForm::Literals if self.keys > LITERALS => return None,
+            KeyForm::Literals if self.keys > self.most_literals => return None,
             KeyForm::Literals => (keys * (self.key_bytes + LITERAL_BYTES), 5.0),
             KeyForm::Batch => (self.batch? as f64, 15.0),
             KeyForm::Bloom => (self.bloom? as f64, 25.0),

@@ -9,10 +9,10 @@ use datafusion::logical_expr::{Expr, Filter, LogicalPlan, lit};
 use datafusion::prelude::in_list;
 use portolan_connectors::FragmentPlan;
 
-use super::form::{FORCED_LITERALS, Figures};
+use super::form::{FORCED_LITERALS, Figures, LITERALS};
 use super::restriction::{Body, Condition, Restriction};
 use super::set::KeySet;
-use crate::encode::keys::{InKeys, SentKeys, travels};
+use crate::encode::keys::{InKeys, SQL_KEYS, SentKeys, travels};
 use crate::encode::write;
 use crate::mesh::MeshView;
 use crate::plan::{Fragment, KeyPlan};
@@ -130,6 +130,7 @@ impl Writer<'_> {
         let figures = Figures {
             keys: keys as usize,
             key_bytes: 8.0,
+            most_literals: 0,
             span: ranges.span,
             batch: None,
             bloom: None,
@@ -209,6 +210,11 @@ impl Writer<'_> {
         let figures = Figures {
             keys: keys.keys,
             key_bytes: bytes as f64 / keys.keys as f64,
+            most_literals: if columns.len() == 1 && !self.forms.contains(&KeyForm::Batch) {
+                SQL_KEYS
+            } else {
+                LITERALS
+            },
             span: ranges.span.filter(|_| columns.len() == 1),
             batch: batch.as_ref().map(|b| b.packed.len()),
             bloom: bloom.as_ref().map(|b| b.packed.len()),
@@ -256,7 +262,7 @@ fn number(value: &ScalarValue) -> Option<f64> {
 
 /// Returns `k IN (1, 2)`, or `(a = 1 AND b = 2) OR …` for keys of several columns.
 fn literals(columns: &[Expr], keys: &KeySet) -> Option<Expr> {
-    if keys.keys > FORCED_LITERALS || columns.len() > 1 && keys.keys > super::form::LITERALS {
+    if keys.keys > FORCED_LITERALS || columns.len() > 1 && keys.keys > LITERALS {
         return None;
     }
     let value = |column: usize, row| ScalarValue::try_from_array(keys.columns.get(column)?, row).ok().map(lit);

@@ -15,9 +15,10 @@ use datafusion::physical_expr::expressions::{
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
 use super::column::KeyColumn;
-use super::form::Figures;
+use super::form::{Figures, LITERALS};
 use super::restriction::{Body, Condition, Restriction};
 use super::set::KeySet;
+use crate::encode::keys::SQL_KEYS;
 use crate::mesh::Link;
 use crate::plan::Edge;
 use portolan_connectors::KeyForm;
@@ -198,6 +199,7 @@ fn figures(keys: usize) -> Figures {
     Figures {
         keys,
         key_bytes: 8.0,
+        most_literals: LITERALS,
         span: Some(1e6),
         batch: Some(keys * 4 + 300),
         bloom: Some(keys * 3 / 2 + 400),
@@ -219,6 +221,10 @@ fn a_form_is_chosen_by_its_cost() {
     // Keys without gaps.
     assert_eq!(form(Figures { span: Some(5_000.0), ..figures(5_000) }), Some(KeyForm::Range));
     assert_eq!(form(Figures { batch: None, bloom: None, ..figures(5_000) }), None);
+    // A query in SQL lists more keys.
+    let in_sql = |keys| Figures { most_literals: SQL_KEYS, batch: None, bloom: None, ..figures(keys) };
+    assert_eq!(form(in_sql(SQL_KEYS)), Some(KeyForm::Literals));
+    assert_eq!(form(in_sql(SQL_KEYS + 1)), None);
     let unknown = Figures { probe_distinct: 0.0, ..figures(5_000) };
     assert_eq!(unknown.cheapest(&Edge { rows_whole: 0.0, ..edge() }), Some(KeyForm::Batch));
 }

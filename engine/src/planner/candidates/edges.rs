@@ -5,7 +5,7 @@ use datafusion::common::Column;
 use super::tree::CandidateTree;
 use crate::mesh::Link;
 use crate::plan::{Edge, KeyPlan, SiteChoice, Strategy};
-use crate::planner::movement::{EdgeCandidate, Owned, Transfer};
+use crate::planner::movement::{EdgeCandidate, Owned, Routes, Transfer};
 
 /// The rows of an operator on an edge, with the decisions about them.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub(super) type OperatorTransfer<'a> = Transfer<'a, SiteChoice, OperatorRows>;
 
 impl CandidateTree {
     /// Returns the edge over which all rows cross, from a site.
-    pub(super) fn edge(&self, from: &SiteChoice, link: Link) -> OperatorEdge {
+    pub(super) fn edge(&self, from: &SiteChoice, link: Link, routes: Routes<'_>) -> OperatorEdge {
         let strategy = if self.owned_part(from) == Owned::Whole { Strategy::Gather } else { Strategy::Delegate };
         let of = OperatorRows {
             number: self.number,
@@ -40,7 +40,7 @@ impl CandidateTree {
             keyed_by: vec![],
             columns: self.plan.schema().columns(),
         };
-        EdgeCandidate::whole(of, link, self.rows.rows, self.row_bytes())
+        EdgeCandidate::whole(of, link, self.rows.rows, self.row_bytes()).with_most_keys(routes.most_keys(from))
     }
 }
 

@@ -159,7 +159,7 @@ impl CandidateTree {
         let owner = self.sole_site.as_ref().filter(|owner| *owner != site)?;
         let link = space.routes.link(owner, site, self.owned_part(owner), || &self.domains)?;
         let candidate = self.candidate(owner)?;
-        Some(candidate.cross(self.edge(owner, link), site))
+        Some(candidate.cross(self.edge(owner, link, space.routes), site))
     }
 
     /// Returns the candidates in this process, which fetches the inputs: all rows, and with keys if these pay.

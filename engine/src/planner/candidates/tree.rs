@@ -111,7 +111,7 @@ impl CandidateTree {
         });
         let (candidate, link, _) = costs.min_by(|(.., a), (.., b)| a.milliseconds.total_cmp(&b.milliseconds))?;
         Some(match link {
-            Some(link) => candidate.cross(self.edge(&candidate.site, link), here),
+            Some(link) => candidate.cross(self.edge(&candidate.site, link, routes), here),
             None => candidate.stay(),
         })
     }

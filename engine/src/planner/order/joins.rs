@@ -82,7 +82,8 @@ impl Enumeration<'_> {
                 return Some(candidate.stay());
             }
             let link = self.link(set, candidate.site, site)?;
-            let edge = EdgeCandidate::whole(set, link, self.rows(set), self.row_bytes(set));
+            let edge = EdgeCandidate::whole(set, link, self.rows(set), self.row_bytes(set))
+                .with_most_keys(self.routes.most_keys(&self.sites[candidate.site]));
             Some(candidate.cross(edge, &self.sites[site]))
         });
         transfers.collect()
