@@ -1,5 +1,6 @@
 //! `portolan demo`: TPC-H data in three domains, each served by its own process, and a gateway. It opens a prompt,
-//! keeps the mesh running for scripts, or runs the benchmark's queries and checks them against one process.
+//! keeps the mesh running for scripts, or runs the benchmark's queries and checks them against one process. One of the
+//! domains can be in a database.
 
 pub mod access;
 pub mod run;
@@ -13,7 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use portolan_node::{Error, Result};
-use portolan_testbed::mesh::LocalMesh;
+use portolan_testbed::mesh::{DomainDatabase, LocalMesh};
+use portolan_testbed::postgres::PostgresServer;
 use portolan_testbed::tpch::cache::{self, cache_folder};
 use portolan_testbed::tpch::{TABLES, generate};
 use tokio_util::sync::CancellationToken;
@@ -42,7 +44,13 @@ pub struct DemoArgs {
     /// Require a login at the gateway, as this user. The password comes from PORTOLAN_PASSWORD, or is generated and shown
     #[arg(long, value_name = "NAME", requires = "serve", value_parser = user_name)]
     pub user: Option<String>,
+    /// Put the tables of the domain `sales` into a PostgreSQL server of the demo's own. Needs PostgreSQL's programs
+    #[arg(long)]
+    pub postgres: bool,
 }
+
+/// The domain that `--postgres` puts into a database.
+const IN_DATABASE: &str = "sales";
 
 const INTRODUCTION: &str = r"Three domains are running: sales, supply and geo. Some commands and queries to start with:
 
@@ -79,9 +87,17 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
     let data = tpch_data(&cache_folder()?, args.scale, &stop).await?;
     let program =
         std::env::current_exe().map_err(|e| Error::failed("cannot find the path of this program").with_source(e))?;
+    let postgres = match args.postgres {
+        true => Some(tokio::select! {
+            database = database(&data) => database?,
+            () = stop.cancelled() => return Err(Error::interrupted()),
+        }),
+        false => None,
+    };
+    let databases: Vec<_> = postgres.iter().map(|(_, database)| database.clone()).collect();
     let spinner = spinner("starting three domain nodes and a gateway");
     let mut mesh = tokio::select! {
-        mesh = LocalMesh::start_with_gateway(&program, &data, access.gateway()) => mesh?,
+        mesh = LocalMesh::start_with_gateway(&program, &data, access.gateway(), &databases) => mesh?,
         () = stop.cancelled() => return Err(Error::interrupted()),
     };
     spinner.finish_and_clear();
@@ -111,6 +127,24 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
     };
     mesh.stop().await;
     outcome
+}
+
+/// Starts PostgreSQL with the tables of [`IN_DATABASE`].
+///
+/// # Errors
+/// PostgreSQL is not installed, or does not start.
+async fn database(data: &Path) -> Result<(PostgresServer, DomainDatabase)> {
+    let programs = PostgresServer::programs().ok_or_else(|| {
+        Error::config(
+            "`--postgres` needs the programs `initdb` and `postgres`: install PostgreSQL's server, such as the package \
+             `postgresql` of Debian, or put the folder of the programs on PATH",
+        )
+    })?;
+    let spinner = spinner("starting PostgreSQL, and copying the tables of sales into it");
+    let server = PostgresServer::start(&programs).await?;
+    let database = server.load_domain(IN_DATABASE, data).await?;
+    spinner.finish_and_clear();
+    Ok((server, database))
 }
 
 /// Returns the folder of the TPC-H data at this scale. Generates the data if it is missing, and shows the progress on

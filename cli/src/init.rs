@@ -21,6 +21,7 @@ use self::config_text::{AUTHORITY, CERTIFICATE, CERTIFICATE_KEY, NODE_KEY, NewNo
 use self::new_files::{NewFile, NewFiles};
 use crate::output::print;
 use crate::password;
+use crate::product::database::{has_password, variable_hint};
 use crate::product::init::{ProductOptions, check_readable, folder_default, folder_name, lint_line, report};
 use crate::product::next_steps::{NextSteps, argument};
 use crate::product::{CONFIG, PRODUCTS};
@@ -36,10 +37,10 @@ pub struct InitArgs {
     #[arg(long, value_name = "NAME", conflicts_with = "gateway")]
     pub domain: Option<String>,
     /// Create a gateway: a node without a domain
-    #[arg(long, conflicts_with = "data")]
+    #[arg(long, conflicts_with_all = ["data", "from"])]
     pub gateway: bool,
     /// Draft a product from this data, as `portolan product init` does
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with = "from")]
     pub data: Vec<String>,
     #[command(flatten)]
     product: ProductOptions,
@@ -81,9 +82,13 @@ pub async fn init(args: InitArgs) -> Result<()> {
     let questions = Questions::new(args.yes);
     let mut node = args.node(questions)?;
     let draft = match &node.domain {
-        Some(domain) if !args.data.is_empty() => Some(args.product.draft(&args.data, domain, questions, None).await?),
+        Some(domain) if !args.data.is_empty() || args.product.database.from.is_some() => {
+            Some(args.product.draft(&args.data, domain, questions, None).await?)
+        }
         _ => None,
     };
+    let access = draft.as_ref().and_then(ProductDraft::database);
+    node.database = access.cloned();
     node.root = draft.as_ref().map(|draft| args.root(draft)).transpose()?.flatten();
     let mut files = args.files(&node)?;
     let products = args.folder.join(PRODUCTS);
@@ -104,7 +109,7 @@ pub async fn init(args: InitArgs) -> Result<()> {
     let written = write(&args, &node, files, draft.as_ref().zip(product_folder.as_deref()), &mut new)?;
     let config = NodeConfig::load(&file)?;
     let domain = node.domain.as_deref().or(node.identity.as_deref()).unwrap_or_default();
-    if let Some(draft) = &draft {
+    if let Some(draft) = draft.as_ref().filter(|draft| draft.database().is_none_or(has_password)) {
         check_readable(&config, domain, draft.name()).await?;
     }
     let lint = draft.as_ref().map(|draft| lint_line(domain, &products, draft.name())).transpose()?;
@@ -121,6 +126,7 @@ pub async fn init(args: InitArgs) -> Result<()> {
         print(&format!("Other nodes trust this one with: --trust {trust}\n"))?;
     }
     let steps = NextSteps { config: Some(&config), config_file: Some(&file), domain };
+    print(&access.map(variable_hint).unwrap_or_default())?;
     print(&steps.text(draft.as_ref().and_then(ProductDraft::first_port)))
 }
 
@@ -161,6 +167,7 @@ impl InitArgs {
             domain,
             listen: self.listen.clone(),
             root: None,
+            database: None,
             user,
             is_anonymous: self.anonymous,
             has_tls: self.tls,
@@ -195,7 +202,7 @@ impl InitArgs {
                            folder: move the data";
             return Err(Error::config(message));
         }
-        Ok(Some((self.product.server.clone(), data)))
+        Ok(Some((self.product.server_of(draft).to_owned(), data)))
     }
 
     /// Returns the new files besides the config and the product, with their text.

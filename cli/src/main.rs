@@ -17,6 +17,7 @@ use portolan_cli::password::hash_from_stdin;
 use portolan_cli::product::{ProductArgs, product};
 use portolan_cli::serve::{ServeArgs, serve};
 use portolan_cli::sql::{SqlArgs, sql};
+use portolan_connectors::install_crypto_provider;
 use portolan_node::config::LogFormat;
 use portolan_node::{Error, ErrorKind, NodeConfig, Result};
 
@@ -65,6 +66,7 @@ enum Command {
 
 fn main() -> ExitCode {
     report_panics(LogFormat::Text);
+    install_crypto_provider();
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

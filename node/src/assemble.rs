@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use portolan_catalog::{Descriptors, Diagnostic, Diagnostics, DomainCatalog, DomainName, load_descriptors};
 use portolan_connectors::files::StatementFiles;
-use portolan_connectors::{LocalDomain, OpenOptions, OwnerKey, Sources, lock, open_domain_with};
+use portolan_connectors::{
+    LocalDomain, OpenOptions, OwnerKey, Sources, install_crypto_provider, lock, open_domain_with,
+};
 use portolan_engine::{Engine, EngineBuilder};
 
 use crate::admin::Admin;
@@ -181,6 +183,7 @@ impl NodeBuilder {
 
     /// As [`NodeBuilder::build`], also if required ports have faults, which it returns. These ports are closed.
     pub(crate) async fn build_in_part(self) -> Result<(Node, Vec<Diagnostic>)> {
+        install_crypto_provider();
         let Self { config, requires_sources, reads_local_files } = self;
         let config = Arc::new(config);
         for warning in config.exposed_files() {
@@ -192,7 +195,7 @@ impl NodeBuilder {
         log_memory(&limits, &host);
         let runtime = Arc::new(RuntimeEnv::default());
         let mut builder = Engine::builder().limits(limits).runtime_env(runtime.clone());
-        let sources = Arc::new(sources(&config));
+        let sources = Arc::new(config.configure(Sources::default()));
         let domain = config.domain.as_ref().map(DomainName::as_str);
         let status = Arc::new(NodeStatus::new(domain, host_memory, sources.counters().clone()));
         let admin = match &config.admin {
@@ -260,6 +263,16 @@ impl Node {
         &self.engine
     }
 
+    /// Returns the domain with its open ports, for an engine of the program's own; `None` for a gateway.
+    pub fn local_domain(&self) -> Option<LocalDomain> {
+        self.with_current(|current| current.served.as_ref().map(|served| served.domain.clone()))
+    }
+
+    /// Returns the runtime in which the ports are open.
+    pub fn runtime_env(&self) -> Arc<RuntimeEnv> {
+        self.runtime.clone()
+    }
+
     /// Returns the URL of the listener for operators, if the config has one.
     pub fn admin_url(&self) -> Option<String> {
         self.admin.as_ref().map(|admin| admin.url())
@@ -316,11 +329,6 @@ async fn open(
         open_domain_with(catalog, sources, runtime, options).await?
     };
     Ok((ServedDomain { declared, domain, config: config.clone() }, faults))
-}
-
-/// Returns the openers of all kinds of sources, with the options in the config.
-pub(crate) fn sources(config: &NodeConfig) -> Sources {
-    Sources::default().with_files(config.file_sources())
 }
 
 /// Returns a digest of the domain's descriptors as they are now. Returns `None` for a gateway.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use portolan_catalog::yaml::{self, Document};
 use portolan_catalog::{Diagnostic, Diagnostics, DomainName, load_domain};
-use portolan_connectors::files::SourceOptions;
+use portolan_connectors::SourceOptions;
 use portolan_flight_server::{ClientCertificates, ServerTls};
 use serde::Deserialize;
 

@@ -1,34 +1,41 @@
-//! Drafts of data products: from files, the descriptor of a product and the contracts of its ports, which a node can
-//! serve as they are. Each type is checked by reading the rows as a node reads them.
+//! Drafts of data products: from files or from a database, the descriptor of a product and the contracts of its ports,
+//! which a node can serve as they are. Types of files are checked by reading the rows as a node reads them.
 
 mod checks;
 mod columns;
 mod csv_notation;
+mod database_access;
 mod descriptors;
 mod find_types;
 mod inputs;
 mod names;
 mod numbers;
 mod summary;
+mod table_contracts;
+mod tables;
 mod text_types;
 mod write;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
-use portolan_catalog::{DomainName, FileFormat, FileSource, load_domain};
+use portolan_catalog::{FileFormat, FileSource};
 use portolan_connectors::files::{FileSources, FoundFiles};
 use portolan_connectors::{ErrorKind, LocalDomain, SourceOpener};
 use portolan_engine::{Engine, Principal, Session};
 
 use self::checks::Rows;
 use self::columns::ColumnDraft;
+use self::tables::TablePorts;
 use self::text_types::TextType;
 use crate::{Error, NodeConfig, Result};
 
+pub use self::database_access::{DatabaseAccess, DatabaseUrl};
 pub use self::descriptors::yaml_string;
 pub use self::inputs::{PortFiles, find_ports};
 pub use self::names::identifier;
+pub use self::tables::{TableOptions, draft_tables};
 pub use self::write::{exists, exists_at};
 
 /// The number of times that a draft is corrected after a failed check. Each time, at least one column changes.
@@ -67,10 +74,43 @@ impl Default for DraftOptions {
 #[derive(Clone, Debug)]
 pub struct ProductDraft {
     product: Product,
-    ports: Vec<PortDraft>,
+    ports: Ports,
 }
 
-/// A drafted port.
+/// The drafted ports of a product.
+#[derive(Clone, Debug)]
+enum Ports {
+    Files(Vec<PortDraft>),
+    Tables(Box<TablePorts>),
+}
+
+/// A drafted port over rows of any kind.
+trait DraftedPort {
+    /// Returns the name.
+    fn name(&self) -> &str;
+
+    /// Returns the text of the contract. `folder` is the folder of the file; without it, paths are absolute.
+    fn contract(&self, product: &Product, folder: Option<&Path>) -> String;
+
+    /// Returns one line about the port.
+    fn summary(&self) -> String;
+}
+
+impl DraftedPort for PortDraft {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn contract(&self, product: &Product, folder: Option<&Path>) -> String {
+        descriptors::contract(product, self, folder)
+    }
+
+    fn summary(&self) -> String {
+        Self::summary(self)
+    }
+}
+
+/// A drafted port over files.
 #[derive(Clone, Debug)]
 struct PortDraft {
     name: String,
@@ -113,7 +153,7 @@ pub async fn draft_product(
     }
     drafting.find_types(&mut drafts).await?;
     drafting.check(&mut drafts).await?;
-    Ok(ProductDraft { product, ports: drafts })
+    Ok(ProductDraft { product, ports: Ports::Files(drafts) })
 }
 
 struct Drafting<'a> {
@@ -225,13 +265,8 @@ impl Drafting<'_> {
 
     /// Opens the ports as a node does, by their contracts, and returns a session that can query them.
     async fn open(&self, ports: &[PortDraft]) -> Result<Session> {
-        let folder = tempfile::Builder::new().prefix("portolan-draft-").tempdir();
-        let folder = folder.map_err(|e| Error::output("the temporary folder", e))?;
-        write::write_files(&write::files(self.product, ports, None), folder.path())?;
-        let catalog = load_domain(&DomainName::new(&self.product.domain), folder.path()).map_err(|faults| {
-            let messages: Vec<_> = faults.0.iter().map(|fault| fault.message.clone()).collect();
-            Error::config(format!("the product cannot be drafted: {}", messages.join("; ")))
-        })?;
+        let drafted: Vec<_> = ports.iter().map(|port| port as &dyn DraftedPort).collect();
+        let catalog = write::load(self.product, &drafted)?;
         let mut opened = vec![];
         for port in catalog.ports() {
             opened.push(self.sources.open(port, &self.runtime).await.map_err(|error| {

@@ -90,7 +90,7 @@ impl Node {
         }
         self.with_current(|current| {
             if !config.opens_ports_as(running) {
-                let sources = (*current.sources).clone().with_files(config.file_sources());
+                let sources = config.configure((*current.sources).clone());
                 current.sources = Arc::new(sources);
             }
             current.config = config;

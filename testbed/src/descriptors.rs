@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use portolan_node::{Error, Result};
+use serde_json::Value;
 
 macro_rules! descriptors {
     ($($domain:literal / $file:literal),* $(,)?) => {
@@ -28,19 +29,37 @@ const DESCRIPTORS: &[(&str, &str, &str)] = descriptors![
     "geo" / "region.odcs.yaml",
 ];
 
+/// The beginning of the line with the server of a contract.
+const SERVER: &str = "- {server: files";
+
 /// Writes the descriptors of `domain` over the tables in `data` to `folder/products`, and returns that folder.
 ///
 /// # Errors
 /// A folder that cannot be written.
 pub fn write(domain: &str, data: &Path, folder: &Path) -> Result<PathBuf> {
+    // The path is between double quotes, where YAML uses the escapes of JSON.
+    let data = Value::from(data.display().to_string()).to_string();
+    let data = data.trim_matches('"');
+    write_with(domain, folder, &|text| text.replace("@DATA@", data))
+}
+
+/// Writes the descriptors of `domain` over the tables of a database to `folder/products`, and returns that folder.
+/// `server` is the server of each contract.
+///
+/// # Errors
+/// A folder that cannot be written.
+pub fn write_over_database(domain: &str, server: &Value, folder: &Path) -> Result<PathBuf> {
+    // JSON is YAML, too.
+    let line = |line: &str| if line.starts_with(SERVER) { format!("- {server}") } else { line.to_owned() };
+    write_with(domain, folder, &|text| text.lines().map(line).collect::<Vec<_>>().join("\n") + "\n")
+}
+
+fn write_with(domain: &str, folder: &Path, change: &dyn Fn(&str) -> String) -> Result<PathBuf> {
     let products = folder.join("products");
     fs::create_dir_all(&products).map_err(|e| Error::output(products.display(), e))?;
-    // The path is between double quotes, where YAML uses the escapes of JSON.
-    let data = serde_json::Value::from(data.display().to_string()).to_string();
-    let data = data.trim_matches('"');
     for (_, file, text) in DESCRIPTORS.iter().filter(|descriptor| descriptor.0 == domain) {
         let path = products.join(file);
-        fs::write(&path, text.replace("@DATA@", data)).map_err(|e| Error::output(path.display(), e))?;
+        fs::write(&path, change(text)).map_err(|e| Error::output(path.display(), e))?;
     }
     Ok(products)
 }

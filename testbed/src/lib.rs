@@ -2,7 +2,10 @@
 //! one process, and the comparison of two results.
 
 pub mod compare;
+pub mod copy_text;
 pub mod descriptors;
+pub mod leash;
 pub mod mesh;
+pub mod postgres;
 pub mod single;
 pub mod tpch;

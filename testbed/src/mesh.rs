@@ -77,6 +77,17 @@ pub struct Login {
     pub password_hash: String,
 }
 
+/// A database that holds the tables of a domain.
+#[derive(Clone, Debug)]
+pub struct DomainDatabase {
+    /// The domain.
+    pub domain: &'static str,
+    /// The server of the contracts.
+    pub server: Value,
+    /// The options of the server, as `sources` in the config of the domain's node.
+    pub sources: Value,
+}
+
 impl GatewayOptions {
     fn connect(&self) -> ConnectOptions {
         let credentials = self.login.as_ref().map(|login| (login.user.clone(), login.password.clone()));
@@ -107,6 +118,8 @@ struct NodesOptions {
     /// The keys that the config of each node has in addition.
     more: Map<String, Value>,
     gateway: GatewayOptions,
+    /// The databases of domains that are not served over files.
+    databases: Vec<DomainDatabase>,
 }
 
 impl LocalMesh {
@@ -129,13 +142,20 @@ impl LocalMesh {
         Self::start_nodes(program, data, &mut |way| Ok(way.direct()), &options).await
     }
 
-    /// Starts a mesh as [`LocalMesh::start`] does, with these options of the gateway.
+    /// Starts a mesh as [`LocalMesh::start`] does, with these options of the gateway. Domains that have a database are
+    /// served over its tables.
     ///
     /// # Errors
     /// As [`LocalMesh::start`], and of [`check_port`].
-    pub async fn start_with_gateway(program: &Path, data: &Path, gateway: &GatewayOptions) -> Result<Self> {
+    pub async fn start_with_gateway(
+        program: &Path,
+        data: &Path,
+        gateway: &GatewayOptions,
+        databases: &[DomainDatabase],
+    ) -> Result<Self> {
         gateway.port.map_or(Ok(()), check_port)?;
-        let options = NodesOptions { gateway: gateway.clone(), ..NodesOptions::default() };
+        let options =
+            NodesOptions { gateway: gateway.clone(), databases: databases.to_vec(), ..NodesOptions::default() };
         Self::start_nodes(program, data, &mut |way| Ok(way.direct()), &options).await
     }
 
@@ -188,9 +208,15 @@ impl LocalMesh {
             let peers = peers.collect::<Result<Vec<_>>>()?;
             let mut config = json!({ "listen": addresses[i], "peers": peers, "refresh_interval": "1s" });
             if let Some(domain) = domain {
-                config["products"] = descriptors::write(domain, data, &home)?.display().to_string().into();
+                let (products, sources) = match options.databases.iter().find(|database| database.domain == domain) {
+                    Some(DomainDatabase { server, sources, .. }) => {
+                        (descriptors::write_over_database(domain, server, &home)?, sources.clone())
+                    }
+                    None => (descriptors::write(domain, data, &home)?, json!({ "files": { "root": data } })),
+                };
+                config["products"] = products.display().to_string().into();
                 config["domain"] = domain.into();
-                config["sources"] = json!({ "files": { "root": data } });
+                config["sources"] = sources;
             }
             let gateway = if domain.is_none() { options.gateway.config() } else { Map::new() };
             for (key, value) in options.more.iter().chain(&gateway) {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use portolan_node::draft::yaml_string;
+use portolan_node::draft::{DatabaseAccess, yaml_string};
 
 /// A new node.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +13,8 @@ pub(super) struct NewNode {
     pub(super) listen: String,
     /// The source whose data is in another folder, and the folder.
     pub(super) root: Option<(String, PathBuf)>,
+    /// The database that the first product is drafted from.
+    pub(super) database: Option<DatabaseAccess>,
     /// The user and the hash of the password.
     pub(super) user: Option<(String, String)>,
     pub(super) is_anonymous: bool,
@@ -53,6 +55,9 @@ impl NewNode {
             text.push_str("\n# The folder that the local data of the contracts is in.\nsources:\n");
             let root = yaml_string(&root.display().to_string());
             _ = writeln!(text, "  {}:\n    root: {root}", yaml_string(server));
+        }
+        if let Some(entry) = self.database.as_ref().and_then(DatabaseAccess::config) {
+            _ = write!(text, "\n# The access to the database of the contracts.\nsources:\n{entry}");
         }
         self.add_access(&mut text);
         self.add_mesh(&mut text);

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use portolan_catalog::{DomainName, Warning, lint, load_domain, printable};
 use portolan_node::draft::{
-    DraftOptions, PortFiles, Product, ProductDraft, draft_product, find_ports, identifier, yaml_string,
+    DatabaseAccess, DraftOptions, PortFiles, Product, ProductDraft, draft_product, find_ports, identifier, yaml_string,
 };
 use portolan_node::product_test::{TestOptions, test_products};
 use portolan_node::{Error, NodeConfig, Result};
 
+use super::database::{DatabaseArgs, access_hint, draft_database};
 use super::next_steps::{NextSteps, argument};
 use super::{CONFIG, PRODUCTS};
 use crate::output::print;
@@ -23,7 +24,7 @@ const GENERIC: [&str; 5] = ["", "data", "tmp", "files", "input"];
 #[derive(Args, Clone, Debug)]
 pub struct ProductInitArgs {
     /// Files, folders, globs between quotes, or URLs of an object store. Each is a port. So is each file of a folder
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "from", conflicts_with = "from", value_name = "PATH")]
     pub data: Vec<String>,
     #[command(flatten)]
     product: ProductOptions,
@@ -44,21 +45,25 @@ pub struct ProductInitArgs {
 /// Arguments about the product, which `portolan init` has too.
 #[derive(Args, Clone, Debug)]
 pub struct ProductOptions {
-    /// The name of the product [default: that of the data's folder, or of the domain]
+    /// The name of the product [default: that of the data's folder, of the schema or database, or of the domain]
     #[arg(long, value_name = "NAME")]
     pub product: Option<String>,
-    /// The name of a port, one for each port in their order [default: the names of files and folders]
+    /// The name of a port, one for each port in their order [default: the names of files, folders or tables]
     #[arg(long = "port", value_name = "NAME")]
     pub ports: Vec<String>,
     /// The team or person that owns the product
     #[arg(long, value_name = "NAME")]
     pub owner: Option<String>,
-    /// The name of the contracts' server. The node's config has the options of an object store under this name
-    #[arg(long, value_name = "NAME", default_value = "files")]
-    pub server: String,
-    /// The largest number of rows of a port that are read
+    /// The name of the contracts' server. The node's config has the options of an object store or a database under this
+    /// name [default: files, or the name of the database]
+    #[arg(long, value_name = "NAME")]
+    pub server: Option<String>,
+    /// The largest number of rows of a port that are read from files
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub rows: u64,
+    /// The database, and the account that reads it
+    #[command(flatten)]
+    pub database: DatabaseArgs,
 }
 
 /// Drafts a product, writes it, checks what it wrote, and prints how to go on.
@@ -82,14 +87,23 @@ pub async fn product_init(args: ProductInitArgs) -> Result<()> {
     })?;
     let steps = NextSteps { config: config.as_ref(), config_file: config_file.as_deref(), domain: &domain };
     print(&steps.text(draft.first_port()))?;
+    print(&source_hint(&args.product, &draft, config.as_ref()))
+}
+
+/// Returns what the config of the node needs for the data of a product.
+fn source_hint(options: &ProductOptions, draft: &ProductDraft, config: Option<&NodeConfig>) -> String {
+    let mut text = draft.database().map(|access| access_hint(access, config)).unwrap_or_default();
     if config.is_none()
         && let Some(folder) = draft.data_folder().filter(|folder| !is_here(folder))
     {
-        let (server, folder) = (&args.product.server, printable(&folder.display().to_string()).into_owned());
-        let setting = format!("sources: {{{server}: {{root: {}}}}}", yaml_string(&folder));
-        print(&format!("A node reads data in its own folder. For this data, its config also needs\n  {setting}\n"))?;
+        let server = options.server_of(draft);
+        let folder = printable(&folder.display().to_string()).into_owned();
+        let setting = format!("sources: {{{}: {{root: {}}}}}", yaml_string(server), yaml_string(&folder));
+        text.push_str(&format!(
+            "A node reads data in its own folder. For this data, its config also needs\n  {setting}\n"
+        ));
     }
-    Ok(())
+    text
 }
 
 /// True if a folder is in the current folder.
@@ -140,14 +154,25 @@ impl ProductOptions {
         questions: Questions,
         config: Option<&NodeConfig>,
     ) -> Result<ProductDraft> {
+        if let Some(from) = &self.database.from {
+            return draft_database(self, from, domain, questions).await;
+        }
         let mut ports = find_ports(data)?;
         self.name(&mut ports)?;
         let name = questions.text(self.product.as_deref(), "product", &product_default(data, domain))?;
         let owner = questions.optional(self.owner.as_deref(), "team that owns it (may be empty)")?;
         let product = Product { domain: domain.to_owned(), name, owner };
         let mut options = DraftOptions::default();
-        (options.server, options.rows) = (self.server.clone(), self.rows);
+        options.rows = self.rows;
+        if let Some(server) = &self.server {
+            options.server.clone_from(server);
+        }
         draft_product(product, &ports, &options, config).await
+    }
+
+    /// Returns the name of the server in the contracts of a draft.
+    pub fn server_of<'a>(&'a self, draft: &'a ProductDraft) -> &'a str {
+        draft.database().map_or(self.server.as_deref().unwrap_or("files"), DatabaseAccess::server)
     }
 
     /// Gives the ports the names of the arguments.

@@ -3,15 +3,14 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use portolan_catalog::{DomainName, domain_of, printable, printable_json};
-use portolan_node::product_test::{Outcome, PortReport, Progress, RuleReport, TestOptions, TestReport, test_products};
+use portolan_node::Progress;
+use portolan_node::product_test::{Outcome, PortReport, RuleReport, TestOptions, TestReport, test_products};
 use portolan_node::{Error, NodeConfig, Result};
 
-use super::{CONFIG, PRODUCTS};
+use super::{CONFIG, PRODUCTS, progress_bar};
 use crate::output::print;
 use crate::units::show_number;
 
@@ -88,15 +87,6 @@ fn config_beside(products: &Path, domain: Option<&str>) -> Result<NodeConfig> {
         .map_err(|e| Error::config(format!("cannot find {}", products.display())).with_source(e))?;
     let file = absolute.with_file_name(CONFIG);
     Ok(NodeConfig { domain: Some(domain), products: Some(products.into()), file: Some(file), ..NodeConfig::default() })
-}
-
-fn progress_bar() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(250));
-    bar
 }
 
 fn json(report: &TestReport) -> Result<String> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use portolan_connectors::files::SourceOptions;
+use portolan_connectors::SourceOptions;
 
 use super::NodeConfig;
 
@@ -88,8 +88,10 @@ mod tests {
         let client = "peers:\n- {url: 'grpc+tls://a:1', ca: cert.pem, cert: cert.pem, key: key.pem}\n";
         let source = "sources: {files: {http: {bearer_token: {file: token.txt}, hosts: [a]}}}\n";
         let inline = "sources: {files: {http: {bearer_token: hunter2, hosts: [a]}}}\n";
+        let database = "sources: {db: {database: {host: a, user: b, password: {file: token.txt}, ca: cert.pem}}}\n";
+        let password = "sources: {db: {database: {host: a, user: b, password: hunter2}}}\n";
         let everything = format!("{tls}{client}{source}");
-        let cases: [(&str, &[&str]); 8] = [
+        let cases: [(&str, &[&str]); 10] = [
             ("{}", &[]),
             ("state_folder: .\n", &["node-key.pem"]),
             (tls, &["key.pem"]),
@@ -97,6 +99,8 @@ mod tests {
             (client, &["key.pem"]),
             (source, &["token.txt"]),
             (inline, &["node.yaml"]),
+            (database, &["token.txt"]),
+            (password, &["node.yaml"]),
             (&everything, &["key.pem", "token.txt"]),
         ];
         for (config, expected) in cases {

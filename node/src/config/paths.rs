@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use portolan_connectors::files::SourceOptions;
+use portolan_connectors::SourceOptions;
 
 use super::{LocalFilesConfig, NodeConfig};
 
@@ -56,16 +56,16 @@ impl NodeConfig {
         }
     }
 
-    /// Passes each path of a key, a certificate, a secret of a source or a folder for spilling to `visit`.
+    /// Passes each path of a key, a certificate, a source or a folder for spilling to `visit`.
     fn visit_named_files(&mut self, mut visit: impl FnMut(&mut PathBuf)) {
         let peers = self.peers.iter_mut().flat_map(|p| [&mut p.ca, &mut p.cert, &mut p.key]).flatten();
         let tls =
             self.tls.iter_mut().flat_map(|t| [Some(&mut t.cert), Some(&mut t.key), t.client_ca.as_mut()]).flatten();
         let keys = self.tokens.iter_mut().filter_map(|token| token.jwks.path_mut());
         let telemetry = self.telemetry.iter_mut().filter_map(|telemetry| telemetry.ca.as_mut());
-        let secrets = self.sources.values_mut().flat_map(SourceOptions::secret_files_mut);
+        let of_sources = self.sources.values_mut().flat_map(SourceOptions::named_files_mut);
         let folder = self.spill_folder.as_mut();
-        peers.chain(tls).chain(keys).chain(telemetry).chain(secrets).chain(folder).for_each(&mut visit);
+        peers.chain(tls).chain(keys).chain(telemetry).chain(of_sources).chain(folder).for_each(&mut visit);
         self.key_files().for_each(visit);
     }
 }

@@ -2,14 +2,15 @@
 //! credentials go to.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::yaml::{self, Document, pointer_token};
 use portolan_catalog::{Diagnostic, Place, Port};
-use portolan_connectors::OpenOptions;
+use portolan_connectors::databases::DatabaseSources;
 use portolan_connectors::files::FileSources;
+use portolan_connectors::{OpenOptions, OptionFault, Sources};
 
 use super::NodeConfig;
 use super::check::Check;
@@ -18,9 +19,23 @@ impl NodeConfig {
     /// Returns the opener of the ports over files. Local files must be in the config's folder or in the `products`
     /// folder, unless their source has a `root`.
     pub(crate) fn file_sources(&self) -> FileSources {
+        FileSources::new(self.sources.clone()).within(self.data_folders(), self.own_files())
+    }
+
+    /// Returns the opener of the ports over databases. The bounds of local files hold for the files of SQLite.
+    pub(crate) fn database_sources(&self) -> DatabaseSources {
+        DatabaseSources::new(self.sources.clone()).within(self.data_folders(), self.own_files())
+    }
+
+    /// Gives the openers of all kinds of sources the options of this config.
+    pub(crate) fn configure(&self, sources: Sources) -> Sources {
+        sources.with_files(self.file_sources()).with_databases(self.database_sources())
+    }
+
+    /// Returns the folders of local files.
+    fn data_folders(&self) -> Vec<PathBuf> {
         let products = self.products_folder().map(Path::to_path_buf);
-        let folders = self.folder().into_iter().chain(products).collect();
-        FileSources::new(self.sources.clone()).within(folders, self.own_files())
+        self.folder().into_iter().chain(products).collect()
     }
 
     /// True if each port opens in the same way under both configs.
@@ -77,6 +92,10 @@ impl NodeConfig {
                 let message = format!("`{key}` is missing: the {key} that these credentials may go to");
                 check.report_missing(&at(store), &message);
             }
+            for OptionFault { key, message } in options.database.faults() {
+                check.report(&at(&format!("database/{key}")), &message);
+            }
+            check.file(&at("database/ca"), options.database.ca.as_deref());
         }
     }
 }
@@ -88,7 +107,10 @@ mod tests {
     use std::fs;
     use std::sync::Arc;
 
-    use portolan_catalog::{Column, DomainName, FileFormat, FileSource, PortRef, PortSource, SourceKind, TextFormat};
+    use portolan_catalog::{
+        Column, DatabaseAddress, DatabaseKind, DatabaseRelation, DatabaseSource, DomainName, FileFormat, FileSource,
+        PortRef, PortSource, SourceKind, TextFormat,
+    };
     use portolan_connectors::SourceOpener;
 
     use super::*;
@@ -150,6 +172,20 @@ mod tests {
         let tokens = "tokens: [{issuer: a, audience: b, jwks: keys.json}]\n";
         let other = config(&format!("sources: {{lake: {{max_files: 3}}, web: {{max_files: 4}}}}\n{tokens}"));
         assert!(!other.opens_ports_as(&plain) && !other.opens_as(&plain, &local) && other.opens_as(&plain, &remote));
+        // The file of SQLite is a local file, and a server is not.
+        let in_database = |address: DatabaseAddress| {
+            let mut port = port("a.csv");
+            let relation = DatabaseRelation::Table { schema: None, name: "t".to_owned() };
+            let (kind, names, types, physical_types) =
+                (DatabaseKind::Sqlite, BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+            let database = DatabaseSource { kind, address, relation, names, types, physical_types };
+            port.source = port.source.map(|source| PortSource { kind: SourceKind::Database(database), ..source });
+            port
+        };
+        let file = in_database(DatabaseAddress::File { path: "a.db".to_owned(), base: "/srv".into() });
+        let host = "db".to_owned();
+        let server = in_database(DatabaseAddress::Server { host, port: 1, database: "a".to_owned() });
+        assert!(!other.opens_as(&plain, &file) && other.opens_as(&plain, &server));
         // A port without a source has none to open.
         assert!(!plain.opens_as(&plain.clone(), &Port::new(PortRef::new("sales", "orders", "orders"))));
     }

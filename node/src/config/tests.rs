@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use portolan_connectors::{DatabaseOptions, TlsMode};
 use portolan_engine::{Limits, LinkOverride, Share};
 
 use super::*;
@@ -165,6 +166,45 @@ fn credentials_need_a_place_to_go_to_and_a_root_must_be_there() {
         assert!(line.starts_with(start) && !line.contains("hunter2"), "{line}");
     }
     check("sources: {lake: {root: products, s3: {session_token: x, buckets: [lake]}}}\nopen_timeout: 5s\n").unwrap();
+}
+
+#[test]
+fn the_access_to_a_database_is_checked() {
+    let error = check(
+        "sources:\n  a:\n    database: {user: me, password: hunter2}\n  b:\n    database:\n      \
+         host: me:hunter2@db\n      password: {env: PW}\n      connections: 0\n      tls: disable\n      ca: nowhere.pem\n",
+    )
+    .unwrap_err();
+    let starts = [
+        "node.yaml:3: sources.a.database: `host` is missing: the host that these credentials may go to",
+        "node.yaml:6: sources.b.database.host: expected `host` or `host:port`, such as `db.example.org:5432`",
+        "node.yaml:7: sources.b.database.password: `user` is missing: the account of this password",
+        "node.yaml:10: sources.b.database.ca: connections have no TLS: remove `ca`, or `tls: disable`",
+        "node.yaml:8: sources.b.database.connections: expected a number from 1 to 1000, got 0",
+        "node.yaml:10: sources.b.database.ca: cannot read nowhere.pem",
+    ];
+    let lines: Vec<_> = error.lines().collect();
+    assert_eq!(lines.len(), starts.len(), "{error}");
+    for (line, start) in lines.iter().zip(starts) {
+        assert!(line.starts_with(start) && !line.contains("hunter2"), "{line}");
+    }
+    let error = check("sources: {a: {database: {hots: db}}}\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:1: sources.a.database.hots: unknown key `hots`"), "{error}");
+    let error = check("sources: {a: {database: {tls: verfy}}}\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:1: sources.a.database.tls: "), "{error}");
+    let config = check(
+        "sources:\n  warehouse:\n    database: {host: 'db.example.org:5432', user: portolan, password: {env: PW}, \
+         tls: verify, connections: 9, scan_connections: 3, connection_wait: 1, connect_timeout: 2}\n    writers: [ann]\n",
+    )
+    .unwrap();
+    let source = &config.sources["warehouse"];
+    let DatabaseOptions { host, user, password, tls, ca, .. } = &source.database;
+    assert_eq!((host.as_deref(), user.as_deref()), (Some("db.example.org:5432"), Some("portolan")));
+    assert!(password.is_some() && *tls == Some(TlsMode::Verify) && ca.is_none() && !source.has_inline_secrets());
+    let DatabaseOptions { connections, scan_connections, connection_wait, connect_timeout, .. } = source.database;
+    assert_eq!((connections, scan_connections, connection_wait, connect_timeout), (9, 3, 1, 2));
+    let DatabaseOptions { connections, scan_connections, connection_wait, connect_timeout, .. } = Default::default();
+    assert_eq!((connections, scan_connections, connection_wait, connect_timeout), (8, 2, 10, 10));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use arrow::datatypes::{DataType, Field};
-use portolan_catalog::{FileFormat, printable};
+use portolan_catalog::{FileFormat, printable, printable_with};
 
 use super::columns::{ColumnDraft, logical_type};
 use super::summary::number;
@@ -17,8 +17,8 @@ const VERSION: &str = "0.1.0";
 /// The largest depth of nested columns that a contract describes.
 const MAX_DEPTH: usize = 8;
 
-/// Returns the text of the product's descriptor.
-pub(super) fn product(product: &Product, ports: &[PortDraft]) -> String {
+/// Returns the text of the product's descriptor. `ports` are the names of the ports.
+pub(super) fn product(product: &Product, ports: &[&str]) -> String {
     let Product { domain, name, owner } = product;
     let mut text = String::from("# Drafted by `portolan product init`. Describe the product and its ports.\n");
     line(&mut text, 0, "apiVersion", ODPS);
@@ -35,7 +35,7 @@ pub(super) fn product(product: &Product, ports: &[PortDraft]) -> String {
     }
     text.push_str("outputPorts:\n");
     for port in ports {
-        _ = writeln!(text, "- name: {}", yaml_string(&port.name));
+        _ = writeln!(text, "- name: {}", yaml_string(port));
         text.push_str("  # description: What one row is\n");
         line(&mut text, 2, "version", VERSION);
         line(&mut text, 2, "contractId", &contract_id(product, port));
@@ -54,13 +54,7 @@ pub(super) fn contract(product: &Product, port: &PortDraft, folder: Option<&Path
         };
     }
     text.push_str(".\n");
-    line(&mut text, 0, "apiVersion", ODCS);
-    line(&mut text, 0, "kind", "DataContract");
-    line(&mut text, 0, "id", &contract_id(product, port));
-    line(&mut text, 0, "version", VERSION);
-    line(&mut text, 0, "status", "draft");
-    line(&mut text, 0, "domain", &product.domain);
-    line(&mut text, 0, "dataProduct", &product.name);
+    head(&mut text, product, &port.name);
     server(&mut text, port, folder);
     _ = writeln!(text, "schema:\n- name: {}\n  properties:", yaml_string(&port.name));
     for column in &port.columns {
@@ -72,8 +66,19 @@ pub(super) fn contract(product: &Product, port: &PortDraft, folder: Option<&Path
     text
 }
 
-fn contract_id(product: &Product, port: &PortDraft) -> String {
-    format!("{}.{}.{}", product.domain, product.name, port.name)
+/// Adds what a contract says about itself.
+pub(super) fn head(text: &mut String, product: &Product, port: &str) {
+    line(text, 0, "apiVersion", ODCS);
+    line(text, 0, "kind", "DataContract");
+    line(text, 0, "id", &contract_id(product, port));
+    line(text, 0, "version", VERSION);
+    line(text, 0, "status", "draft");
+    line(text, 0, "domain", &product.domain);
+    line(text, 0, "dataProduct", &product.name);
+}
+
+fn contract_id(product: &Product, port: &str) -> String {
+    format!("{}.{}.{}", product.domain, product.name, port)
 }
 
 fn server(text: &mut String, port: &PortDraft, folder: Option<&Path>) {
@@ -115,7 +120,7 @@ fn server(text: &mut String, port: &PortDraft, folder: Option<&Path>) {
 }
 
 /// Returns a local path as a contract in `folder` names it.
-fn path(location: &str, folder: Option<&Path>) -> String {
+pub(super) fn path(location: &str, folder: Option<&Path>) -> String {
     let relative = folder.and_then(|folder| pathdiff::diff_paths(location, folder));
     relative.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or_else(|| location.to_owned())
 }
@@ -192,7 +197,7 @@ fn value_settings(column: &ColumnDraft) -> Vec<(&'static str, String)> {
     settings
 }
 
-fn custom_properties(text: &mut String, indent: usize, settings: &[(&str, String)]) {
+pub(super) fn custom_properties(text: &mut String, indent: usize, settings: &[(&str, String)]) {
     if settings.is_empty() {
         return;
     }
@@ -205,7 +210,7 @@ fn custom_properties(text: &mut String, indent: usize, settings: &[(&str, String
 
 /// Returns the lines about the parts of a nested column. `None` for other columns, and if some part has no logical type:
 /// a node reads a column whose parts are declared in full as declared.
-fn parts(data_type: &DataType, indent: usize, depth: usize) -> Option<String> {
+pub(super) fn parts(data_type: &DataType, indent: usize, depth: usize) -> Option<String> {
     if depth > MAX_DEPTH {
         return None;
     }
@@ -237,7 +242,7 @@ fn parts(data_type: &DataType, indent: usize, depth: usize) -> Option<String> {
     }
 }
 
-fn line(text: &mut String, indent: usize, key: &str, value: &str) {
+pub(super) fn line(text: &mut String, indent: usize, key: &str, value: &str) {
     _ = writeln!(text, "{}{key}: {}", " ".repeat(indent), yaml_string(value));
 }
 
@@ -256,9 +261,14 @@ pub fn yaml_string(value: &str) -> String {
     }
 }
 
-/// Returns a string between quotes. A string of JSON is one of YAML.
-fn quoted(value: &str) -> String {
-    serde_json::Value::from(value).to_string()
+/// Returns a string between quotes. A string of JSON is one of YAML, but YAML has characters only as escapes that JSON
+/// has as they are.
+pub(super) fn quoted(value: &str) -> String {
+    let escape = |c: char, text: &mut String| {
+        let code = u32::from(c);
+        _ = if code <= 0xffff { write!(text, "\\u{code:04x}") } else { write!(text, "\\U{code:08x}") };
+    };
+    printable_with(&serde_json::Value::from(value).to_string(), |_| false, escape).into_owned()
 }
 
 #[cfg(test)]

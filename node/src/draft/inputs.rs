@@ -8,6 +8,7 @@ use glob::Pattern;
 use portolan_catalog::FileFormat;
 use portolan_connectors::files::format_of;
 
+use super::database_access::DatabaseUrl;
 use super::names::{distinct, identifier};
 use crate::{Error, Result};
 
@@ -49,6 +50,10 @@ pub fn find_ports(arguments: &[String]) -> Result<Vec<PortFiles>> {
     let mut ports = vec![];
     for argument in arguments {
         let before = ports.len();
+        // The URL may have a password.
+        if DatabaseUrl::is_url(argument) {
+            return Err(Error::config("a database is no file: name its URL with `--from`"));
+        }
         match argument.split_once("://") {
             Some((scheme, _)) if scheme != "file" => ports.push(of_url(argument)),
             other => of_path(other.map_or(argument.as_str(), |(_, path)| path), &mut ports)?,

@@ -1,23 +1,47 @@
-//! What a drafted product has, for the person who drafts it.
+//! The summary of a drafted product, for the person who drafts it.
 
 use std::path::{Path, PathBuf};
 
 use super::columns::ColumnDraft;
-use super::{Counted, PortDraft, ProductDraft};
+use super::{Counted, DatabaseAccess, DraftedPort, PortDraft, Ports, ProductDraft};
 
 impl ProductDraft {
     /// Returns one line about each port: the rows, the columns, the key, the references, and what is left out.
     pub fn summary(&self) -> Vec<String> {
-        self.ports.iter().map(PortDraft::summary).collect()
+        let mut lines: Vec<String> = self.ports().iter().map(|port| port.summary()).collect();
+        if let Ports::Tables(tables) = &self.ports {
+            lines.extend(tables.left_out.iter().map(|table| format!("left out the table {table}")));
+        }
+        lines
     }
 
     /// Returns the folder that the data on this machine is in. `None` if there is no such data.
     pub fn data_folder(&self) -> Option<PathBuf> {
-        let local = self.ports.iter().map(|port| port.files.location.as_str()).filter(|path| !path.contains("://"));
+        let ports = match &self.ports {
+            Ports::Files(ports) => ports,
+            Ports::Tables(tables) => return tables.access.file().and_then(Path::parent).map(Path::to_path_buf),
+        };
+        let local = ports.iter().map(|port| port.files.location.as_str()).filter(|path| !path.contains("://"));
         let common = |a: PathBuf, b: PathBuf| {
             a.components().zip(b.components()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect::<PathBuf>()
         };
         local.map(folder_of).reduce(common)
+    }
+
+    /// Returns the access to the database that the ports are in. `None` if they are over files.
+    pub fn database(&self) -> Option<&DatabaseAccess> {
+        match &self.ports {
+            Ports::Files(_) => None,
+            Ports::Tables(tables) => Some(&tables.access),
+        }
+    }
+
+    /// Returns the ports.
+    pub(super) fn ports(&self) -> Vec<&dyn DraftedPort> {
+        match &self.ports {
+            Ports::Files(ports) => ports.iter().map(|port| port as &dyn DraftedPort).collect(),
+            Ports::Tables(tables) => tables.ports.iter().map(|port| port as &dyn DraftedPort).collect(),
+        }
     }
 
     /// Returns the name of the product.
@@ -27,8 +51,11 @@ impl ProductDraft {
 
     /// Returns the full name of the first port: the domain, the product and the port.
     pub fn first_port(&self) -> Option<[&str; 3]> {
-        let port = self.ports.first()?;
-        Some([&self.product.domain, &self.product.name, &port.name])
+        let name = match &self.ports {
+            Ports::Files(ports) => &ports.first()?.name,
+            Ports::Tables(tables) => &tables.ports.first()?.name,
+        };
+        Some([&self.product.domain, &self.product.name, name])
     }
 }
 
@@ -48,7 +75,8 @@ pub(super) fn number(n: u64, one: &str) -> String {
 }
 
 impl PortDraft {
-    fn summary(&self) -> String {
+    /// Returns the line about the port.
+    pub(super) fn summary(&self) -> String {
         let counted = self.counted.unwrap_or(Counted { rows: 0, is_all: true });
         let rows = if counted.is_all {
             number(counted.rows, "row")

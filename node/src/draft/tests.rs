@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use arrow::util::pretty::pretty_format_batches;
+use portolan_catalog::{DomainName, load_domain};
 use tempfile::TempDir;
 
 use super::*;

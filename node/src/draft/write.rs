@@ -5,8 +5,10 @@ use std::fs::{self, File};
 use std::io::{ErrorKind as IoErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use portolan_catalog::{DomainCatalog, DomainName, load_domain};
+
 use super::names::{distinct, identifier};
-use super::{PortDraft, Product, ProductDraft, descriptors};
+use super::{DraftedPort, Product, ProductDraft, descriptors};
 use crate::{Error, Result};
 
 /// A file of a drafted product.
@@ -16,17 +18,18 @@ pub(super) struct DraftedFile {
 }
 
 /// Returns the files of a product. `folder` is the folder that they will be in. Without it, their paths are absolute.
-pub(super) fn files(product: &Product, ports: &[PortDraft], folder: Option<&Path>) -> Vec<DraftedFile> {
+pub(super) fn files(product: &Product, ports: &[&dyn DraftedPort], folder: Option<&Path>) -> Vec<DraftedFile> {
     let file_name = |text: &str, taken: &mut BTreeSet<String>| {
         let name = identifier(text);
         distinct(if name.is_empty() { "data" } else { &name }, taken)
     };
     let own = file_name(&product.name, &mut BTreeSet::new());
-    let own = DraftedFile { name: format!("{own}.odps.yaml"), text: descriptors::product(product, ports) };
+    let names: Vec<&str> = ports.iter().map(|port| port.name()).collect();
+    let own = DraftedFile { name: format!("{own}.odps.yaml"), text: descriptors::product(product, &names) };
     let mut taken = BTreeSet::new();
     let contracts = ports.iter().map(|port| {
-        let name = format!("{}.odcs.yaml", file_name(&port.name, &mut taken));
-        DraftedFile { name, text: descriptors::contract(product, port, folder) }
+        let name = format!("{}.odcs.yaml", file_name(port.name(), &mut taken));
+        DraftedFile { name, text: port.contract(product, folder) }
     });
     std::iter::once(own).chain(contracts).collect()
 }
@@ -57,10 +60,24 @@ pub(super) fn write_files(files: &[DraftedFile], folder: &Path) -> Result<Vec<Pa
     Ok(written)
 }
 
+/// Returns the catalog of a domain that has only this product.
+///
+/// # Errors
+/// Names that a product cannot have.
+pub(super) fn load(product: &Product, ports: &[&dyn DraftedPort]) -> Result<DomainCatalog> {
+    let folder = tempfile::Builder::new().prefix("portolan-draft-").tempdir();
+    let folder = folder.map_err(|e| Error::output("the temporary folder", e))?;
+    write_files(&files(product, ports, None), folder.path())?;
+    load_domain(&DomainName::new(&product.domain), folder.path()).map_err(|faults| {
+        let messages: Vec<_> = faults.0.iter().map(|fault| fault.message.clone()).collect();
+        Error::config(format!("the product cannot be drafted: {}", messages.join("; ")))
+    })
+}
+
 impl ProductDraft {
     /// Returns the files that the product has in `folder`.
     pub fn paths(&self, folder: &Path) -> Vec<PathBuf> {
-        files(&self.product, &self.ports, None).iter().map(|file| folder.join(&file.name)).collect()
+        files(&self.product, &self.ports(), None).iter().map(|file| folder.join(&file.name)).collect()
     }
 
     /// Writes the files to `folder`, which is created if it does not exist. Their paths of data are relative to it.
@@ -74,7 +91,7 @@ impl ProductDraft {
         }
         let absolute = fs::create_dir_all(folder).and_then(|()| folder.canonicalize());
         let absolute = absolute.map_err(|e| Error::output(folder.display(), e))?;
-        write_files(&files(&self.product, &self.ports, Some(&absolute)), folder)
+        write_files(&files(&self.product, &self.ports(), Some(&absolute)), folder)
     }
 }
 

@@ -25,23 +25,21 @@ use std::time::Duration;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
 use portolan_catalog::{DomainCatalog, DomainEntry, MeshSnapshot, ServedBy};
-use portolan_connectors::{LocalDomain, Sources};
+use portolan_connectors::{LocalDomain, Sources, install_crypto_provider};
 use portolan_engine::{Engine, Principal};
 
 use self::port::Tester;
 pub use self::report::{Fault, Outcome, PortReport, RuleReport, TestReport};
 use self::selection::select;
 use self::wanted::wanted_ports;
-use crate::assemble::{load, sources, with_resources};
+use crate::assemble::{load, with_resources};
 use crate::host::memory_limits;
 use crate::open::open_in_part;
+use crate::progress::Progress;
 use crate::{Error, NodeConfig, Result};
 
 /// The time limit of each query of a test that reads everything. Its user waits for it, and can stop it.
 const FULL_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A receiver of what is being tested, in words.
-pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The options of a test.
 #[derive(Clone, Default)]
@@ -71,11 +69,12 @@ impl fmt::Debug for TestOptions {
 /// # Errors
 /// Invalid descriptors; a name that is no product and no port; an engine that does not start.
 pub async fn test_products(config: &NodeConfig, options: &TestOptions) -> Result<TestReport> {
+    install_crypto_provider();
     let no_domain = || Error::config("the config has no `domain`: a gateway has no products to test");
     let catalog = load(config).await?.ok_or_else(no_domain)?.catalog;
     let tested = select(&catalog, &options.names)?;
     let declared = mesh_of(Arc::new(catalog.clone()));
-    let (sources, runtime) = (Arc::new(sources(config)), Arc::new(RuntimeEnv::default()));
+    let (sources, runtime) = (Arc::new(config.configure(Sources::default())), Arc::new(RuntimeEnv::default()));
     let wanted = wanted_ports(&declared, &tested);
     let opened = open_in_part(wanted, &sources, &runtime, config.open_timeout()).await?;
     let tester = tester(config, declared, opened.domain, sources, runtime, options)?;
