@@ -10,7 +10,7 @@ use portolan_tests::conformance::placement::PlacedOperator;
 use portolan_tests::conformance::probes::{PROBES, Probe, ProbePlans};
 use portolan_tests::conformance::tables::{self, NAMES, NOTHING};
 use portolan_tests::conformance::types::{IDS, TypedColumn, typed_columns};
-use portolan_tests::conformance::{FIXTURES, SiteUnderTest, Subject};
+use portolan_tests::conformance::{SiteUnderTest, Subject, fixtures};
 use portolan_tests::mesh::within;
 use portolan_tests::rows::assert_says;
 use portolan_tests::ways::assert_lines;
@@ -34,7 +34,7 @@ async fn all_give(subject: &Subject, cases: &[Case]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn types_with_their_extremes() {
     within(120, async {
-        for fixture in FIXTURES {
+        for fixture in fixtures().await {
             let subject = fixture.start(vec![tables::types()]).await;
             for column in typed_columns().iter().filter(|column| fixture.holds(column.name)) {
                 check_column(&subject, column).await;
@@ -66,7 +66,7 @@ async fn check_column(subject: &Subject, column: &TypedColumn) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_that_need_quotes() {
     within(120, async {
-        for fixture in FIXTURES {
+        for fixture in fixtures().await {
             let subject = fixture.start(vec![tables::names()]).await;
             let sql = "SELECT * FROM @names";
             for (way, (schema, batches)) in subject.rows(sql).await {
@@ -83,7 +83,7 @@ async fn names_that_need_quotes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_of_one_port() {
     within(120, async {
-        for fixture in FIXTURES {
+        for fixture in fixtures().await {
             let subject = fixture.start(vec![tables::items()]).await;
             all_give(&subject, cases::SCANS).await;
             for (condition, ids) in cases::CONDITIONS {
@@ -98,7 +98,7 @@ async fn rows_of_one_port() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_of_two_ports() {
     within(120, async {
-        for fixture in FIXTURES {
+        for fixture in fixtures().await {
             let subject = fixture.start(vec![tables::items(), tables::kinds()]).await;
             all_give(&subject, cases::JOINS).await;
             all_give(&subject, cases::ORDERS).await;
@@ -110,7 +110,7 @@ async fn rows_of_two_ports() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_without_rows() {
     within(120, async {
-        for fixture in FIXTURES.iter().filter(|fixture| fixture.holds(NOTHING)) {
+        for fixture in fixtures().await.into_iter().filter(|fixture| fixture.holds(NOTHING)) {
             let subject = fixture.start(vec![tables::items(), tables::nothing()]).await;
             all_give(&subject, cases::EMPTY).await;
         }
@@ -123,7 +123,7 @@ async fn a_site_runs_what_its_capabilities_admit() {
     within(120, async {
         let tables = vec![tables::readings(), tables::kinds()];
         let plans = ProbePlans::new(&tables);
-        for fixture in FIXTURES {
+        for fixture in fixtures().await {
             let subject = fixture.start(tables.clone()).await;
             let Some(site) = subject.site() else { continue };
             for probe in PROBES {
@@ -137,10 +137,10 @@ async fn a_site_runs_what_its_capabilities_admit() {
 async fn check_probe(subject: &Subject, site: &SiteUnderTest, probe: &Probe, plans: &ProbePlans) {
     let what = format!("{}, {}\n{}", subject.name(), probe.operator, probe.sql);
     subject.gives(probe.sql, probe.rows).await;
-    let before = site.database.as_ref().map_or(0, |database| database.queries().len());
+    let before = site.fault.queries().len();
     let (_, batches) = subject.run_placed(probe.sql).await;
     assert_lines(&what, probe.sql, &batches, probe.rows);
-    let sent: Option<Vec<String>> = site.database.as_ref().map(|database| database.queries().split_off(before));
+    let sent: Option<Vec<String>> = site.takes_sql.then(|| site.fault.queries().split_off(before));
     let was_written = sent.iter().flatten().any(|sql| sql.contains(probe.written));
     let plan = subject.placement(probe.sql).await;
     let of_kind: Vec<&PlacedOperator> = plan.iter().filter(|operator| operator.is(probe.operator)).collect();
@@ -170,7 +170,7 @@ async fn check_probe(subject: &Subject, site: &SiteUnderTest, probe: &Probe, pla
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_about_missing_data_names_the_port() {
     within(60, async {
-        for fixture in FIXTURES {
+        for fixture in fixtures().await {
             let diagnostics = fixture.start_without_data(vec![tables::items(), tables::kinds()]).await;
             let text = diagnostics.to_string();
             assert_eq!(diagnostics.0.len(), 2, "{}: {text}", fixture.name);
@@ -185,7 +185,7 @@ async fn an_error_about_missing_data_names_the_port() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_names_the_site_that_failed() {
     within(120, async {
-        for fixture in FIXTURES {
+        for fixture in fixtures().await {
             let subject = fixture.start(vec![tables::items()]).await;
             let Some(site) = subject.site() else { continue };
             let (sql, rows) = ("SELECT id, qty FROM @items", &["1|10", "2|NULL", "3|5", "4|5", "5|-1"]);
@@ -195,7 +195,9 @@ async fn an_error_names_the_site_that_failed() {
                     match outcome {
                         Ok((_, batches)) => panic!("{way}, {fault:?}: expected an error, got {batches:?}"),
                         Err(error) => {
-                            assert_says(&error, ErrorKind::SiteUnavailable, &["domain lab", site.id.as_str(), *said]);
+                            // A database knows no domains: the error names the port.
+                            let owner = if site.takes_sql { "port lab.samples.items" } else { "domain lab" };
+                            assert_says(&error, ErrorKind::SiteUnavailable, &[owner, site.id.as_str(), *said]);
                         }
                     }
                 }

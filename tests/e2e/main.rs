@@ -9,6 +9,7 @@ mod book_programs;
 mod clients;
 mod closed_ports;
 mod conformance;
+mod databases;
 mod delegation;
 mod derived_ports;
 mod descriptor_reach;

@@ -13,14 +13,17 @@ pub mod tables;
 pub mod types;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use portolan_catalog::Diagnostics;
+use portolan_catalog::{DatabaseKind, Diagnostic, Diagnostics, Place};
 use portolan_connectors::node::{NodeOptions, NodeSite};
 use portolan_connectors::{Capabilities, Site, SiteId};
 use portolan_engine::{Engine, Principal, Result as EngineResult};
 use portolan_flight_server::{Server, ServerOptions};
+use portolan_node::Node;
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -29,7 +32,10 @@ use self::files::{ARROW, CSV, Data, Format, JSON, OpenDomain, PARQUET};
 use self::placement::{PlacedOperator, placed_operators};
 use self::tables::{NOTHING, Table};
 use crate::crossed::document;
+use crate::database_ports::{DatabasePort, config, open_node, write_ports};
 use crate::forced::Forced;
+use crate::products::DOMAIN;
+use crate::servers::{self, TestDatabase};
 use crate::sql_site::SqlSite;
 use crate::ways::{self, Rows, UNPLACED, assert_lines};
 
@@ -41,7 +47,12 @@ const OVER_SITE: &[Forced] =
 
 /// The sources and the sites, each with what it does not hold.
 pub const FIXTURES: &[Fixture] = &[
-    Fixture { name: "Parquet", lacks: &[], open: |tables, data| files(PARQUET, tables, data).boxed_local() },
+    Fixture {
+        name: "Parquet",
+        lacks: &[],
+        server: None,
+        open: |tables, data| files(PARQUET, tables, data).boxed_local(),
+    },
     Fixture {
         name: "CSV",
         lacks: &[
@@ -50,6 +61,7 @@ pub const FIXTURES: &[Fixture] = &[
             ("decimal_38_10", "the `number` of a contract is DOUBLE"),
             ("blank_c", "an empty value is NULL"),
         ],
+        server: None,
         open: |tables, data| files(CSV, tables, data).boxed_local(),
     },
     Fixture {
@@ -61,12 +73,54 @@ pub const FIXTURES: &[Fixture] = &[
             ("special_c", "JSON has no NaN and no infinity"),
             (NOTHING, "a file without records has no columns"),
         ],
+        server: None,
         open: |tables, data| files(JSON, tables, data).boxed_local(),
     },
-    Fixture { name: "Arrow IPC", lacks: &[], open: |tables, data| files(ARROW, tables, data).boxed_local() },
-    Fixture { name: "a node", lacks: &[], open: |tables, data| node(tables, data).boxed_local() },
-    Fixture { name: "a database", lacks: &[], open: |tables, data| database(tables, data).boxed_local() },
+    Fixture {
+        name: "Arrow IPC",
+        lacks: &[],
+        server: None,
+        open: |tables, data| files(ARROW, tables, data).boxed_local(),
+    },
+    Fixture { name: "a node", lacks: &[], server: None, open: |tables, data| node(tables, data).boxed_local() },
+    Fixture { name: "a database", lacks: &[], server: None, open: |tables, data| database(tables, data).boxed_local() },
+    Fixture {
+        name: "PostgreSQL",
+        lacks: &[],
+        server: Some(DatabaseKind::Postgres),
+        open: |tables, data| in_database(DatabaseKind::Postgres, tables, data).boxed_local(),
+    },
+    Fixture {
+        name: "MariaDB",
+        lacks: &[("special_c", "MariaDB has no NaN and no infinity")],
+        server: Some(DatabaseKind::MariaDb),
+        open: |tables, data| in_database(DatabaseKind::MariaDb, tables, data).boxed_local(),
+    },
+    Fixture {
+        name: "SQLite",
+        lacks: &[
+            ("int_c", "SQLite has one width of integers"),
+            ("special_c", "SQLite stores NaN as NULL, and -0.0 as 0.0"),
+        ],
+        server: Some(DatabaseKind::Sqlite),
+        open: |tables, data| in_database(DatabaseKind::Sqlite, tables, data).boxed_local(),
+    },
 ];
+
+/// Returns the fixtures whose servers this machine has.
+pub async fn fixtures() -> Vec<&'static Fixture> {
+    let mut found = vec![];
+    for fixture in FIXTURES {
+        let is_there = match fixture.server {
+            Some(kind) => servers::is_available(kind).await,
+            None => true,
+        };
+        if is_there {
+            found.push(fixture);
+        }
+    }
+    found
+}
 
 /// Opens tables through a source or a site.
 type Open = fn(Vec<Table>, Data) -> LocalBoxFuture<'static, Result<Opened, Diagnostics>>;
@@ -78,6 +132,8 @@ pub struct Fixture {
     pub name: &'static str,
     /// The columns of the table `types` and the tables that it does not hold, each with the reason.
     pub lacks: &'static [(&'static str, &'static str)],
+    /// The server that the fixture needs.
+    server: Option<DatabaseKind>,
     open: Open,
 }
 
@@ -122,6 +178,7 @@ struct Opened {
     // Dropping the set stops the node.
     _serving: JoinSet<()>,
     _folder: TempDir,
+    _node: Option<Node>,
 }
 
 /// The site between the engine and the tables.
@@ -130,10 +187,10 @@ pub struct SiteUnderTest {
     pub id: SiteId,
     /// The capabilities.
     pub capabilities: Capabilities,
-    /// The fault, at first none.
+    /// The fault, at first none, and the SQL that the site got.
     pub fault: FaultSwitch,
-    /// The database, which knows the queries that it ran; `None` if the site is a node.
-    pub database: Option<Arc<SqlSite>>,
+    /// True if the site is a database, which gets SQL.
+    pub takes_sql: bool,
 }
 
 impl Subject {
@@ -200,7 +257,7 @@ impl Subject {
 async fn files(format: Format, tables: Vec<Table>, data: Data) -> Result<Opened, Diagnostics> {
     let OpenDomain { local, runtime, folder } = OpenDomain::over_files(format, &tables, data).await?;
     let engine = Engine::builder().local_domain(local).runtime_env(runtime).build().unwrap();
-    Ok(Opened { engine, site: None, _serving: JoinSet::new(), _folder: folder })
+    Ok(Opened { engine, site: None, _serving: JoinSet::new(), _folder: folder, _node: None })
 }
 
 /// Opens the tables at a node, for a gateway that has the node as its peer.
@@ -219,8 +276,8 @@ async fn node(tables: Vec<Table>, data: Data) -> Result<Opened, Diagnostics> {
     let engine = Engine::builder().peer(peer.clone()).build().unwrap();
     engine.refresh().await;
     assert_eq!(engine.mesh().ports().count(), tables.len(), "the gateway does not know every port of the node");
-    let site = SiteUnderTest { id: peer.id().clone(), capabilities: peer.capabilities(), fault, database: None };
-    Ok(Opened { engine, site: Some(site), _serving: serving, _folder: folder })
+    let site = SiteUnderTest { id: peer.id().clone(), capabilities: peer.capabilities(), fault, takes_sql: false };
+    Ok(Opened { engine, site: Some(site), _serving: serving, _folder: folder, _node: None })
 }
 
 /// Opens the tables in a database, for the node that owns the domain.
@@ -236,6 +293,42 @@ async fn database(tables: Vec<Table>, data: Data) -> Result<Opened, Diagnostics>
     }
     let engine = Engine::builder().local_domain(local).runtime_env(runtime).build().unwrap();
     let (id, capabilities) = (site.id().clone(), site.capabilities());
-    let site = SiteUnderTest { id, capabilities, fault, database: Some(database) };
-    Ok(Opened { engine, site: Some(site), _serving: JoinSet::new(), _folder: folder })
+    let site = SiteUnderTest { id, capabilities, fault, takes_sql: true };
+    Ok(Opened { engine, site: Some(site), _serving: JoinSet::new(), _folder: folder, _node: None })
+}
+
+/// Opens the tables in a real database, for the node that owns the domain. The columns of the tables have the reverse order
+/// of the contract.
+async fn in_database(kind: DatabaseKind, tables: Vec<Table>, data: Data) -> Result<Opened, Diagnostics> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let folder = TempDir::new().unwrap();
+    let name = format!("conformance_{}_{}", kind.type_name(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let database = TestDatabase::create(kind, &name, folder.path()).await.expect("the fixture is available");
+    let mut ports = vec![];
+    for Table { name, rows } in &tables {
+        if data == Data::Present {
+            let reversed: Vec<usize> = (0..rows.num_columns()).rev().collect();
+            database.create_table(name, &rows.project(&reversed).unwrap(), &[]).await;
+        }
+        ports.push(DatabasePort::table(name, &rows.schema()));
+    }
+    write_ports(DOMAIN, folder.path(), &database.server(), &ports);
+    let node = open_node(folder.path(), &config(DOMAIN, &database, &json!({}))).await.map_err(|e| {
+        // One fault a line.
+        let faults = e.to_string();
+        Diagnostics(faults.lines().map(|line| Diagnostic::new(Place::default(), line)).collect())
+    })?;
+    let mut local = node.local_domain().expect("the node has a domain");
+    let fault = FaultSwitch::default();
+    let mut found = None;
+    for at in local.ports.iter_mut().filter_map(|port| port.site.as_mut()) {
+        let site = found.get_or_insert_with(|| FaultySite::in_front_of(at.site.clone(), fault.clone()));
+        assert_eq!(site.id(), at.site.id(), "the tables of one database are at one site");
+        at.site = site.clone();
+    }
+    let site = found.expect("the ports are at a site");
+    let engine = Engine::builder().local_domain(local).runtime_env(node.runtime_env()).build().unwrap();
+    let (id, capabilities) = (site.id().clone(), site.capabilities());
+    let site = SiteUnderTest { id, capabilities, fault, takes_sql: true };
+    Ok(Opened { engine, site: Some(site), _serving: JoinSet::new(), _folder: folder, _node: Some(node) })
 }

@@ -1,10 +1,12 @@
 //! Code that the end-to-end tests share with tools for experiments by hand.
 
 pub mod admin;
+pub mod beside_files;
 pub mod collector;
 pub mod conformance;
 pub mod crossed;
 pub mod damaging_proxy;
+pub mod database_ports;
 pub mod duckdb;
 pub mod floors;
 pub mod forced;
@@ -12,6 +14,7 @@ pub mod go;
 pub mod java;
 pub mod lying_peer;
 pub mod mesh;
+pub mod nasty;
 pub mod node;
 pub mod npm;
 pub mod parquet_files;
@@ -20,6 +23,7 @@ pub mod python;
 pub mod random_queries;
 pub mod recording_server;
 pub mod rows;
+pub mod servers;
 pub mod sql_site;
 pub mod terminal;
 pub mod ways;

@@ -48,47 +48,53 @@ pub fn write(home: &Path, ports: &[PortFile]) -> Vec<PathBuf> {
 /// Writes the descriptors to `home/products`, with one contract for each port. They are formatted, so that line numbers
 /// are useful. Returns the contracts' files.
 pub fn write_domain(domain: &str, home: &Path, ports: &[PortFile]) -> Vec<PathBuf> {
+    let contracts: Vec<_> = ports.iter().map(|port| (port.name, contract(domain, port))).collect();
+    write_contracts(domain, home, &contracts)
+}
+
+/// Writes descriptors as [`write_domain`] does. Each port has a contract.
+pub fn write_contracts(domain: &str, home: &Path, contracts: &[(&str, Value)]) -> Vec<PathBuf> {
     let products = home.join("products");
     fs::create_dir_all(&products).unwrap();
     let output_ports: Vec<_> =
-        ports.iter().map(|p| json!({ "name": p.name, "version": "1.0.0", "contractId": p.name })).collect();
+        contracts.iter().map(|(name, _)| json!({ "name": name, "version": "1.0.0", "contractId": name })).collect();
     let product = json!({
         "apiVersion": "v1.0.0", "kind": "DataProduct", "id": "samples", "name": "samples", "version": "1.0.0",
         "status": "active", "domain": domain, "outputPorts": output_ports,
     });
     fs::write(products.join("samples.odps.yaml"), pretty(&product)).unwrap();
-    ports
-        .iter()
-        .map(|port| {
-            let properties: Vec<_> = port
-                .columns
-                .iter()
-                .map(|(name, kind, partitioned)| {
-                    let mut property = json!({ "name": name, "partitioned": partitioned });
-                    // An empty type means that there is none.
-                    if !kind.is_empty() {
-                        property["logicalType"] = json!(kind);
-                    }
-                    property
-                })
-                .collect();
-            let mut contract = json!({
-                "apiVersion": "v3.2.0", "kind": "DataContract", "id": port.name, "version": "1.0.0",
-                "status": "active", "domain": domain,
-                "schema": [{ "name": port.name, "properties": properties }],
-            });
-            match &port.server["query"] {
-                Value::Null => contract["servers"] = json!([port.server]),
-                query => {
-                    let property = json!({ "property": "portolan.query", "value": query });
-                    contract["schema"][0]["customProperties"] = json!([property]);
-                }
-            }
-            let file = products.join(format!("{}.odcs.yaml", port.name));
-            fs::write(&file, pretty(&contract)).unwrap();
-            file
-        })
-        .collect()
+    let files = contracts.iter().map(|(name, contract)| {
+        let file = products.join(format!("{name}.odcs.yaml"));
+        fs::write(&file, pretty(contract)).unwrap();
+        file
+    });
+    files.collect()
+}
+
+/// Returns the contract of a port.
+pub fn contract(domain: &str, port: &PortFile) -> Value {
+    let properties = port.columns.iter().map(|(name, kind, partitioned)| {
+        let mut property = json!({ "name": name, "partitioned": partitioned });
+        // An empty type means that there is none.
+        if !kind.is_empty() {
+            property["logicalType"] = json!(kind);
+        }
+        property
+    });
+    let properties: Vec<_> = properties.collect();
+    let mut contract = json!({
+        "apiVersion": "v3.2.0", "kind": "DataContract", "id": port.name, "version": "1.0.0",
+        "status": "active", "domain": domain,
+        "schema": [{ "name": port.name, "properties": properties }],
+    });
+    match &port.server["query"] {
+        Value::Null => contract["servers"] = json!([port.server]),
+        query => {
+            let property = json!({ "property": "portolan.query", "value": query });
+            contract["schema"][0]["customProperties"] = json!([property]);
+        }
+    }
+    contract
 }
 
 // JSON is also YAML.

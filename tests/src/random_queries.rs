@@ -2,6 +2,7 @@
 //! comparison of their results: placed with unplaced, with one process over the same files, and with DuckDB. A query
 //! depends only on its seed and its index.
 
+mod databases;
 mod dialect;
 mod expressions;
 mod files;
@@ -21,6 +22,8 @@ use std::collections::BTreeSet;
 
 use portolan_testbed::compare::Order;
 
+pub use databases::tpch_domain;
+pub use dialect::{for_duckdb, settings as duckdb_settings};
 use generator::Generator;
 pub use made_up::{REPEAT, REPEATED};
 use scope::Select;

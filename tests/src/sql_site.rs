@@ -9,10 +9,10 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
-use datafusion::common::JoinType;
-use datafusion::logical_expr::Operator;
 use futures::{StreamExt, TryStreamExt};
-use portolan_connectors::sql::{SqlAggregate, SqlDialect, SqlFunction};
+use portolan_connectors::sql::{
+    ColumnUsage, Shape, SqlColumn, SqlCondition, SqlDialect, SqlKind, SqlShape, SqlSpelling, SqlTable, quoted_name,
+};
 use portolan_connectors::{
     Capabilities, Error, ErrorKind, FragmentItem, FragmentPlan, FragmentRequest, FragmentStream, FragmentSummary,
     LocalDomain, PortAtSite, Result, Site, SiteCosts, SiteId, lock,
@@ -22,49 +22,105 @@ use portolan_engine::{Engine, Principal};
 /// The largest precision of a sum that cannot overflow.
 const MAX_SUMMED_PRECISION: u8 = 24;
 
+const COMPARED: &[SqlKind] = &[SqlKind::Boolean, SqlKind::Integer, SqlKind::Date, SqlKind::Text, SqlKind::Decimal];
+const COUNTED: &[SqlKind] =
+    &[SqlKind::Boolean, SqlKind::Integer, SqlKind::Date, SqlKind::Text, SqlKind::Decimal, SqlKind::Double];
+const BOOLEAN: &[SqlKind] = &[SqlKind::Boolean];
+const DECIMAL: &[SqlKind] = &[SqlKind::Decimal];
+const TEXT: &[SqlKind] = &[SqlKind::Text];
+
 /// The SQL of the database.
 pub static DIALECT: SqlDialect = SqlDialect {
     name: "the test database",
-    quote: '"',
-    joins: &[JoinType::Inner, JoinType::Left, JoinType::LeftSemi, JoinType::LeftAnti],
-    functions: &[
-        SqlFunction { name: "upper", spelled: "upper", takes: is_text },
-        SqlFunction { name: "character_length", spelled: "length", takes: is_text },
+    shapes: &[
+        shape(Shape::Filter),
+        shape(Shape::Projection),
+        shape(Shape::Aggregate),
+        shape(Shape::Distinct),
+        shape(Shape::TopN),
+        shape(Shape::Limit),
+        shape(Shape::UnionAll),
+        shape(Shape::InnerJoin),
+        shape(Shape::LeftJoin),
+        shape(Shape::SemiJoin),
+        shape(Shape::AntiJoin),
     ],
+    operators: &[
+        row("AND", "", BOOLEAN),
+        row("OR", "", BOOLEAN),
+        row("NOT", "(NOT {0})", BOOLEAN),
+        row("IS NULL", "({0} IS NULL)", COUNTED),
+        row("IS NOT NULL", "({0} IS NOT NULL)", COUNTED),
+        row("IS TRUE", "({0} IS TRUE)", BOOLEAN),
+        row("IS NOT TRUE", "({0} IS NOT TRUE)", BOOLEAN),
+        row("IS FALSE", "({0} IS FALSE)", BOOLEAN),
+        row("IS NOT FALSE", "({0} IS NOT FALSE)", BOOLEAN),
+        row("=", "({0} = {1})", COMPARED),
+        row("<>", "({0} <> {1})", COMPARED),
+        row("<", "({0} < {1})", COMPARED),
+        row("<=", "({0} <= {1})", COMPARED),
+        row(">", "({0} > {1})", COMPARED),
+        row(">=", "({0} >= {1})", COMPARED),
+        row("BETWEEN", "({0} BETWEEN {1} AND {2})", COMPARED),
+        row("IS DISTINCT FROM", "({0} IS DISTINCT FROM {1})", COMPARED),
+        row("IS NOT DISTINCT FROM", "({0} IS NOT DISTINCT FROM {1})", COMPARED),
+        row("IN", "({0} IN ({1..}))", COMPARED),
+        row("LIKE", "({0} LIKE {1})", TEXT),
+        row("CASE", "", COUNTED),
+        SqlSpelling { only: Some(FITS), ..row("+", "({0} + {1})", DECIMAL) },
+        SqlSpelling { only: Some(FITS), ..row("-", "({0} - {1})", DECIMAL) },
+        SqlSpelling { only: Some(FITS), ..row("*", "({0} * {1})", DECIMAL) },
+        row("GROUP BY", "{0}", COMPARED),
+        row("DISTINCT", "{0}", COMPARED),
+        row("ORDER BY", "{0}", COMPARED),
+    ],
+    functions: &[row("upper", "upper({0})", TEXT), row("character_length", "length({0})", TEXT)],
     aggregates: &[
-        SqlAggregate { name: "count", takes: |_| true },
-        SqlAggregate { name: "min", takes: |types| types.iter().all(compares) },
-        SqlAggregate { name: "max", takes: |types| types.iter().all(compares) },
-        SqlAggregate {
-            name: "sum",
-            takes: |types| matches!(types, [DataType::Decimal128(precision, _)] if *precision <= MAX_SUMMED_PRECISION),
-        },
+        row("count", "count({0}){filter}", COUNTED),
+        row("count distinct", "count(DISTINCT {0}){filter}", COMPARED),
+        row("min", "min({0}){filter}", COMPARED),
+        row("max", "max({0}){filter}", COMPARED),
+        SqlSpelling { only: Some(SUM_FITS), ..row("sum", "sum({0}){filter}", DECIMAL) },
+    ],
+    casts: &[
+        SqlSpelling { only: Some(WIDENS), ..row("integer", "CAST({0} AS {type})", &[SqlKind::Integer]) },
+        SqlSpelling { only: Some(DIGITS_FIT), ..row("decimal", "CAST({0} AS {type})", &[SqlKind::Integer]) },
     ],
     type_name,
-    compares,
-    computes: |op, left, right, result| {
-        let decimals = [left, right, result].into_iter().all(|t| matches!(t, DataType::Decimal128(..)));
-        let fits = matches!(result, DataType::Decimal128(precision, _) if *precision < 38);
-        matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply) && decimals && fits
-    },
-    casts: |from, to| match (from, to) {
-        (DataType::Int32, DataType::Int64) => true,
-        (DataType::Int32 | DataType::Int64, DataType::Decimal128(precision, scale)) => {
-            i16::from(*precision) - i16::from(*scale) >= 19
-        }
-        _ => false,
-    },
     // The parser of the database follows 50 levels, and a query takes several.
     max_depth: 12,
+    ..SqlDialect::NOTHING
 };
 
-fn is_text(types: &[DataType]) -> bool {
-    matches!(types, [data_type] if data_type.is_string())
+const fn shape(shape: Shape) -> SqlShape {
+    SqlShape { shape, sql: "", reason: "", test: "" }
 }
 
-fn compares(data_type: &DataType) -> bool {
-    type_name(data_type).is_some()
+const fn row(name: &'static str, sql: &'static str, kinds: &'static [SqlKind]) -> SqlSpelling {
+    SqlSpelling { name, sql, kinds, only: None, reason: "", test: "" }
 }
+
+const FITS: SqlCondition = SqlCondition {
+    words: "the result has less than the maximum precision",
+    holds: |_, result| matches!(result, DataType::Decimal128(precision, _) if *precision < 38),
+};
+
+const SUM_FITS: SqlCondition = SqlCondition {
+    words: "the sum does not overflow",
+    holds: |operands, _| {
+        operands
+            .iter()
+            .all(|o| matches!(o.data_type, DataType::Decimal128(precision, _) if precision <= MAX_SUMMED_PRECISION))
+    },
+};
+
+const WIDENS: SqlCondition =
+    SqlCondition { words: "the type has 64 bits", holds: |_, result| *result == DataType::Int64 };
+
+const DIGITS_FIT: SqlCondition = SqlCondition {
+    words: "every integer of 64 bits fits",
+    holds: |_, result| matches!(result, DataType::Decimal128(precision, scale) if i16::from(*precision) - i16::from(*scale) >= 19),
+};
 
 fn type_name(data_type: &DataType) -> Option<String> {
     Some(match data_type {
@@ -101,8 +157,15 @@ impl SqlSite {
     pub fn before(self: &Arc<Self>, mut domain: LocalDomain) -> LocalDomain {
         for port in &mut domain.ports {
             let name = [port.name.domain.as_str(), port.name.product.as_str(), port.name.port.as_str()];
-            let table = name.map(str::to_owned).to_vec();
-            port.site = Some(PortAtSite { site: self.clone(), table });
+            let quoted = |name: &str| quoted_name(name, &DIALECT);
+            let column = |name: &String| SqlColumn {
+                name: name.clone(),
+                sql: format!("t.{}", quoted(name)),
+                usage: ColumnUsage::All,
+            };
+            let columns = port.schema.fields().iter().map(|field| column(field.name())).collect();
+            let table = SqlTable { from: name.map(quoted).join("."), columns, has_ranges: false };
+            port.site = Some(PortAtSite { site: self.clone(), table: Arc::new(table) });
         }
         domain
     }
@@ -127,6 +190,7 @@ impl Site for SqlSite {
         let FragmentPlan::Sql(sql) = &request.plan else {
             return Err(Error::new(ErrorKind::Unsupported, format!("database {}: expected SQL, got a plan", self.id)));
         };
+        let sql = &sql.text;
         lock(&self.queries).push(sql.clone());
         let rows = self.engine.session(Principal::anonymous()).sql(sql).await.map_err(|e| self.error(e))?;
         let (id, schema, mut count) = (self.id.clone(), request.schema.clone(), 0);

@@ -21,9 +21,13 @@ use portolan_connectors::node::{NodeOptions, NodeSite};
 use portolan_connectors::open_domain;
 use portolan_engine::{Engine, EngineBuilder, Error, ErrorKind, Principal, Result as EngineResult, Session};
 use portolan_flight_server::{Server, ServerOptions};
+use portolan_node::Node;
+use portolan_testbed::mesh::free_addresses;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
+use crate::database_ports::open_node;
 use crate::forced::{FORCED, Forced};
 use crate::products::{PortFile, write_domain};
 use crate::sql_site::SqlSite;
@@ -47,7 +51,22 @@ pub struct Ways {
     engines: BTreeMap<String, Engine>,
     // Dropping the set stops the nodes.
     _nodes: JoinSet<()>,
+    /// The nodes that were built from configs.
+    _built: Vec<Node>,
     _folder: Option<TempDir>,
+}
+
+/// A domain whose node has a config.
+#[derive(Clone, Debug)]
+pub struct ConfiguredDomain {
+    /// The name of the domain.
+    pub domain: String,
+    /// The folder with the descriptors over files, for the single process.
+    pub files: PathBuf,
+    /// The folder of the node, with its descriptors in `products`.
+    pub home: PathBuf,
+    /// The key `sources` of the node's config.
+    pub sources: Value,
 }
 
 impl Ways {
@@ -112,7 +131,58 @@ impl Ways {
         if known != all {
             return Err(format!("the gateway knows {known} of {all} ports").into());
         }
-        Ok(Self { gateway, single, databases, engines, _nodes: nodes, _folder: None })
+        Ok(Self { gateway, single, databases, engines, _nodes: nodes, _built: vec![], _folder: None })
+    }
+
+    /// Starts a mesh whose nodes have configs, such as those of databases. The single process reads the same rows from
+    /// files.
+    ///
+    /// # Errors
+    /// As [`Ways::start`].
+    pub async fn start_configured(domains: &[ConfiguredDomain]) -> Result<Self> {
+        let addresses = free_addresses(domains.len()).map_err(|e| e.owner_chain())?;
+        let (mut nodes, mut built, mut engines) = (JoinSet::new(), vec![], BTreeMap::new());
+        let shared: Arc<_> = Arc::default();
+        let mut single = Engine::builder().runtime_env(Arc::clone(&shared));
+        let peers = |own: &str| -> Vec<_> {
+            addresses.iter().filter(|a| *a != own).map(|a| json!({ "url": format!("grpc://{a}") })).collect()
+        };
+        for (ConfiguredDomain { domain, files, home, sources }, address) in domains.iter().zip(&addresses) {
+            let config = json!({ "domain": domain, "listen": address, "peers": peers(address), "sources": sources });
+            let node = open_node(home, &config).await.map_err(|e| format!("domain {domain}: {}", e.owner_chain()))?;
+            let bound = node.bind().await.map_err(|e| e.owner_chain())?;
+            nodes.spawn(async move {
+                // Serves until the task is aborted.
+                let _ = bound.serve(std::future::pending()).await;
+            });
+            engines.insert(domain.clone(), node.engine().clone());
+            built.push(node);
+            let catalog = load_domain(&DomainName::new(domain), files).map_err(|e| e.to_string())?;
+            let opened = open_domain(catalog, &FileSources::default(), &shared).await.map_err(|e| e.to_string())?;
+            single = single.local_domain(opened);
+        }
+        for engine in engines.values() {
+            engine.refresh().await;
+        }
+        let folder = tempfile::Builder::new().prefix("portolan-ways-").tempdir()?;
+        let gateway = open_node(folder.path(), &json!({ "peers": peers("") })).await.map_err(|e| e.owner_chain())?;
+        gateway.engine().refresh().await;
+        let single = single.build()?;
+        let (known, all) = (gateway.engine().mesh().ports().count(), single.mesh().ports().count());
+        if known != all {
+            return Err(format!("the gateway knows {known} of {all} ports").into());
+        }
+        let engine = gateway.engine().clone();
+        built.push(gateway);
+        Ok(Self {
+            gateway: engine,
+            single,
+            databases: vec![],
+            engines,
+            _nodes: nodes,
+            _built: built,
+            _folder: Some(folder),
+        })
     }
 
     /// Starts a mesh over generated tables: the port `<domain>.samples.<name>` for each domain, name and rows.
@@ -227,7 +297,7 @@ pub fn assert_lines(way: &str, sql: &str, batches: &[RecordBatch], expected: &[i
 }
 
 /// True if the query as a whole has an `ORDER BY`, and not only a part of it in brackets.
-fn is_ordered(sql: &str) -> bool {
+pub fn is_ordered(sql: &str) -> bool {
     let mut depth = 0_usize;
     let outside = sql.chars().filter(|c| {
         depth += usize::from(*c == '(');
@@ -276,7 +346,7 @@ pub(crate) fn port_of(name: &'static str, file: &Path, format: &str, rows: &Reco
 }
 
 /// Returns the contract's name of a type.
-fn logical_type(data_type: &DataType) -> &'static str {
+pub(crate) fn logical_type(data_type: &DataType) -> &'static str {
     match data_type {
         DataType::Boolean => "boolean",
         DataType::Date32 | DataType::Date64 => "date",

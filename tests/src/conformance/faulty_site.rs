@@ -8,8 +8,8 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use async_trait::async_trait;
 use futures::{StreamExt, future, stream};
 use portolan_connectors::{
-    Capabilities, Error, ErrorKind, FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, Peer, PeerCatalog,
-    Result, Site, SiteId, lock,
+    Capabilities, Error, ErrorKind, FragmentEstimate, FragmentItem, FragmentPlan, FragmentRequest, FragmentStream,
+    Peer, PeerCatalog, Result, Site, SiteId, lock,
 };
 
 /// The error of the site. It does not name the site, so the engine must.
@@ -35,29 +35,37 @@ pub enum Fault {
     OtherTypes,
 }
 
-/// The fault of a site, which a test changes while the site is in use.
+/// The fault of a site, which a test changes while the site is in use, and the SQL that the site got.
 #[derive(Clone, Debug, Default)]
-pub struct FaultSwitch(Arc<Mutex<Fault>>);
+pub struct FaultSwitch {
+    fault: Arc<Mutex<Fault>>,
+    queries: Arc<Mutex<Vec<String>>>,
+}
 
 impl FaultSwitch {
     /// Makes the site fail in this way from now on.
     pub fn set(&self, fault: Fault) {
-        *lock(&self.0) = fault;
+        *lock(&self.fault) = fault;
+    }
+
+    /// Returns the SQL that the site got, in order. A node gets none.
+    pub fn queries(&self) -> Vec<String> {
+        lock(&self.queries).clone()
     }
 
     fn get(&self) -> Fault {
-        *lock(&self.0)
+        *lock(&self.fault)
     }
 }
 
 /// A site, or a peer, that fails if its switch says so.
 #[derive(Debug)]
-pub struct FaultySite<S> {
+pub struct FaultySite<S: ?Sized> {
     inner: Arc<S>,
     fault: FaultSwitch,
 }
 
-impl<S> FaultySite<S> {
+impl<S: ?Sized> FaultySite<S> {
     /// Returns a site that stands in front of `inner`.
     pub fn in_front_of(inner: Arc<S>, fault: FaultSwitch) -> Arc<Self> {
         Arc::new(Self { inner, fault })
@@ -65,7 +73,7 @@ impl<S> FaultySite<S> {
 }
 
 #[async_trait]
-impl<S: Site> Site for FaultySite<S> {
+impl<S: Site + ?Sized> Site for FaultySite<S> {
     fn id(&self) -> &SiteId {
         self.inner.id()
     }
@@ -75,6 +83,9 @@ impl<S: Site> Site for FaultySite<S> {
     }
 
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
+        if let FragmentPlan::Sql(sql) = &request.plan {
+            lock(&self.fault.queries).push(sql.text.clone());
+        }
         let fault = self.fault.get();
         if fault == Fault::Refusal {
             return Err(disk_is_full());

@@ -38,7 +38,12 @@ pub const PROBES: &[Probe] = &[
     probe("Filter", "WHERE", "SELECT id FROM @readings WHERE id > 57", &["58", "59"]),
     probe("Filter", "WHERE", "SELECT id FROM @readings WHERE kind LIKE 'b%' AND id < 5", &["1", "4"]),
     probe("Filter", "WHERE", "SELECT id FROM @readings WHERE kind IN ('b', 'c') AND id < 5", &["1", "2", "4"]),
-    probe("Filter", "WHERE", "SELECT id FROM @readings WHERE upper(kind) = 'C' AND id < 6", &["2", "5"]),
+    probe(
+        "Filter",
+        "WHERE",
+        "SELECT id FROM @readings WHERE concat(upper(kind), CASE WHEN id < 6 THEN '' ELSE 'x' END) = 'C'",
+        &["2", "5"],
+    ),
     probe("Filter", "WHERE", "SELECT max(id) FROM @readings WHERE level = id", &["9"]),
     probe("Filter", "WHERE", "SELECT max(id) FROM @readings WHERE lower(kind) = 'c'", &["59"]),
     probe("Filter", "WHERE", "SELECT id FROM @readings WHERE weight > 29", &["59"]),

@@ -98,7 +98,7 @@ pub(super) const DIFFERENCES: &[DialectDifference] = &[
 ];
 
 /// Returns the settings for DuckDB.
-pub(super) fn settings() -> Vec<&'static str> {
+pub fn settings() -> Vec<&'static str> {
     let set = |d: &DialectDifference| match d.treatment {
         Set(statement) => Some(statement),
         _ => None,
@@ -114,7 +114,7 @@ pub(super) fn skipped(query: &RandomQuery) -> Option<&'static str> {
 }
 
 /// Returns the query that means the same to DuckDB. A query that cannot be parsed stays as it is.
-pub(super) fn for_duckdb(sql: &str) -> String {
+pub fn for_duckdb(sql: &str) -> String {
     let Ok(mut statements) = Parser::parse_sql(&GenericDialect {}, sql) else { return sql.to_owned() };
     let Some(mut statement) = statements.pop() else { return sql.to_owned() };
     // The visitor never breaks.

@@ -71,6 +71,14 @@ const AMOUNTS: &[i128] = &[
 /// Writes the ports of every generated domain and their descriptors below `folder`. Returns the domains with their
 /// descriptors, and the files of each port.
 pub(super) fn write(folder: &Path) -> (Vec<(&'static str, PathBuf)>, Vec<PortFiles>) {
+    write_as(folder, &RecordBatch::clone)
+}
+
+/// Writes the ports as [`write`] does, with the rows that `held` makes of them.
+pub(super) fn write_as(
+    folder: &Path,
+    held: &dyn Fn(&RecordBatch) -> RecordBatch,
+) -> (Vec<(&'static str, PathBuf)>, Vec<PortFiles>) {
     let mut random = StdRng::seed_from_u64(SEED);
     let mut homes = vec![];
     let mut all = vec![];
@@ -80,7 +88,7 @@ pub(super) fn write(folder: &Path) -> (Vec<(&'static str, PathBuf)>, Vec<PortFil
         for port in PORTS.iter().filter(|p| p.table.name.starts_with(domain)) {
             let name = port.table.name.rsplit('.').next().unwrap_or_default();
             let place = home.join("files").join(name);
-            let files = write_port(&place, port, &mut random);
+            let files = write_port(&place, port, held, &mut random);
             let columns = port.table.columns.iter().zip(port.stored);
             let columns: Vec<_> = columns.map(|(column, stored)| (column.0, logical_type(*stored))).collect();
             ports.push(PortFile::local(name, &place, "parquet", &columns));
@@ -96,7 +104,7 @@ pub(super) fn write(folder: &Path) -> (Vec<(&'static str, PathBuf)>, Vec<PortFil
 }
 
 /// Returns the derived port that repeats a port with these columns. Its query is not trivial to read through.
-fn repeat(columns: &[(&'static str, &'static str)]) -> PortFile {
+pub(super) fn repeat(columns: &[(&'static str, &'static str)]) -> PortFile {
     let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
     let names = names.join(", ");
     let query = format!(
@@ -106,13 +114,18 @@ fn repeat(columns: &[(&'static str, &'static str)]) -> PortFile {
     PortFile::derived(REPEAT.rsplit('.').next().unwrap_or_default(), &query, columns)
 }
 
-fn write_port(place: &Path, port: &MadeUp, random: &mut StdRng) -> Vec<PathBuf> {
+fn write_port(
+    place: &Path,
+    port: &MadeUp,
+    held: &dyn Fn(&RecordBatch) -> RecordBatch,
+    random: &mut StdRng,
+) -> Vec<PathBuf> {
     fs::create_dir_all(place).unwrap();
     let mut files = vec![];
     for (i, &rows) in port.files.iter().enumerate() {
         let columns = port.table.columns.iter().zip(port.stored);
         let columns = columns.map(|(column, stored)| (column.0, values(*stored, rows, random), true));
-        let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+        let batch = held(&RecordBatch::try_from_iter_with_nullable(columns).unwrap());
         let file = place.join(format!("part-{i}.parquet"));
         let properties = WriterProperties::builder().set_max_row_group_row_count(Some(ROW_GROUP_ROWS)).build();
         let mut writer = ArrowWriter::try_new(File::create(&file).unwrap(), batch.schema(), Some(properties)).unwrap();

@@ -6,13 +6,14 @@ use std::path::Path;
 
 use arrow::record_batch::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
+use portolan_catalog::DatabaseKind;
 use portolan_engine::{ErrorKind, Result as EngineResult};
 use portolan_testbed::compare::{Order, compare};
 use portolan_testbed::descriptors;
 use portolan_testbed::tpch::{self, DOMAINS};
 use tempfile::TempDir;
 
-use super::{RandomQuery, dialect, files};
+use super::{RandomQuery, databases, dialect, files};
 use crate::crossed::{document, strategies_in};
 use crate::duckdb::{DuckDb, PortFiles, compare_with_duckdb};
 use crate::forced::{FORCED, Forced};
@@ -88,6 +89,22 @@ impl Trial {
             false => Ways::start(&homes).await?,
         };
         Ok(Self { ways, duckdb, _folder: folder })
+    }
+
+    /// Starts the mesh with a database of this kind for each domain, whose names begin with `name`. The single process and
+    /// DuckDB read the same rows from files. Returns `None` without the programs of the databases.
+    ///
+    /// # Errors
+    /// As [`Trial::start`].
+    pub async fn start_in(kind: DatabaseKind, name: &str, data: &Path) -> Result<Option<Self>> {
+        let folder = tempfile::tempdir()?;
+        let Some(in_databases) = databases::write(kind, name, folder.path(), data).await else { return Ok(None) };
+        let duckdb = match python() {
+            Some(python) => Some(DuckDb::start(&python, &dialect::settings(), &in_databases.files).await?),
+            None => None,
+        };
+        let ways = Ways::start_configured(&in_databases.domains).await?;
+        Ok(Some(Self { ways, duckdb, _folder: folder }))
     }
 
     /// Returns the ways to run a query.

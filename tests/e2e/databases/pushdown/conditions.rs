@@ -1,0 +1,142 @@
+//! Conditions on the nasty tables.
+
+/// Conditions on each column of strings, which `{c}` stands for.
+const ON_STRINGS: &[&str] = &[
+    "{c} = 'a'",
+    "{c} = 'a '",
+    "{c} = ''",
+    "{c} <> 'A'",
+    "{c} > 'a'",
+    "{c} <= 'Z'",
+    "{c} BETWEEN 'A' AND 'a'",
+    "{c} NOT BETWEEN 'a' AND 'z'",
+    "{c} IN ('a', 'é', '')",
+    "{c} IN ('ss', NULL)",
+    "{c} NOT IN ('a', 'A')",
+    "{c} NOT IN ('a', NULL)",
+    "{c} LIKE 'a%'",
+    "{c} LIKE '_'",
+    "{c} LIKE '%\\%%'",
+    "{c} LIKE 'a\\_b'",
+    "{c} NOT LIKE '%a%'",
+    "{c} ILIKE 'A%'",
+    "{c} IS NULL",
+    "{c} IS NOT NULL AND {c} <> ''",
+    "upper({c}) = 'A'",
+    "character_length({c}) = 1",
+    "octet_length({c}) = 2",
+    "{c} IS DISTINCT FROM 'a'",
+    "{c} IS NOT DISTINCT FROM NULL",
+    "{c} || 'x' = 'ax'",
+    "NOT ({c} = 'a')",
+    "NOT ({c} = 'a' AND id > 3)",
+    "({c} = 'A') IS NOT TRUE",
+    "({c} > 'a') IS NULL",
+    "coalesce({c}, 'a') = 'a'",
+    "nullif({c}, 'a') IS NULL",
+    "CASE WHEN {c} = 'a' THEN 1 ELSE 0 END = 1",
+    "CASE {c} WHEN 'a' THEN 'x' WHEN 'ss' THEN 'y' END = 'y'",
+    "{c} = plain",
+    "other < {c}",
+    "{c} = 'it''s'",
+    "{c} = 'a\\b'",
+    "{c} = '🦀' OR {c} = '日本'",
+    "starts_with({c}, 'a')",
+    "trim({c}) = 'a'",
+    "substr({c}, 1, 1) = 'a'",
+];
+const STRINGS: &[&str] = &["plain", "other", "loose", "short"];
+
+/// Conditions on each column of numbers that has small integers.
+const ON_NUMBERS: &[&str] = &[
+    "{c} = 0",
+    "{c} <> 1",
+    "{c} > -1",
+    "{c} <= 2",
+    "{c} BETWEEN -2 AND 2",
+    "{c} IN (0, 1, 7)",
+    "{c} NOT IN (0, 1)",
+    "{c} NOT IN (0, NULL)",
+    "{c} IS NULL",
+    "{c} IS DISTINCT FROM 0",
+    "NOT ({c} = 0 OR {c} IS NULL)",
+    "({c} > 0) = ({c} >= 1)",
+    "coalesce({c}, 0) = 0",
+    "CASE WHEN {c} > 0 THEN 'positive' WHEN {c} < 0 THEN 'negative' ELSE 'none' END = 'none'",
+    "CASE WHEN id BETWEEN 0 AND 6 THEN {c} END % 2 = 1",
+    "CASE WHEN id BETWEEN 0 AND 6 THEN {c} END + 1 = 2",
+    "CAST({c} AS DOUBLE) > 1",
+    "{c} = ratio",
+    "flag AND {c} > 0",
+    "{c} > 0 OR NOT flag",
+];
+const NUMBERS: &[&str] = &["small", "whole", "big", "amount", "wide", "ratio", "single"];
+
+/// Conditions with values of their own.
+const OTHERS: &[(&str, &str)] = &[
+    ("numbers", "big = 9223372036854775807"),
+    ("numbers", "big < -9223372036854775807"),
+    ("numbers", "whole = -2147483648"),
+    ("numbers", "small = 32767"),
+    ("numbers", "amount = CAST('99999999.99' AS DECIMAL(10, 2))"),
+    ("numbers", "amount < CAST('-0.005' AS DECIMAL(10, 3))"),
+    ("numbers", "amount * 2 = 5"),
+    ("numbers", "amount + amount > 1"),
+    ("numbers", "wide = CAST('9999999999999999999999999999.9999999999' AS DECIMAL(38, 10))"),
+    ("numbers", "wide BETWEEN CAST('0.0000000001' AS DECIMAL(38, 10)) AND CAST('0.0000000005' AS DECIMAL(38, 10))"),
+    ("numbers", "ratio = CAST('0.1' AS DOUBLE)"),
+    ("numbers", "ratio = CAST('-0.0' AS DOUBLE)"),
+    ("numbers", "ratio > CAST('1e300' AS DOUBLE)"),
+    ("numbers", "single = CAST('1.5' AS FLOAT)"),
+    ("numbers", "flag"),
+    ("numbers", "NOT flag"),
+    ("numbers", "flag IS NOT TRUE"),
+    ("numbers", "flag = true OR flag IS NULL"),
+    ("times", "day = DATE '2024-02-29'"),
+    ("times", "day <> DATE '2024-02-29'"),
+    ("times", "day < DATE '0001-01-02'"),
+    ("times", "day > DATE '9999-12-30'"),
+    ("times", "day BETWEEN DATE '1582-10-04' AND DATE '1582-10-15'"),
+    ("times", "day IN (DATE '1970-01-01', DATE '1969-12-31')"),
+    ("times", "day IS NULL"),
+    ("times", "day IS DISTINCT FROM DATE '1970-01-01'"),
+    ("times", "extract(year FROM day) = 2024"),
+    ("times", "extract(month FROM day) = 2 AND extract(day FROM day) = 29"),
+    ("times", "day + INTERVAL '1' DAY = DATE '2024-03-01'"),
+    ("times", "date_part('month', day) = 2"),
+    ("times", "moment = TIMESTAMP '1970-01-01 00:00:00'"),
+    ("times", "moment < TIMESTAMP '1970-01-01 00:00:00'"),
+    ("times", "moment = TIMESTAMP '9999-12-31 23:59:59.999999'"),
+    ("times", "moment <= TIMESTAMP '0001-01-01 00:00:00.000001'"),
+    ("times", "moment >= TIMESTAMP '2024-02-28 23:59:59.999999' AND moment < TIMESTAMP '2024-03-01 00:00:00'"),
+    ("times", "CAST(moment AS DATE) = DATE '2024-02-29'"),
+    ("times", "extract(hour FROM moment) = 12"),
+    ("times", "moment = day"),
+    ("times", "clock = TIME '00:00:00'"),
+    ("times", "clock > TIME '23:59:59'"),
+    ("times", "clock IS NULL"),
+    ("facts", "number IN (1, 2, 3) AND level = 1"),
+    ("facts", "amount > 50 AND amount < CAST('60.5' AS DECIMAL(12, 2))"),
+    ("facts", "number IS NULL AND flag"),
+    ("facts", "word = 'a' AND day >= DATE '2024-01-01'"),
+    ("facts", "id = number"),
+    ("facts", "level > number"),
+    ("facts", "id IN (SELECT id FROM @words WHERE plain = 'a')"),
+    ("facts", "number = (SELECT max(number) FROM @facts)"),
+    ("facts", "EXISTS (SELECT 1 FROM @words w WHERE w.plain = facts.word AND w.id > 10)"),
+    ("facts", "word NOT IN (SELECT plain FROM @words WHERE id > 5)"),
+    ("facts", "number NOT IN (SELECT number FROM @facts WHERE id < 20)"),
+    ("facts", "3 NOT IN (SELECT number FROM @facts WHERE id < 20)"),
+];
+
+/// Returns the conditions, each with its table.
+pub(super) fn conditions() -> Vec<(&'static str, String)> {
+    let on = |table: &'static str, columns: &'static [&str], conditions: &'static [&str]| {
+        let of = move |column: &'static str| {
+            conditions.iter().map(move |condition| (table, condition.replace("{c}", column)))
+        };
+        columns.iter().flat_map(move |column| of(column))
+    };
+    let others = OTHERS.iter().map(|(table, condition)| (*table, (*condition).to_owned()));
+    on("words", STRINGS, ON_STRINGS).chain(on("numbers", NUMBERS, ON_NUMBERS)).chain(others).collect()
+}
