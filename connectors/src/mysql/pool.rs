@@ -3,18 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool::Runtime;
-use deadpool::managed::{self, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult, Timeouts};
+use deadpool::managed::{self, Metrics, Object, Pool, RecycleError, RecycleResult};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use super::errors;
 use super::server::Server;
 use super::session::Session;
-use crate::error::{Error, ErrorKind, Result};
-
-/// The time that the server has to answer before a connection is used again.
-const ANSWER_TIME: Duration = Duration::from_secs(2);
+use crate::databases::pool;
+use crate::error::{Error, Result};
 
 /// Opens connections for the pool.
 pub(super) struct Manager(Arc<Server>);
@@ -41,46 +37,18 @@ pub(super) struct Connections {
 
 impl Connections {
     pub(super) fn new(server: Arc<Server>) -> Result<Self> {
-        let pool = Pool::builder(Manager(server.clone()))
-            .max_size(server.options.connections.max(1))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|e| Error::new(ErrorKind::Internal, format!("the pool of connections cannot be created: {e}")))?;
+        let pool = pool::pool(Manager(server.clone()), &server.options)?;
         Ok(Self { pool, server })
     }
 
     /// Returns a session that must end by `deadline`.
     ///
     /// # Errors
-    /// `ResourceExhausted` if no connection becomes free in time; otherwise as [`Server::connect`].
+    /// As [`pool::connection`], and as [`Server::connect`].
     pub(super) async fn session(&self, deadline: Instant) -> Result<Session> {
         let wait = Duration::from_secs(self.server.options.connection_wait);
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeouts =
-            Timeouts { wait: Some(wait.min(left)), create: Some(left), recycle: Some(ANSWER_TIME.min(left)) };
-        match self.pool.timeout_get(&timeouts).await {
-            Ok(connection) => Ok(Session::new(connection, self.server.clone(), deadline)),
-            Err(PoolError::Backend(error)) => Err(error),
-            Err(PoolError::Timeout(_)) if Instant::now() >= deadline => Err(errors::late(&self.server.origin)),
-            Err(PoolError::Timeout(_)) => Err(self.exhausted()),
-            Err(error) => Err(Error::new(
-                ErrorKind::Internal,
-                format!("the pool of connections to {} failed: {error}", self.server.origin.shown),
-            )),
-        }
-    }
-
-    fn exhausted(&self) -> Error {
-        let options = &self.server.options;
-        Error::new(
-            ErrorKind::ResourceExhausted,
-            format!(
-                "all {} connections to {} were in use for {} seconds: try again later, or raise \
-                 `sources.<server>.database.connections` in the config",
-                options.connections, self.server.origin.shown, options.connection_wait
-            ),
-        )
-        .with_retry_after(Duration::from_secs(1))
+        let connection = pool::connection(&self.pool, &self.server.origin, wait, deadline).await?;
+        Ok(Session::new(connection, self.server.clone(), deadline))
     }
 }
 
