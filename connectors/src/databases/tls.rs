@@ -22,44 +22,56 @@ fn is_this_machine(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// Returns the configuration of TLS: servers must have a valid certificate for their host, from an authority in the file
-/// `ca`, or else from one that the system trusts.
+/// Returns the configuration of TLS: servers must have a valid certificate for their host, from one of the [`authorities`].
 ///
 /// # Errors
-/// `SiteUnavailable` if the certificates of the authorities cannot be read.
+/// As [`authorities`].
 pub(crate) fn client_config(ca: Option<&Path>) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(authorities(ca)?);
     // The provider is explicit: the process may have no default one, or several to choose from.
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::new(ErrorKind::Internal, "cannot configure TLS").with_source(e))?;
-    Ok(builder.with_root_certificates(roots(ca)?).with_no_client_auth())
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn roots(ca: Option<&Path>) -> Result<RootCertStore> {
-    let Some(path) = ca else { return system_roots() };
+/// Returns the certificates of the authorities in the file `ca`, or else of those that the system trusts. There is at
+/// least one, and each is valid.
+///
+/// # Errors
+/// `SiteUnavailable` if the certificates cannot be read.
+pub(crate) fn authorities(ca: Option<&Path>) -> Result<Vec<CertificateDer<'static>>> {
+    let Some(path) = ca else { return system_authorities() };
     // Only the owner sees where the file is.
     let unread = |cause: String| {
         let what = "cannot read the certificates of the file `ca` in the config of the database";
         Error::new(ErrorKind::SiteUnavailable, what).for_owner(format!("{what} ({}): {cause}", path.display()))
     };
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| unread(e.to_string()))? {
-        let certificate = certificate.map_err(|e| unread(e.to_string()))?;
-        roots.add(certificate).map_err(|e| unread(e.to_string()))?;
+    let certificates =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>);
+    let certificates = certificates.map_err(|e| unread(e.to_string()))?;
+    for certificate in &certificates {
+        RootCertStore::empty().add(certificate.clone()).map_err(|e| unread(e.to_string()))?;
     }
-    if roots.is_empty() { Err(unread("expected certificates in PEM form, got none".to_owned())) } else { Ok(roots) }
+    match certificates.is_empty() {
+        true => Err(unread("expected certificates in PEM form, got none".to_owned())),
+        false => Ok(certificates),
+    }
 }
 
-fn system_roots() -> Result<RootCertStore> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        let what = "the system has no certificates of authorities: name a file of them as `ca` in the config of the \
-                    database";
-        return Err(Error::new(ErrorKind::SiteUnavailable, what));
+fn system_authorities() -> Result<Vec<CertificateDer<'static>>> {
+    let mut certificates = rustls_native_certs::load_native_certs().certs;
+    // Some systems have old certificates that are not valid.
+    certificates.retain(|certificate| RootCertStore::empty().add(certificate.clone()).is_ok());
+    match certificates.is_empty() {
+        true => {
+            let what = "the system has no certificates of authorities: name a file of them as `ca` in the config of \
+                        the database";
+            Err(Error::new(ErrorKind::SiteUnavailable, what))
+        }
+        false => Ok(certificates),
     }
-    Ok(roots)
 }
 
 #[cfg(test)]

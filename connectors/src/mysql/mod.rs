@@ -58,7 +58,7 @@ impl MysqlDatabase {
     /// Returns a database. The first use connects to it.
     ///
     /// # Errors
-    /// `Internal` if `kind` is another database.
+    /// As [`Server::new`].
     pub(crate) fn new(
         kind: DatabaseKind,
         origin: Origin,

@@ -1,19 +1,18 @@
 //! A server: how a connection to it is opened, and how a running query is stopped.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Row, SslOpts};
 use portolan_catalog::DatabaseKind;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::errors;
 use super::values::text;
-use crate::databases::Origin;
+use crate::databases::{Origin, tls};
 use crate::error::{Error, ErrorKind, Result};
-use crate::source_options::{DatabaseOptions, TlsMode};
+use crate::source_options::DatabaseOptions;
 use crate::sql::{self, SqlDialect};
 
 /// The time after which the operating system tests an idle connection.
@@ -118,13 +117,17 @@ pub(super) struct Server {
     host: String,
     port: u16,
     database: String,
-    /// The certificates of the system's authorities, once they are loaded.
-    authorities: OnceCell<Vec<Vec<u8>>>,
+    /// The options for TLS; `None` for connections without it.
+    tls: Option<SslOpts>,
     /// Held while a query is stopped: stopping takes one connection beside the pool, and never more.
     stopping: Mutex<()>,
 }
 
 impl Server {
+    /// Returns a server to which no connection is open yet.
+    ///
+    /// # Errors
+    /// Another kind of database; the certificates of authorities cannot be read.
     pub(super) fn new(
         kind: DatabaseKind,
         origin: Origin,
@@ -136,6 +139,10 @@ impl Server {
         let flavor = Flavor::of(kind).ok_or_else(|| {
             Error::new(ErrorKind::Internal, format!("expected MariaDB or MySQL, got `{}`", kind.type_name()))
         })?;
+        let tls = match tls::is_used(options, host) {
+            true => Some(ssl_opts(options).map_err(|e| e.within(&origin.shown))?),
+            false => None,
+        };
         // The driver uses the provider of the process. If another part has installed one, it is the same one.
         let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
         Ok(Self {
@@ -145,7 +152,7 @@ impl Server {
             host: host.to_owned(),
             port,
             database: database.to_owned(),
-            authorities: OnceCell::new(),
+            tls,
             stopping: Mutex::new(()),
         })
     }
@@ -168,8 +175,7 @@ impl Server {
     }
 
     async fn open(&self) -> Result<Conn> {
-        let opts = self.opts().await?;
-        let mut conn = Conn::new(opts).await.map_err(|e| errors::not_connected(&self.origin, &e))?;
+        let mut conn = Conn::new(self.opts()?).await.map_err(|e| errors::not_connected(&self.origin, &e))?;
         let failed = |e| errors::failed(&self.origin, &e);
         let version: Option<Row> = conn.query_first("SELECT VERSION()").await.map_err(failed)?;
         self.check_version(&version.and_then(|row| text(&row, 0)).unwrap_or_default())?;
@@ -207,7 +213,7 @@ impl Server {
         Ok(())
     }
 
-    async fn opts(&self) -> Result<Opts> {
+    fn opts(&self) -> Result<Opts> {
         let password = match &self.options.password {
             Some(secret) => Some(secret.reveal().map_err(|why| {
                 let unknown = format!("the password for {} cannot be read", self.origin.shown);
@@ -226,48 +232,14 @@ impl Server {
             // Otherwise, the server says how large its own packets may be.
             .max_allowed_packet(Some(MAX_PACKET))
             .tcp_keepalive(Some(KEEPALIVE));
-        Ok(builder.ssl_opts(self.tls().await?).into())
-    }
-
-    /// Returns the options for TLS; `None` for connections without it.
-    async fn tls(&self) -> Result<Option<SslOpts>> {
-        let mode = self.options.tls.unwrap_or(if is_loopback(&self.host) { TlsMode::Disable } else { TlsMode::Verify });
-        if mode == TlsMode::Disable {
-            return Ok(None);
-        }
-        let authorities = match &self.options.ca {
-            Some(file) => vec![tokio::fs::read(file).await.map_err(|e| {
-                let unread = format!("the certificates for {} cannot be read", self.origin.shown);
-                let detail = format!("{unread}: {}: {e}", file.display());
-                Error::new(ErrorKind::SiteUnavailable, unread).for_owner(detail)
-            })?],
-            None => self.authorities.get_or_try_init(|| self.system_authorities()).await?.clone(),
-        };
-        let roots = authorities.into_iter().map(Into::into).collect();
-        Ok(Some(SslOpts::default().with_root_certs(roots).with_disable_built_in_roots(true)))
-    }
-
-    async fn system_authorities(&self) -> Result<Vec<Vec<u8>>> {
-        let missing = || {
-            Error::new(
-                ErrorKind::SiteUnavailable,
-                format!(
-                    "this machine has no certificates of authorities to verify {} with: set `ca` in its config",
-                    self.origin.shown
-                ),
-            )
-        };
-        let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await.map_err(|_| missing())?;
-        let certificates: Vec<_> = found.certs.iter().map(|certificate| certificate.to_vec()).collect();
-        if certificates.is_empty() { Err(missing()) } else { Ok(certificates) }
+        Ok(builder.ssl_opts(self.tls.clone()).into())
     }
 
     /// Stops a connection and its query at the server, through another connection.
     pub(super) async fn kill(&self, id: u32) {
         let kill = async {
             let _one_at_a_time = self.stopping.lock().await;
-            let opts = self.opts().await?;
-            let mut conn = Conn::new(opts).await.map_err(|e| errors::not_connected(&self.origin, &e))?;
+            let mut conn = Conn::new(self.opts()?).await.map_err(|e| errors::not_connected(&self.origin, &e))?;
             // An unknown number means that the query has ended meanwhile.
             let _ = conn.query_drop(format!("KILL CONNECTION {id}")).await;
             conn.disconnect().await.map_err(|e| errors::failed(&self.origin, &e))
@@ -286,10 +258,11 @@ impl Server {
     }
 }
 
-/// True if connections to a host do not leave this machine.
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+/// Returns options for TLS with the authorities of the config and no others.
+fn ssl_opts(options: &DatabaseOptions) -> Result<SslOpts> {
+    let authorities = tls::authorities(options.ca.as_deref())?;
+    let authorities = authorities.iter().map(|certificate| certificate.to_vec().into());
+    Ok(SslOpts::default().with_root_certs(authorities.collect()).with_disable_built_in_roots(true))
 }
 
 /// Returns the numbers of a version such as `10.11.6-MariaDB` or `5.5.5-10.11.6-MariaDB`, the form for old clients.
@@ -313,20 +286,6 @@ mod tests {
             ("none", None),
         ] {
             assert_eq!(parsed_version(version), expected, "{version}");
-        }
-    }
-
-    #[test]
-    fn connections_to_this_machine_have_no_tls_by_default() {
-        for (host, expected) in [
-            ("localhost", true),
-            ("127.0.0.9", true),
-            ("[::1]", true),
-            ("::1", true),
-            ("db.example.com", false),
-            ("10.0.0.1", false),
-        ] {
-            assert_eq!(is_loopback(host), expected, "{host}");
         }
     }
 
