@@ -90,25 +90,6 @@ pub struct InspectedReference {
     pub referenced_columns: Vec<String>,
 }
 
-/// Describes all tables and views of a schema, or of the default schema.
-///
-/// # Errors
-/// As [`DatabaseInspector::tables`] and [`DatabaseInspector::describe`].
-pub async fn inspect(
-    kind: DatabaseKind,
-    address: &DatabaseAddress,
-    options: &DatabaseOptions,
-    schema: Option<&str>,
-    until: Instant,
-) -> Result<Vec<InspectedTable>> {
-    let inspector = DatabaseInspector::new(kind, kind.type_name(), address, options)?;
-    let mut tables = vec![];
-    for name in inspector.tables(schema, until).await? {
-        tables.push(inspector.describe(&name, until).await?);
-    }
-    Ok(tables)
-}
-
 impl DatabaseInspector {
     /// Returns the database at an address. `server` is its name in contracts. It connects when it is first used.
     ///

@@ -24,5 +24,5 @@ mod writer;
 pub(crate) use database::{
     Database, DescribedColumn, DescribedTable, Origin, Reference, RunContext, TableName, TableStatistics,
 };
-pub use inspect::{DatabaseInspector, InspectedColumn, InspectedName, InspectedReference, InspectedTable, inspect};
+pub use inspect::{DatabaseInspector, InspectedColumn, InspectedName, InspectedReference, InspectedTable};
 pub use opener::DatabaseSources;
