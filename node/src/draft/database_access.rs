@@ -111,7 +111,7 @@ impl DatabaseUrl {
         if database.is_empty() || database.contains('/') {
             return Err(expected("the name of the database is missing, or has more than one part"));
         }
-        let port = url.port().or(usual_port(kind)).unwrap_or_default();
+        let port = url.port().or(kind.usual_port()).unwrap_or_default();
         let user = Some(url.username()).filter(|user| !user.is_empty()).map(decoded).transpose()?;
         let mut found = Self {
             kind,
@@ -316,17 +316,9 @@ fn is_scheme(text: &str) -> bool {
     text.len() > 1 && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
 
-fn usual_port(kind: DatabaseKind) -> Option<u16> {
-    match kind {
-        DatabaseKind::Postgres => Some(5432),
-        DatabaseKind::MariaDb | DatabaseKind::MySql => Some(3306),
-        DatabaseKind::Sqlite => None,
-    }
-}
-
 fn config_host(kind: DatabaseKind, address: &DatabaseAddress) -> Option<String> {
     match address {
-        DatabaseAddress::Server { host, port, .. } => Some(host_and_port(host, *port, usual_port(kind))),
+        DatabaseAddress::Server { host, port, .. } => Some(host_and_port(host, *port, kind.usual_port())),
         DatabaseAddress::File { .. } => None,
     }
 }
