@@ -109,18 +109,11 @@ fn find<'a>(
     if same.next().is_some() {
         return Err((format!("the query has more than one column `{name}`: name each with AS"), None));
     }
-    let native = &found.native_type;
-    let data_type = match &found.data_type {
-        Ok(data_type) => data_type,
-        Err(reason) => {
-            let message =
-                format!("column `{}` is {native} in the database, which cannot be read: {reason}", column.name);
-            return Err((message, None));
-        }
-    };
+    let data_type = found.data_type.as_ref().map_err(|reason| (unreadable(column, found, reason), None))?;
     match other_type(column, database, data_type) {
         None => Ok((found, data_type)),
         Some(declared) => {
+            let native = &found.native_type;
             let message = format!("column `{}` is {declared} here and {native} in the database", column.name);
             Err((message, None))
         }
