@@ -23,7 +23,7 @@ pub(super) fn not_connected(origin: &Origin, error: &MysqlError) -> Error {
         Error::new(ErrorKind::SiteUnavailable, context).for_owner(format!(
             "{} {what}: {}",
             origin.for_owner(),
-            told(error)
+            message_of(error)
         ))
     };
     match error {
@@ -51,7 +51,7 @@ pub(super) fn not_connected(origin: &Origin, error: &MysqlError) -> Error {
 pub(super) fn failed(origin: &Origin, error: &MysqlError) -> Error {
     match error {
         MysqlError::Server(error) => refused(origin, error),
-        _ => with_detail(origin, ErrorKind::SiteUnavailable, "closed the connection of a query", &told(error)),
+        _ => with_detail(origin, ErrorKind::SiteUnavailable, "closed the connection of a query", &message_of(error)),
     }
 }
 
@@ -126,7 +126,7 @@ fn with_detail(origin: &Origin, kind: ErrorKind, what: &str, detail: &str) -> Er
 }
 
 /// Returns what an error says, without the packets that some of the driver's errors contain.
-fn told(error: &MysqlError) -> String {
+fn message_of(error: &MysqlError) -> String {
     match error {
         MysqlError::Driver(DriverError::UnexpectedPacket { .. }) => "the answer is not in the protocol of MySQL".into(),
         MysqlError::Server(error) => format!("{} (error {})", error.message, error.code),

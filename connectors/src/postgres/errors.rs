@@ -28,8 +28,8 @@ const TOLERANCE: Duration = Duration::from_millis(50);
 
 /// Returns an error of tokio-postgres as an error of the query path. The work must be done by `until`.
 pub(super) fn error(origin: &Origin, work: Work, until: Instant, cause: tokio_postgres::Error) -> Error {
-    if let Some(told) = cause.as_db_error() {
-        return of_server(origin, work, until, told);
+    if let Some(failure) = cause.as_db_error() {
+        return of_server(origin, work, until, failure);
     }
     let what = match work {
         Work::Connect => "does not accept connections, or has no TLS certificate that this node trusts",
@@ -52,21 +52,21 @@ fn is_io(cause: &tokio_postgres::Error) -> bool {
     std::error::Error::source(cause).is_some_and(|source| source.is::<std::io::Error>())
 }
 
-fn of_server(origin: &Origin, work: Work, until: Instant, told: &DbError) -> Error {
-    let code = told.code();
+fn of_server(origin: &Origin, work: Work, until: Instant, failure: &DbError) -> Error {
+    let code = failure.code();
     if *code == SqlState::QUERY_CANCELED && until.saturating_duration_since(Instant::now()) <= TOLERANCE {
         return late(origin);
     }
     let (kind, what) = meaning(code, work);
     let shown = &origin.shown;
-    let message = told.message();
-    let all = match told.detail() {
+    let message = failure.message();
+    let all = match failure.detail() {
         Some(detail) => format!("{message} ({detail})"),
         None => message.to_owned(),
     };
     // The message of a failed login names the account, and the one of a value repeats the value.
     let is_hidden = matches!(work, Work::Connect | Work::Read);
-    let place = told.where_().filter(|_| work == Work::Append).and_then(column_of_copy);
+    let place = failure.where_().filter(|_| work == Work::Append).and_then(column_of_copy);
     let place = place.map(|column| format!("column `{column}`: ")).unwrap_or_default();
     let public = match is_hidden {
         true => format!("{shown}: {what} (SQLSTATE {})", code.code()),

@@ -7,7 +7,7 @@
 //!
 //! Compared values have one text for each value, which the dialect's literals have as well: `2024-01-31`,
 //! `2024-01-31 09:30:00`, `09:30:00`. A fraction of a second has three digits if they are enough, and six otherwise. The
-//! order of these texts is the order of the values.
+//! order of these strings is the order of the values.
 
 use arrow::datatypes::{DataType, TimeUnit};
 

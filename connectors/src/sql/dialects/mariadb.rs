@@ -99,7 +99,7 @@ const OPERATORS: &[SqlSpelling] = &[
         "LIKE",
         "({0!} LIKE {1} ESCAPE '!')",
         &[Text],
-        "only literal patterns: the binary collation tells cases and accents apart",
+        "only literal patterns: the binary collation distinguishes case and accents",
         "patterns_are_written",
     ),
     row(

@@ -70,7 +70,7 @@ const OPERATORS: &[SqlSpelling] = &[
         "LIKE",
         "({0} GLOB {1})",
         &[Text],
-        "only literal patterns: `GLOB` tells cases apart, with `*` and `?` for `%` and `_`",
+        "only literal patterns: `GLOB` is case-sensitive, with `*` and `?` for `%` and `_`",
         "patterns_are_the_same",
     ),
     row("CASE", "(CASE WHEN … THEN {0!} … END)", ALL, "every branch has the type of the result", "cases_are_the_same"),
