@@ -159,11 +159,10 @@ impl DatabaseClient {
 
     /// Awaits a call of the driver within the time limit. A panic is an error.
     async fn timed<T>(&self, deadline: Instant, call: impl Future<Output = Result<T>>) -> Result<T> {
-        let shown = &self.origin().shown;
         match timeout_at(deadline.into(), caught_async(call)).await {
             Ok(Ok(done)) => done,
-            Ok(Err(panic)) => Err(Error::new(ErrorKind::Internal, format!("{shown}: {panic}"))),
-            Err(_) => Err(Error::new(ErrorKind::DeadlineExceeded, format!("{shown} did not respond in time"))),
+            Ok(Err(panic)) => Err(Error::new(ErrorKind::Internal, format!("{}: {panic}", self.origin().shown))),
+            Err(_) => Err(self.origin().late()),
         }
     }
 

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use portolan_catalog::{ColumnStatistics, DatabaseRelation};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::FragmentEstimate;
 use crate::source::Footprint;
 use crate::sql::{ColumnUsage, SqlDialect, SqlQuery};
@@ -114,6 +114,12 @@ impl Origin {
     /// Returns both names, for the owner.
     pub(crate) fn for_owner(&self) -> String {
         format!("{} ({})", self.shown, self.url)
+    }
+
+    /// Returns the error of work that was not done by its deadline.
+    pub(crate) fn late(&self) -> Error {
+        let late = |name: &str| format!("{name} did not finish before the deadline");
+        Error::new(ErrorKind::DeadlineExceeded, late(&self.shown)).for_owner(late(&self.for_owner()))
     }
 }
 

@@ -35,10 +35,9 @@ pub(crate) async fn connection<M: Manager<Error = Error>>(
     wait: Duration,
     until: Instant,
 ) -> Result<Object<M>> {
-    let late = || Error::new(ErrorKind::DeadlineExceeded, format!("{}: the time limit was exceeded", origin.shown));
     let timeouts = Timeouts { wait: Some(wait), ..pool.timeouts() };
     let connection = tokio::time::timeout_at(until.into(), pool.timeout_get(&timeouts)).await;
-    connection.map_err(|_| late())?.map_err(|e| match e {
+    connection.map_err(|_| origin.late())?.map_err(|e| match e {
         PoolError::Backend(e) => e,
         PoolError::Timeout(TimeoutType::Wait) => {
             let most = pool.status().max_size;

@@ -46,7 +46,7 @@ pub(super) async fn append(
     let deadline = inserts.session.deadline();
     loop {
         let Ok(batch) = timeout_at(deadline.into(), rows.next()).await else {
-            return Err(errors::late(inserts.session.origin()));
+            return Err(inserts.session.origin().late());
         };
         match batch {
             Some(batch) => inserts.add(&batch?).await?,

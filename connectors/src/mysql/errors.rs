@@ -68,7 +68,7 @@ pub(super) fn refused(origin: &Origin, error: &ServerError) -> Error {
             K::InvalidData,
             "has a view that refers to something that does not exist, or that its definer may not read",
         ),
-        1969 | 3024 => (K::DeadlineExceeded, "did not finish a query in time"),
+        1969 | 3024 => return origin.late(),
         1317 | 1927 => (K::Cancelled, "stopped a query: somebody cancelled it there"),
         1205 => (K::SiteUnavailable, "waited too long for the locks of another transaction: try again"),
         1213 => (K::SiteUnavailable, "stopped a transaction that waited for another one in a circle: try again"),
@@ -114,11 +114,6 @@ pub(super) fn invalid_query(origin: &Origin, error: &ServerError) -> Error {
             &error.message,
         ),
     }
-}
-
-/// Returns the error of a query that ran out of time.
-pub(super) fn late(origin: &Origin) -> Error {
-    Error::new(ErrorKind::DeadlineExceeded, format!("{} did not answer before the query's deadline", origin.shown))
 }
 
 fn with_detail(origin: &Origin, kind: ErrorKind, what: &str, detail: &str) -> Error {

@@ -60,7 +60,7 @@ impl Running {
     async fn batch(mut self) -> Result<Option<(RecordBatch, Option<Self>)>> {
         // Rows that have already arrived come without waiting, and only waiting ends at the deadline.
         if Instant::now() >= self.session.deadline() {
-            return Err(errors::late(self.session.origin()));
+            return Err(self.session.origin().late());
         }
         while !self.reader.is_full() {
             match self.session.next().await? {

@@ -208,7 +208,7 @@ impl Session {
                 self.is_busy = self.is_broken;
                 Err(errors::failed(&self.server.origin, &error))
             }
-            Err(_) => Err(errors::late(&self.server.origin)),
+            Err(_) => Err(self.server.origin.late()),
         }
     }
 }

@@ -10,7 +10,7 @@ use futures::{SinkExt, StreamExt};
 use portolan_catalog::DatabaseRelation;
 use tokio_postgres::CopyInSink;
 
-use super::errors::{self, Work};
+use super::errors::Work;
 use super::session::{Access, Session};
 use super::{Shared, clause_of, quoted, text};
 use crate::databases::RunContext;
@@ -39,7 +39,7 @@ pub(super) async fn append(
     let mut sink = Box::pin(session.run(|client| client.copy_in::<_, Bytes>(copy.as_str())).await?);
     session.starts();
     let sent = tokio::time::timeout_at(context.deadline.into(), send(shown, &mut session, &mut sink, rows)).await;
-    let count = sent.map_err(|_| errors::late(&shared.origin))??;
+    let count = sent.map_err(|_| shared.origin.late())??;
     match session.commit().await {
         Ok(()) => Ok(count),
         // If the server does not answer, it may have committed.

@@ -43,11 +43,6 @@ pub(super) fn error(origin: &Origin, work: Work, until: Instant, cause: tokio_po
     Error::new(ErrorKind::SiteUnavailable, public).for_owner(details)
 }
 
-/// Returns the error of work that was not done by its deadline.
-pub(super) fn late(origin: &Origin) -> Error {
-    Error::new(ErrorKind::DeadlineExceeded, format!("{}: the time limit was exceeded", origin.shown))
-}
-
 fn is_io(cause: &tokio_postgres::Error) -> bool {
     std::error::Error::source(cause).is_some_and(|source| source.is::<std::io::Error>())
 }
@@ -55,7 +50,7 @@ fn is_io(cause: &tokio_postgres::Error) -> bool {
 fn of_server(origin: &Origin, work: Work, until: Instant, failure: &DbError) -> Error {
     let code = failure.code();
     if *code == SqlState::QUERY_CANCELED && until.saturating_duration_since(Instant::now()) <= TOLERANCE {
-        return late(origin);
+        return origin.late();
     }
     let (kind, what) = meaning(code, work);
     let shown = &origin.shown;

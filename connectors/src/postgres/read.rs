@@ -15,7 +15,7 @@ use tokio::time::sleep_until;
 use tokio_postgres::CopyOutStream;
 
 use super::Shared;
-use super::errors::{self, Work};
+use super::errors::Work;
 use super::ranges::{Ranges, ranges};
 use super::rows::{Fault, RowDecoder};
 use super::session::{Access, Session};
@@ -150,13 +150,13 @@ impl Reader {
             let batch = tokio::select! {
                 biased;
                 () = sender.closed() => return Err(Stop::Abandoned),
-                () = sleep_until(until.into()) => return Err(Stop::Failed(errors::late(&self.origin))),
+                () = sleep_until(until.into()) => return Err(Stop::Failed(self.origin.late())),
                 batch = self.batch(rows, &mut is_last) => batch.map_err(Stop::Failed)?,
             };
             let Some(batch) = batch else { continue };
             tokio::select! {
                 sent = sender.send(Item::Rows(batch)) => sent.map_err(|_| Stop::Abandoned)?,
-                () = sleep_until(until.into()) => return Err(Stop::Failed(errors::late(&self.origin))),
+                () = sleep_until(until.into()) => return Err(Stop::Failed(self.origin.late())),
             }
         }
         Ok(())

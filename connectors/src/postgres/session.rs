@@ -132,10 +132,10 @@ impl Session {
     {
         let (until, kind) = (self.until, self.work);
         let Self { shared, connection, is_running, .. } = self;
-        let Some(connection) = connection else { return Err(errors::late(&shared.origin)) };
+        let Some(connection) = connection else { return Err(shared.origin.late()) };
         *is_running = true;
         let done = tokio::time::timeout_at(until.into(), work(&connection.client)).await;
-        let done = done.map_err(|_| errors::late(&shared.origin))?;
+        let done = done.map_err(|_| shared.origin.late())?;
         // The server has answered, so no statement runs.
         *is_running = false;
         done.map_err(|e| errors::error(&shared.origin, kind, until, e))

@@ -77,11 +77,7 @@ impl Place {
 
     /// Returns the error for work that was stopped.
     pub(super) fn stopped(&self, stop: &Stop) -> Error {
-        if stop.is_late() {
-            self.error(ErrorKind::DeadlineExceeded, "the query was stopped at its deadline")
-        } else {
-            self.error(ErrorKind::Cancelled, "the query was cancelled")
-        }
+        if stop.is_late() { self.origin.late() } else { self.error(ErrorKind::Cancelled, "the query was cancelled") }
     }
 
     fn locked(&self, stop: &Stop) -> Error {
@@ -120,7 +116,7 @@ impl Place {
     /// Returns the error for work whose thread ended without a result.
     pub(super) fn lost(&self, until: Instant) -> Error {
         if Instant::now() >= until {
-            return self.error(ErrorKind::DeadlineExceeded, "the file was not read by the deadline");
+            return self.origin.late();
         }
         self.error(ErrorKind::Internal, "the thread of the query ended without a result")
     }
