@@ -27,10 +27,6 @@ pub(super) fn described(facts: &ColumnFacts, wanted: Option<&DataType>, dialect:
                     {
                         format!("CAST({} AS DECIMAL({precision}, {scale}))", expression(facts, &name))
                     }
-                    // The server would compute without negative numbers.
-                    data_type if data_type.is_signed_integer() && facts.native_type.contains("unsigned") => {
-                        format!("CAST({} AS SIGNED)", expression(facts, &name))
-                    }
                     _ => expression(facts, &name),
                 };
                 (Ok(data_type), sql)
@@ -134,52 +130,31 @@ fn boolean(name: &str) -> String {
     format!("(CASE WHEN {name} IN (0, 1) THEN {name} ELSE 18446744073709551615 + ABS({name}) END = 1)")
 }
 
-/// True if each value of the first type is one of the second.
+/// True if `wanted` is a decimal type that has every value of the other type. A contract determines no other types.
 fn widens(native: &DataType, wanted: &DataType) -> bool {
     use DataType as T;
-    match (native, wanted) {
-        (T::Float32, T::Float64) => true,
-        (T::Decimal128(..) | T::Decimal256(..), T::Decimal128(precision, scale) | T::Decimal256(precision, scale)) => {
-            let (T::Decimal128(own_precision, own_scale) | T::Decimal256(own_precision, own_scale)) = native else {
-                return false;
-            };
-            let digits = |precision: u8, scale: i8| i16::from(precision) - i16::from(scale);
-            scale >= own_scale && digits(*precision, *scale) >= digits(*own_precision, *own_scale)
-        }
-        (native, T::Decimal128(precision, scale) | T::Decimal256(precision, scale)) => integer_digits(native)
-            .is_some_and(|digits| *scale >= 0 && i16::from(*precision) - i16::from(*scale) >= digits),
-        (native, wanted) => match (integer_bits(native), integer_bits(wanted)) {
-            (Some((bits, true)), Some((wider, true))) | (Some((bits, false)), Some((wider, false))) => wider > bits,
-            (Some((bits, false)), Some((wider, true))) => wider > bits,
-            _ => false,
+    let (T::Decimal128(precision, scale) | T::Decimal256(precision, scale)) = wanted else { return false };
+    let digits = |precision: u8, scale: i8| i16::from(precision) - i16::from(scale);
+    let (whole, places) = match native {
+        T::Decimal128(precision, scale) | T::Decimal256(precision, scale) => (digits(*precision, *scale), *scale),
+        native => match integer_digits(native) {
+            Some(whole) => (whole, 0),
+            None => return false,
         },
-    }
-}
-
-/// Returns the number of bits of an integer type, and true if it is signed.
-fn integer_bits(data_type: &DataType) -> Option<(u8, bool)> {
-    use DataType as T;
-    Some(match data_type {
-        T::Int8 => (8, true),
-        T::Int16 => (16, true),
-        T::Int32 => (32, true),
-        T::Int64 => (64, true),
-        T::UInt8 => (8, false),
-        T::UInt16 => (16, false),
-        T::UInt32 => (32, false),
-        T::UInt64 => (64, false),
-        _ => return None,
-    })
+    };
+    *scale >= places && digits(*precision, *scale) >= whole
 }
 
 /// Returns the number of digits of the largest integer of a type.
 fn integer_digits(data_type: &DataType) -> Option<i16> {
-    Some(match integer_bits(data_type)? {
-        (8, _) => 3,
-        (16, _) => 5,
-        (32, _) => 10,
-        (_, true) => 19,
-        (_, false) => 20,
+    use DataType as T;
+    Some(match data_type {
+        T::Int8 | T::UInt8 => 3,
+        T::Int16 | T::UInt16 => 5,
+        T::Int32 | T::UInt32 => 10,
+        T::Int64 => 19,
+        T::UInt64 => 20,
+        _ => return None,
     })
 }
 
@@ -206,20 +181,21 @@ mod tests {
     }
 
     #[test]
-    fn a_contract_determines_types_that_hold_every_value() {
+    fn a_contract_determines_decimals_that_hold_every_value_and_booleans() {
         let tinyint = facts("tinyint", "tinyint(1)");
         assert_eq!(column(&tinyint, None), (Ok(DataType::Int8), "t.`c`".into()));
-        assert_eq!(column(&tinyint, Some(DataType::Int64)), (Ok(DataType::Int64), "t.`c`".into()));
+        assert_eq!(column(&tinyint, Some(DataType::Int64)), (Ok(DataType::Int8), "t.`c`".into()));
+        let cast = "CAST(t.`c` AS DECIMAL(5, 2))".into();
+        assert_eq!(column(&tinyint, Some(DataType::Decimal128(5, 2))), (Ok(DataType::Decimal128(5, 2)), cast));
+        assert_eq!(column(&tinyint, Some(DataType::Decimal128(4, 2))), (Ok(DataType::Int8), "t.`c`".into()));
         let (data_type, sql) = column(&tinyint, Some(DataType::Boolean));
         assert_eq!(data_type, Ok(DataType::Boolean));
         assert!(sql.starts_with("(CASE WHEN t.`c` IN (0, 1) "), "{sql}");
         let big = facts("bigint", "bigint(20) unsigned");
-        assert_eq!(column(&big, Some(DataType::Int64)).0, Ok(DataType::UInt64), "half of the values do not fit");
         assert_eq!(column(&big, Some(DataType::Decimal128(20, 0))).0, Ok(DataType::Decimal128(20, 0)));
         assert_eq!(column(&big, Some(DataType::Decimal128(19, 0))).0, Ok(DataType::UInt64));
         let unsigned = facts("int", "int(10) unsigned");
-        assert_eq!(column(&unsigned, Some(DataType::Int64)).0, Ok(DataType::Int64));
-        assert_eq!(column(&unsigned, Some(DataType::Int32)).0, Ok(DataType::UInt32));
+        assert_eq!(column(&unsigned, Some(DataType::Int64)).0, Ok(DataType::UInt32));
         assert_eq!(column(&unsigned, Some(DataType::Boolean)).0, Ok(DataType::UInt32));
         let price = ColumnFacts { precision: Some(10), scale: Some(2), ..facts("decimal", "decimal(10,2)") };
         assert_eq!(column(&price, Some(DataType::Decimal128(12, 4))).0, Ok(DataType::Decimal128(12, 4)));

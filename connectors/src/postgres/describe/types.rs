@@ -122,7 +122,6 @@ fn numeric(modifier: i32, column: &str, wanted: Option<&DataType>) -> Reading {
                 None => Reading::unreadable("expected a scale from 0 to the precision", column),
             }
         }
-        (None, Some(DataType::Utf8)) => Reading::returned(DataType::Utf8, format!("CAST({column} AS text)")),
         (None, _) => Reading::unreadable(
             "expected a numeric with a precision of at most 76, got one without or with more; write the digits of its \
              values as `physicalType: numeric(p,s)` in the contract, and values with more digits are errors",
@@ -180,27 +179,20 @@ fn array(native: &NativeType, element: u32, column: &str) -> Reading {
     }
 }
 
-/// Returns the name of the wider type `to`, if it has every value of `from`.
+/// Returns the name of the decimal type `to`, if it has every value of the other type `from`. A contract determines no
+/// other types.
 fn widened(from: &DataType, to: &DataType) -> Option<String> {
-    use DataType::{Decimal128, Decimal256, Float32, Float64, Int16, Int32, Int64, UInt32};
-    let digits = match from {
-        Int16 => Some((5, 0)),
-        Int32 | UInt32 => Some((10, 0)),
-        Int64 => Some((19, 0)),
+    use DataType::{Decimal128, Decimal256, Int16, Int32, Int64, UInt32};
+    let (Decimal128(precision, scale) | Decimal256(precision, scale)) = to else { return None };
+    let (whole, places) = match from {
+        Int16 => (5, 0),
+        Int32 | UInt32 => (10, 0),
+        Int64 => (19, 0),
         Decimal128(precision, scale) | Decimal256(precision, scale) => {
-            Some((i16::from(*precision) - i16::from(*scale), i16::from(*scale)))
+            (i16::from(*precision) - i16::from(*scale), i16::from(*scale))
         }
-        _ => None,
+        _ => return None,
     };
-    match (from, to) {
-        (Int16, Int32) => Some("int4".to_owned()),
-        (Int16 | Int32 | UInt32, Int64) => Some("int8".to_owned()),
-        (Int16 | Int32 | UInt32 | Float32, Float64) => Some("float8".to_owned()),
-        (_, Decimal128(precision, scale) | Decimal256(precision, scale)) if from != to => {
-            let (whole, places) = digits?;
-            let fits = i16::from(*precision) - i16::from(*scale) >= whole && i16::from(*scale) >= places;
-            fits.then(|| format!("numeric({precision},{scale})"))
-        }
-        _ => None,
-    }
+    let fits = i16::from(*precision) - i16::from(*scale) >= whole && i16::from(*scale) >= places;
+    (fits && from != to).then(|| format!("numeric({precision},{scale})"))
 }
