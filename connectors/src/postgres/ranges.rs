@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::sql::SqlQuery;
 
 /// The first version that scans a range of `ctid` without reading the whole table.
-const FIRST_VERSION: u32 = 14;
+pub(super) const FIRST_WITH_RANGES: u32 = 14;
 /// A table with fewer pages is read on one connection.
 const MIN_PAGES: u64 = 4096;
 /// The smallest number of pages of a range, and the largest number of ranges for each connection.
@@ -56,7 +56,7 @@ pub(super) async fn ranges(
 ) -> Result<(Ranges, Vec<Session>)> {
     let whole = || Ok((Ranges::whole(), vec![]));
     // A query in the place of a table has no pages.
-    let is_table = |from: &str| from.starts_with('"') && first.version() >= FIRST_VERSION;
+    let is_table = |from: &str| from.starts_with('"') && first.version() >= FIRST_WITH_RANGES;
     let Some(table) = query.ranges.as_ref().filter(|table| is_table(&table.from)) else { return whole() };
     let pages = first.texts(&pages_of(&table.from)).await?;
     let pages = pages.first().and_then(|row| row.first()?.as_deref()?.parse().ok()).unwrap_or(0);

@@ -6,15 +6,13 @@ use arrow::datatypes::DataType;
 use tokio_postgres::types::Type;
 
 use super::super::quoted;
+use super::super::ranges::FIRST_WITH_RANGES;
 use super::super::session::Session;
 use super::catalog::{FoundType, missing, types};
 use super::constraints::{Constraints, constraints};
 use super::types::reading;
 use crate::databases::{DescribedColumn, DescribedTable, Origin};
 use crate::error::{Error, ErrorKind, Result};
-
-/// The first version that reads a range of a table without reading the whole table.
-const FIRST_WITH_RANGES: u32 = 14;
 
 /// A table or a view. With children, its rows and constraints are not those of one table.
 const TABLE: &str = "\
