@@ -2,6 +2,8 @@
 //! comparing its contract with the real table, the site that gets fragments in SQL, and the writers. One folder for each
 //! kind of database beside this one has the driver: an implementation of `Database`.
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) mod calendar;
 mod client;
 mod connect;
 mod database;

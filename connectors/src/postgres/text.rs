@@ -14,6 +14,8 @@ use arrow::datatypes::{
 };
 use arrow::record_batch::RecordBatch;
 
+use crate::databases::calendar::civil;
+
 const SECOND_MICROSECONDS: i64 = 1_000_000;
 const DAY_MICROSECONDS: i64 = 86_400 * SECOND_MICROSECONDS;
 const MICROSECOND_NANOSECONDS: i64 = 1_000;
@@ -149,19 +151,6 @@ fn shown_year(year: i64) -> i64 {
 
 fn era(year: i64) -> &'static str {
     if year > 0 { "" } else { " BC" }
-}
-
-/// Returns the year, month and day of a number of days since 1970-01-01, in the calendar that PostgreSQL uses for all
-/// years. The years of the calculation begin in March, so that a leap day is the last day of a year.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let year = year_of_era + era * 400 + i64::from(month >= 10);
-    (year, if month < 10 { month + 3 } else { month - 9 }, day)
 }
 
 /// Appends an array. All items are in quotes, so that none looks like NULL.

@@ -1,5 +1,7 @@
 //! Dates and times as text, in ISO 8601 as SQLite writes them: parsed to the last character, and written.
 
+use crate::databases::calendar::civil;
+
 /// The seconds of a day.
 const DAY: i64 = 86_400;
 const NANOS: i64 = 1_000_000_000;
@@ -108,17 +110,6 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
-}
-
-/// Returns year, month and day of the days since 1970-01-01.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let march = (5 * of_year + 2) / 153;
-    let (day, month) = (of_year - (153 * march + 2) / 5 + 1, if march < 10 { march + 3 } else { march - 9 });
-    (era * 400 + year + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
