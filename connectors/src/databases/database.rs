@@ -42,7 +42,8 @@ pub(crate) trait Database: Debug + Send + Sync {
     ///
     /// # Errors
     /// `NotFound` for a relation that does not exist, with the nearest name; `PermissionDenied` without rights;
-    /// `InvalidQuery` for a query that is not a single `SELECT`; `SiteUnavailable` if the database does not respond.
+    /// `InvalidQuery` for a query that is not a single `SELECT`; `SiteUnavailable` if the database does not respond, or
+    /// does not exist yet.
     async fn describe(
         &self,
         relation: &DatabaseRelation,
@@ -53,7 +54,8 @@ pub(crate) trait Database: Debug + Send + Sync {
     /// Lists the tables and views of a schema that the account may read, or of the default schema.
     ///
     /// # Errors
-    /// `NotFound` for an unknown schema, with the nearest name; `SiteUnavailable` if the database does not respond.
+    /// `NotFound` for an unknown schema, with the nearest name; `SiteUnavailable` if the database does not respond, or does
+    /// not exist yet.
     async fn tables(&self, schema: Option<&str>, until: Instant) -> Result<Vec<TableName>>;
 
     /// Runs a query. The columns have the names and types of `schema`, which the dialect's casts determine; a value that

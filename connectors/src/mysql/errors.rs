@@ -28,9 +28,8 @@ pub(super) fn not_connected(origin: &Origin, error: &MysqlError) -> Error {
     };
     match error {
         MysqlError::Server(e) if REFUSED_ACCOUNT.contains(&e.code) => unavailable("refused the account of this node"),
-        MysqlError::Server(e) if e.code == 1049 => {
-            with_detail(origin, ErrorKind::NotFound, "does not exist on its server", &e.message)
-        }
+        // It may be created later.
+        MysqlError::Server(e) if e.code == 1049 => unavailable("does not exist on its server"),
         MysqlError::Server(_) => failed(origin, error),
         MysqlError::Driver(DriverError::NoClientSslFlagFromServer) => {
             unavailable("offers no TLS: set `tls: disable` in its config if the network is trusted")
@@ -152,6 +151,15 @@ mod tests {
             "MariaDB `shop` (mariadb://db:3306/shop) does not let the account of this node read the data: SELECT command denied to user \
              'p'@'10.0.0.5' for column 'mail' in table 'cust' (error 1143)"
         );
+    }
+
+    #[test]
+    fn a_database_that_does_not_exist_yet_is_unavailable() {
+        let unknown = ServerError { code: 1049, message: "Unknown database 'shop'".into(), state: "42000".into() };
+        let error = not_connected(&origin(), &MysqlError::Server(unknown));
+        assert_eq!(error.kind(), ErrorKind::SiteUnavailable);
+        assert_eq!(error.chain(), "MariaDB `shop` does not exist on its server");
+        assert!(error.owner_chain().ends_with(": Unknown database 'shop' (error 1049)"), "{}", error.owner_chain());
     }
 
     #[test]
