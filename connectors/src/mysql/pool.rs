@@ -1,5 +1,6 @@
 //! The pool: a bounded number of connections, each with a clean session.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,8 +61,10 @@ impl Removed {
         Self(Some(connection))
     }
 
-    pub(super) fn id(&self) -> Option<u32> {
-        self.0.as_ref().map(|connection| connection.id())
+    /// Returns the number of the connection at its server, and the address of the server.
+    pub(super) fn place(&self) -> Option<(u32, IpAddr)> {
+        let connection = self.0.as_ref()?;
+        Some((connection.id(), *connection.opts().resolved_ips().as_ref()?.first()?))
     }
 }
 

@@ -1,10 +1,13 @@
 //! A server: how a connection to it is opened, and how a running query is stopped.
 
+use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder, Row, SslOpts};
+use mysql_async::{Conn, Error as MysqlError, IoError, Opts, OptsBuilder, Row, SslOpts};
 use portolan_catalog::DatabaseKind;
+use tokio::net::lookup_host;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -149,7 +152,7 @@ impl Server {
             flavor,
             origin,
             options: options.clone(),
-            host: host.to_owned(),
+            host: host.trim_matches(['[', ']']).to_owned(),
             port,
             database: database.to_owned(),
             tls,
@@ -175,12 +178,28 @@ impl Server {
     }
 
     async fn open(&self) -> Result<Conn> {
-        let mut conn = Conn::new(self.opts()?).await.map_err(|e| errors::not_connected(&self.origin, &e))?;
+        let mut conn = self.authenticated().await?;
         let failed = |e| errors::failed(&self.origin, &e);
         let version: Option<Row> = conn.query_first("SELECT VERSION()").await.map_err(failed)?;
         self.check_version(&version.and_then(|row| text(&row, 0)).unwrap_or_default())?;
         conn.query_drop(self.flavor.settings()).await.map_err(failed)?;
         Ok(conn)
+    }
+
+    /// Connects to the first address of the host that answers. The options of the connection have this address only.
+    async fn authenticated(&self) -> Result<Conn> {
+        let failed = |e: &MysqlError| errors::not_connected(&self.origin, e);
+        let found = lookup_host((self.host.as_str(), self.port)).await;
+        let addresses: Vec<_> = found.map_err(|e| failed(&e.into()))?.map(|address| address.ip()).collect();
+        let mut last = MysqlError::from(io::Error::new(io::ErrorKind::NotFound, "the host has no address"));
+        for address in addresses {
+            match Conn::new(self.opts(address)?).await {
+                Ok(conn) => return Ok(conn),
+                Err(error) if is_refused(&error) => last = error,
+                Err(error) => return Err(failed(&error)),
+            }
+        }
+        Err(failed(&last))
     }
 
     fn check_version(&self, version: &str) -> Result<()> {
@@ -213,7 +232,8 @@ impl Server {
         Ok(())
     }
 
-    fn opts(&self) -> Result<Opts> {
+    /// Returns the options of connections to one address of the host.
+    fn opts(&self, address: IpAddr) -> Result<Opts> {
         let password = match &self.options.password {
             Some(secret) => Some(secret.reveal().map_err(|why| {
                 let unknown = format!("the password for {} cannot be read", self.origin.shown);
@@ -224,6 +244,7 @@ impl Server {
         let builder = OptsBuilder::default()
             .ip_or_hostname(self.host.clone())
             .tcp_port(self.port)
+            .resolved_ips(Some([address]))
             .db_name(Some(self.database.clone()))
             .user(self.options.user.clone())
             .pass(password)
@@ -235,11 +256,12 @@ impl Server {
         Ok(builder.ssl_opts(self.tls.clone()).into())
     }
 
-    /// Stops a connection and its query at the server, through another connection.
-    pub(super) async fn kill(&self, id: u32) {
+    /// Stops a connection and its query at the server with this address, through another connection. The other servers of
+    /// a host have other connections of the same number.
+    pub(super) async fn kill(&self, id: u32, address: IpAddr) {
         let kill = async {
             let _one_at_a_time = self.stopping.lock().await;
-            let mut conn = Conn::new(self.opts()?).await.map_err(|e| errors::not_connected(&self.origin, &e))?;
+            let mut conn = Conn::new(self.opts(address)?).await.map_err(|e| errors::not_connected(&self.origin, &e))?;
             // An unknown number means that the query has ended meanwhile.
             let _ = conn.query_drop(format!("KILL CONNECTION {id}")).await;
             conn.disconnect().await.map_err(|e| errors::failed(&self.origin, &e))
@@ -263,6 +285,12 @@ fn ssl_opts(options: &DatabaseOptions) -> Result<SslOpts> {
     let authorities = tls::authorities(options.ca.as_deref())?;
     let authorities = authorities.iter().map(|certificate| certificate.to_vec().into());
     Ok(SslOpts::default().with_root_certs(authorities.collect()).with_disable_built_in_roots(true))
+}
+
+/// True if an address did not accept a connection. Another address of the host may.
+fn is_refused(error: &MysqlError) -> bool {
+    // A certificate that is not trusted is invalid data.
+    matches!(error, MysqlError::Io(IoError::Io(e)) if e.kind() != io::ErrorKind::InvalidData)
 }
 
 /// Returns the numbers of a version such as `10.11.6-MariaDB` or `5.5.5-10.11.6-MariaDB`, the form for old clients.

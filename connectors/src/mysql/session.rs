@@ -225,8 +225,8 @@ impl Drop for Session {
         }
         // The task ends after the time limit of a connection attempt.
         self.runtime.spawn(async move {
-            if let Some(id) = removed.id() {
-                server.kill(id).await;
+            if let Some((id, address)) = removed.place() {
+                server.kill(id, address).await;
             }
             drop(removed);
         });
