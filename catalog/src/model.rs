@@ -1,19 +1,25 @@
 //! The catalog of a domain: products, output ports, columns, keys and the sources of rows. Nodes exchange catalogs in
 //! this representation. The standards' documents are parsed into it.
 
+mod database;
+mod files;
+mod source;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::database::{DatabaseAddress, DatabaseKind, DatabaseRelation, DatabaseSource};
+pub use self::files::{FileFormat, FileSource};
+pub use self::source::{PortSource, QuerySource, SourceKind};
+
 use crate::diagnostic::Place;
 use crate::names::{DomainName, PortName, PortRef, ProductName};
 use crate::rules::Rule;
 use crate::statistics::{ColumnStatistics, PortStatistics};
-use crate::text_format::{ColumnFormat, TextFormat};
 
 /// The products of one domain, at one version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,214 +140,6 @@ pub struct Reference {
     pub referenced_columns: Vec<String>,
 }
 
-/// The format of a port's files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FileFormat {
-    /// Apache Parquet.
-    Parquet,
-    /// Comma-separated values, or values with another delimiter. Files have a header line, unless the contract says
-    /// otherwise.
-    Csv,
-    /// JSON objects, one on each line or in one array.
-    Json,
-    /// Arrow IPC files.
-    Arrow,
-}
-
-/// The source of a port's rows, as the `servers` of its contract describe it, or the query of a derived port.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PortSource {
-    /// The name of the `server` in the contract. `sources.<name>` in the node's config adds the options that do not
-    /// belong in a contract, such as credentials. Empty for a query.
-    pub server: String,
-    /// The kind of the source, with the properties that only this kind has.
-    pub kind: SourceKind,
-    /// The place of each column in the contract, so that an error about a column can point there.
-    pub declared_at: BTreeMap<String, Place>,
-    /// The place of the server or of the query in the contract.
-    pub place: Place,
-}
-
-/// The kind of a source, with the properties that only this kind has. An opener rejects a kind that it does not know.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum SourceKind {
-    /// Files, on local disk or in an object store.
-    Files(FileSource),
-    /// A table, a view or a query of a database.
-    Database(DatabaseSource),
-    /// A query over other ports of the domain. No opener opens it: the engine plans it.
-    Query(QuerySource),
-}
-
-/// A table, a view or a query of a database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DatabaseSource {
-    /// The kind of the database.
-    pub kind: DatabaseKind,
-    /// The address of the database.
-    pub address: DatabaseAddress,
-    /// The rows in the database.
-    pub relation: DatabaseRelation,
-    /// The names of columns in the database, by their names in SQL. A column that is missing has the same name.
-    pub names: BTreeMap<String, String>,
-    /// The types of the columns of which the contract says more than the logical type, by their names in SQL.
-    pub types: BTreeMap<String, DataType>,
-    /// The types of the columns in the database as the contract declares them, by their names in SQL.
-    pub physical_types: BTreeMap<String, String>,
-}
-
-/// A kind of database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DatabaseKind {
-    /// PostgreSQL.
-    Postgres,
-    /// MariaDB.
-    MariaDb,
-    /// MySQL.
-    MySql,
-    /// SQLite.
-    Sqlite,
-}
-
-/// The address of a database in a contract.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DatabaseAddress {
-    /// A server in the network.
-    Server {
-        /// The name or the address of the host.
-        host: String,
-        /// The port.
-        port: u16,
-        /// The name of the database.
-        database: String,
-    },
-    /// A file: an absolute path, or a path relative to the folder `base`.
-    File {
-        /// The path, as the contract has it.
-        path: String,
-        /// The folder of the contract.
-        base: PathBuf,
-    },
-}
-
-/// The rows of a port in a database.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DatabaseRelation {
-    /// A table or a view.
-    Table {
-        /// The schema; `None` for the default schema of the database.
-        schema: Option<String>,
-        /// The name.
-        name: String,
-    },
-    /// A `SELECT` in the SQL of the database.
-    Query(String),
-}
-
-impl DatabaseKind {
-    /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Postgres, Self::MariaDb, Self::MySql, Self::Sqlite];
-
-    /// Returns the `type` of a server of this kind in a contract, which is also the scheme of its URL.
-    pub fn type_name(self) -> &'static str {
-        match self {
-            Self::Postgres => "postgres",
-            Self::MariaDb => "mariadb",
-            Self::MySql => "mysql",
-            Self::Sqlite => "sqlite",
-        }
-    }
-
-    /// Returns the port on which such a server usually listens; `None` for a database in a file.
-    pub fn usual_port(self) -> Option<u16> {
-        match self {
-            Self::Postgres => Some(5432),
-            Self::MariaDb | Self::MySql => Some(3306),
-            Self::Sqlite => None,
-        }
-    }
-
-    /// Returns the name of the product.
-    pub fn product(self) -> &'static str {
-        match self {
-            Self::Postgres => "PostgreSQL",
-            Self::MariaDb => "MariaDB",
-            Self::MySql => "MySQL",
-            Self::Sqlite => "SQLite",
-        }
-    }
-}
-
-/// The query of a derived port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QuerySource {
-    /// The text of the query: a `SELECT` over other ports of the domain.
-    pub text: String,
-    /// The types of the columns of which the contract says more than the logical type, by their names.
-    pub types: BTreeMap<String, DataType>,
-}
-
-impl QuerySource {
-    /// Returns a query whose contract has only logical types.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), types: BTreeMap::new() }
-    }
-}
-
-/// The files of a port.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FileSource {
-    /// A single file, a folder, or a glob: an absolute path, a path relative to `base`, or a URL (`s3://`, `gs://`,
-    /// `az://`, `http(s)://`).
-    pub location: String,
-    /// The folder of the contract.
-    pub base: PathBuf,
-    /// The format.
-    pub format: FileFormat,
-    /// CSV: the delimiter. `None` stands for a comma.
-    pub delimiter: Option<u8>,
-    /// CSV: true if the first line has the names of the columns.
-    pub has_header: bool,
-    /// The Hive partition columns (`…/year=2024/…`), outermost first.
-    pub partition_columns: Vec<String>,
-    /// The URL of the object store, if the contract has one.
-    pub endpoint: Option<String>,
-    /// CSV and JSON: the notation of the files.
-    pub text: TextFormat,
-    /// The notation of the columns, by their names in SQL. A column that is missing has the default notation.
-    pub columns: BTreeMap<String, ColumnFormat>,
-}
-
-impl FileSource {
-    /// Returns files at `location`, which is relative to the folder `base`, in the usual form of their format: CSV has a
-    /// header and commas.
-    pub fn new(location: impl Into<String>, base: impl Into<PathBuf>, format: FileFormat) -> Self {
-        Self {
-            location: location.into(),
-            base: base.into(),
-            format,
-            delimiter: None,
-            has_header: true,
-            partition_columns: vec![],
-            endpoint: None,
-            text: TextFormat::default(),
-            columns: BTreeMap::new(),
-        }
-    }
-
-    /// True if the location is a path on the owner's machine, and not in an object store or on a web server.
-    pub fn is_local(&self) -> bool {
-        self.location.split_once("://").is_none_or(|(scheme, _)| scheme == "file")
-    }
-
-    /// Returns the name that a column of the port has in the files.
-    pub fn name_in_file<'a>(&'a self, column: &'a str) -> &'a str {
-        self.columns.get(column).and_then(|c| c.name_in_file.as_deref()).unwrap_or(column)
-    }
-}
-
 impl Product {
     /// Returns an active product without ports, of which only the name is known.
     pub fn new(name: impl Into<String>) -> Self {
@@ -414,43 +212,6 @@ impl Port {
             .map(|c| Some(Field::new(&c.name, c.data_type.clone()?, c.nullable)))
             .collect::<Option<Vec<_>>>()?;
         Some(Schema::new(fields).into())
-    }
-}
-
-impl PortSource {
-    /// Returns the files of the port, or `None` if the source is of another kind.
-    pub fn files(&self) -> Option<&FileSource> {
-        match &self.kind {
-            SourceKind::Files(files) => Some(files),
-            SourceKind::Database(_) | SourceKind::Query(_) => None,
-        }
-    }
-
-    /// Returns the table of the port in a database, or `None` if the source is of another kind.
-    pub fn database(&self) -> Option<&DatabaseSource> {
-        match &self.kind {
-            SourceKind::Database(database) => Some(database),
-            SourceKind::Files(_) | SourceKind::Query(_) => None,
-        }
-    }
-
-    /// Returns the query of the port, or `None` if the source is of another kind.
-    pub fn query(&self) -> Option<&QuerySource> {
-        match &self.kind {
-            SourceKind::Query(query) => Some(query),
-            SourceKind::Files(_) | SourceKind::Database(_) => None,
-        }
-    }
-}
-
-impl SourceKind {
-    /// Returns the name of the kind, for errors.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Files(_) => "files",
-            Self::Database(database) => database.kind.type_name(),
-            Self::Query(_) => "query",
-        }
     }
 }
 
