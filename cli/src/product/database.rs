@@ -10,6 +10,7 @@ use std::sync::Arc;
 use clap::Args;
 use indicatif::ProgressBar;
 use portolan_catalog::{DatabaseKind, printable};
+use portolan_connectors::DatabaseOptions;
 use portolan_node::Progress;
 use portolan_node::draft::{DatabaseAccess, DatabaseUrl, Product, ProductDraft, TableOptions, draft_tables};
 use portolan_node::{Error, NodeConfig, Result};
@@ -57,7 +58,9 @@ impl fmt::Debug for UrlArgument {
     }
 }
 
-/// Drafts the product of the database `from`, and asks for what the arguments do not say.
+/// Drafts the product of the database `from`, and asks for what the arguments do not say. `config` is the config of the
+/// node that will serve the product, if there is one: its account for the database is used, unless the arguments have a
+/// password.
 ///
 /// # Errors
 /// Arguments that are not valid; a database that cannot be read.
@@ -66,22 +69,56 @@ pub(super) async fn draft_database(
     from: &UrlArgument,
     domain: &str,
     questions: Questions,
+    config: Option<&NodeConfig>,
 ) -> Result<ProductDraft> {
     let mut url = DatabaseUrl::parse(&from.0)?;
     if let Some(schema) = &options.database.schema {
         url.set_schema(schema)?;
     }
-    if url.user.is_none() && url.kind != DatabaseKind::Sqlite {
+    let has_password = url.password.is_some() || options.database.password_env.is_some();
+    let config = config.filter(|_| !has_password);
+    let configured = config.and_then(|config| url.configured(options.server.as_deref(), config));
+    if configured.is_none() && url.user.is_none() && url.kind != DatabaseKind::Sqlite {
         url.user = Some(questions.text(None, "account of the database", &account_default())?);
     }
-    let server = options.server.clone().unwrap_or_else(|| url.server_name());
+    let named = configured.map(|(name, _)| name.to_owned());
+    let server = named.or_else(|| options.server.clone()).unwrap_or_else(|| url.server_name());
     let name = questions.text(options.product.as_deref(), "product", &url.product_name())?;
     let owner = questions.optional(options.owner.as_deref(), "team that owns it (may be empty)")?;
-    let own = own_variable(&server);
+    let (connection, variable) = match configured {
+        Some((name, account)) => {
+            let name = printable(name);
+            print_error(&format!("The account is that of `sources.{name}.database` in the config of the node.\n"));
+            (account.clone(), None)
+        }
+        None => new_account(&url, &server, options.database.password_env.as_deref(), questions)?,
+    };
+    let bar = std::io::stderr().is_terminal().then(progress_bar);
+    let mut tables = TableOptions::default();
+    (tables.tables, tables.ports) = (options.database.tables.clone(), options.ports.clone());
+    tables.progress = bar.clone().map(progress);
+    let product = Product { domain: domain.to_owned(), name, owner };
+    let access = url.access(server, variable);
+    let draft = draft_tables(product, access, &connection, &tables).await;
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    draft
+}
+
+/// Returns the options of a connection with an account that no config has, and the variable of the node that has the
+/// password. Asks for the password if neither the arguments nor the environment have it.
+fn new_account(
+    url: &DatabaseUrl,
+    server: &str,
+    password_env: Option<&str>,
+    questions: Questions,
+) -> Result<(DatabaseOptions, Option<String>)> {
+    let own = own_variable(server);
     let given = |name: &str| std::env::var(name);
-    let (password, variable) = match known_password(&url, options.database.password_env.as_deref(), &own, given)? {
+    let (password, variable) = match known_password(url, password_env, &own, given)? {
         Some((password, variable)) => (Some(password), Some(variable)),
-        None => asked_password(&url, own, questions)?,
+        None => asked_password(url, own, questions)?,
     };
     if url.password.is_some() {
         let variable = variable.as_deref().unwrap_or_default();
@@ -90,17 +127,7 @@ pub(super) async fn draft_database(
              has it: the node reads the password from the environment variable {variable}. `--password-env` avoids this\n"
         ));
     }
-    let bar = std::io::stderr().is_terminal().then(progress_bar);
-    let mut tables = TableOptions::default();
-    (tables.tables, tables.ports) = (options.database.tables.clone(), options.ports.clone());
-    tables.progress = bar.clone().map(progress);
-    let product = Product { domain: domain.to_owned(), name, owner };
-    let access = url.access(server, variable);
-    let draft = draft_tables(product, access, &url.options(password), &tables).await;
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
-    }
-    draft
+    Ok((url.options(password), variable))
 }
 
 fn progress(bar: ProgressBar) -> Progress {

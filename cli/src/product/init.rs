@@ -155,7 +155,7 @@ impl ProductOptions {
         config: Option<&NodeConfig>,
     ) -> Result<ProductDraft> {
         if let Some(from) = &self.database.from {
-            return draft_database(self, from, domain, questions).await;
+            return draft_database(self, from, domain, questions, config).await;
         }
         let mut ports = find_ports(data)?;
         self.name(&mut ports)?;

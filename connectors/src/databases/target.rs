@@ -73,9 +73,7 @@ fn check_host(
             "the node has no account for this {product} database: add `{key}` with `host` and `user` to the node's config"
         ));
     };
-    let (named_host, named_port) = split_port(named);
-    let is_same = without_brackets(named_host).eq_ignore_ascii_case(without_brackets(host));
-    if !is_same || named_port.or(kind.usual_port()) != Some(port) {
+    if !options.is_for(kind, host, port) {
         return Err(format!(
             "the contract names the host `{host}:{port}`, and `{key}.host` in the node's config names `{named}`: the \
              account goes to no other host, so correct one of them"
@@ -85,20 +83,6 @@ fn check_host(
         Some(_) => Ok(()),
         None => Err(format!("the node has no account for `{named}`: add `{key}.user` to the node's config")),
     }
-}
-
-/// Returns the parts of `host` or `host:port`. An address of IPv6 has a port only behind brackets.
-fn split_port(named: &str) -> (&str, Option<u16>) {
-    let Some((host, port)) = named.rsplit_once(':') else { return (named, None) };
-    let is_address = host.contains(':') && !host.ends_with(']');
-    match port.parse() {
-        Ok(port) if !is_address => (host, Some(port)),
-        _ => (named, None),
-    }
-}
-
-fn without_brackets(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 /// Returns the place of a file within its root, without links.

@@ -3,6 +3,7 @@
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
+use portolan_catalog::DatabaseKind;
 use serde::Deserialize;
 
 use crate::secret::Secret;
@@ -51,6 +52,13 @@ impl Default for DatabaseOptions {
 }
 
 impl DatabaseOptions {
+    /// True if the account may go to a database of this kind at this host. A host without a port has the usual one.
+    pub fn is_for(&self, kind: DatabaseKind, host: &str, port: u16) -> bool {
+        let Some((own, own_port)) = self.host.as_deref().map(split_port) else { return false };
+        let is_same = without_brackets(own).eq_ignore_ascii_case(without_brackets(host));
+        is_same && own_port.or(kind.usual_port()) == Some(port)
+    }
+
     /// True if the options have an account, or a part of one.
     pub(crate) fn has_credentials(&self) -> bool {
         self.user.is_some() || self.password.is_some()
@@ -83,6 +91,20 @@ impl DatabaseOptions {
         }
         faults
     }
+}
+
+/// Returns the parts of `host` or `host:port`. An address of IPv6 has a port only behind brackets.
+fn split_port(named: &str) -> (&str, Option<u16>) {
+    let Some((host, port)) = named.rsplit_once(':') else { return (named, None) };
+    let is_address = host.contains(':') && !host.ends_with(']');
+    match port.parse() {
+        Ok(port) if !is_address => (host, Some(port)),
+        _ => (named, None),
+    }
+}
+
+fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 /// True if a text has the form `host` or `host:port`. An address of IPv6 with a port is between brackets.

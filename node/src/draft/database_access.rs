@@ -13,7 +13,7 @@ use url::Url;
 
 use super::descriptors::yaml_string;
 use super::names::identifier;
-use crate::{Error, Result};
+use crate::{Error, NodeConfig, Result};
 
 /// The endings of the names of files of SQLite.
 const SQLITE_ENDINGS: [&str; 3] = ["db", "sqlite", "sqlite3"];
@@ -221,6 +221,29 @@ impl DatabaseUrl {
             }
             DatabaseAddress::File { path, .. } => path.clone(),
         }
+    }
+
+    /// Returns the account for this database in a node's config: the name of the contracts' server, and the options. The
+    /// server is `server`, or else the usual one, or else the only server whose account goes to the host. An account of
+    /// another user than that of the URL does not count.
+    pub fn configured<'a>(
+        &self,
+        server: Option<&str>,
+        config: &'a NodeConfig,
+    ) -> Option<(&'a str, &'a DatabaseOptions)> {
+        let DatabaseAddress::Server { host, port, .. } = &self.address else { return None };
+        let is_own = |options: &DatabaseOptions| {
+            let is_user = options.user.is_some() && (self.user.is_none() || self.user == options.user);
+            is_user && options.is_for(self.kind, host, *port)
+        };
+        let named = server.map_or_else(|| self.server_name(), str::to_owned);
+        let all = config.sources.iter().map(|(name, source)| (name.as_str(), &source.database));
+        let mut own = all.filter(|(_, options)| is_own(options)).collect::<Vec<_>>();
+        if server.is_some() || config.sources.contains_key(&named) {
+            own.retain(|(name, _)| *name == named);
+        }
+        // Of several accounts, none is the obvious one.
+        own.pop().filter(|_| own.is_empty())
     }
 
     /// Returns the options of a connection for this draft.

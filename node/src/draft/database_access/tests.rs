@@ -80,6 +80,35 @@ fn a_text_that_is_no_url_is_refused_without_its_password() {
 }
 
 #[test]
+fn the_account_for_the_host_in_a_config_is_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = |text: &str| NodeConfig::parse(text, &folder.path().join("node.yaml")).unwrap();
+    let found = |url: &str, server: Option<&str>, config: &NodeConfig| {
+        parsed(url).configured(server, config).map(|(name, options)| (name.to_owned(), options.user.clone().unwrap()))
+    };
+    let is = |name: &str, user: &str| Some((name.to_owned(), user.to_owned()));
+    let one = config("sources: {lake: {database: {host: db.example.org, user: reader}}, files: {max_files: 3}}\n");
+    for (url, server, expected) in [
+        ("postgres://db.example.org/shop", None, is("lake", "reader")),
+        ("postgres://reader@DB.example.org:5432/shop", Some("lake"), is("lake", "reader")),
+        ("postgres://ann@db.example.org/shop", None, None),
+        ("postgres://db.example.org:5433/shop", None, None),
+        ("postgres://evil.example/shop", Some("lake"), None),
+        ("postgres://db.example.org/shop", Some("shop"), None),
+        ("postgres://db.example.org/files", None, None),
+    ] {
+        assert_eq!(found(url, server, &one), expected, "{url} {server:?}");
+    }
+    let two = config(
+        "sources: {a: {database: {host: 'h:5433', user: ann}}, shop: {database: {host: 'h:5433', user: bob}}}\n",
+    );
+    assert_eq!(found("postgres://h:5433/shop", None, &two), is("shop", "bob"));
+    assert_eq!(found("postgres://ann@h:5433/shop", None, &two), None);
+    assert_eq!(found("postgres://h:5433/other", None, &two), None);
+    assert_eq!(found("postgres://ann@h:5433/other", None, &two), is("a", "ann"));
+}
+
+#[test]
 fn a_config_has_the_account_but_not_the_password() {
     let url = parsed("postgres://ann:hunter2@h:6000/shop?sslmode=verify-full&sslrootcert=/etc/ca.pem");
     let access = url.access("shop".to_owned(), Some("SHOP_PASSWORD".to_owned()));
