@@ -21,7 +21,7 @@ use self::config_text::{AUTHORITY, CERTIFICATE, CERTIFICATE_KEY, NODE_KEY, NewNo
 use self::new_files::{NewFile, NewFiles};
 use crate::output::print;
 use crate::password;
-use crate::product::database::{has_password, variable_hint};
+use crate::product::database::{has_password, untested_hint};
 use crate::product::init::{ProductOptions, check_readable, folder_default, folder_name, lint_line, report};
 use crate::product::next_steps::{NextSteps, argument};
 use crate::product::{CONFIG, PRODUCTS};
@@ -126,7 +126,7 @@ pub async fn init(args: InitArgs) -> Result<()> {
         print(&format!("Other nodes trust this one with: --trust {trust}\n"))?;
     }
     let steps = NextSteps { config: Some(&config), config_file: Some(&file), domain };
-    print(&access.map(variable_hint).unwrap_or_default())?;
+    print(&access.map(untested_hint).unwrap_or_default())?;
     print(&steps.text(draft.as_ref().and_then(ProductDraft::first_port)))
 }
 

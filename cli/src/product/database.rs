@@ -201,8 +201,19 @@ pub fn access_hint(access: &DatabaseAccess, config: Option<&NodeConfig>) -> Stri
     text + &variable_hint(access)
 }
 
+/// Returns a line about ports that were not tested, because this process does not have the password.
+pub fn untested_hint(access: &DatabaseAccess) -> String {
+    match access.password_variable().filter(|_| !has_password(access)) {
+        Some(variable) => format!(
+            "The ports were not tested, because {variable} is not set here. The node reads the password from it, so first: \
+             export {variable}=…\n"
+        ),
+        None => String::new(),
+    }
+}
+
 /// Returns a line about the environment variable that a node needs, if this process does not have it.
-pub fn variable_hint(access: &DatabaseAccess) -> String {
+fn variable_hint(access: &DatabaseAccess) -> String {
     match access.password_variable().filter(|_| !has_password(access)) {
         Some(variable) => format!("The node reads the password from its environment: export {variable}=…\n"),
         None => String::new(),
