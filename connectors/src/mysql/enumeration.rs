@@ -1,5 +1,7 @@
 //! The values that an `enum` type or a `CHECK` permits.
 
+use crate::sql::in_quotes;
+
 /// Returns the values of a type such as `enum('a','b')`; none for other types.
 pub(super) fn of_type(native_type: &str) -> Vec<String> {
     labels("enum", native_type)
@@ -44,29 +46,12 @@ fn strings(list: &str, has_charsets: bool) -> Option<Vec<String>> {
         if has_charsets && rest.starts_with('_') {
             rest = &rest[rest.find('\'')?..];
         }
-        let (value, after) = string(rest.strip_prefix('\'')?)?;
+        let (value, after) = in_quotes(rest.strip_prefix('\'')?)?;
         values.push(value);
         rest = after.trim_start();
         match rest.strip_prefix(',') {
             Some(more) => rest = more.trim_start(),
             None => return rest.is_empty().then_some(values),
-        }
-    }
-}
-
-/// Returns a string up to its last quote, and what follows. Quotes inside are doubled.
-fn string(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut rest = text;
-    loop {
-        let (before, after) = rest.split_once('\'')?;
-        value.push_str(before);
-        match after.strip_prefix('\'') {
-            Some(more) => {
-                value.push('\'');
-                rest = more;
-            }
-            None => return Some((value, after)),
         }
     }
 }

@@ -31,7 +31,7 @@ use crate::error::Result;
 use crate::fragment::FragmentEstimate;
 use crate::source::Footprint;
 use crate::source_options::DatabaseOptions;
-use crate::sql::{SqlDialect, SqlQuery};
+use crate::sql::{POSTGRES, SqlDialect, SqlQuery, quoted_name};
 
 /// The schema of a table whose contract has none.
 const DEFAULT_SCHEMA: &str = "public";
@@ -78,7 +78,7 @@ impl Database for PostgresDatabase {
     }
 
     fn dialect(&self) -> &'static SqlDialect {
-        &crate::sql::POSTGRES
+        &POSTGRES
     }
 
     fn clause_of(&self, relation: &DatabaseRelation) -> String {
@@ -147,5 +147,5 @@ fn clause_of(relation: &DatabaseRelation) -> String {
 
 /// Returns a name in quotes.
 fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+    quoted_name(name, &POSTGRES)
 }

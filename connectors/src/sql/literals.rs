@@ -99,6 +99,24 @@ pub(super) fn quoted(text: &str) -> Option<String> {
     (!text.contains('\0')).then(|| format!("'{}'", text.replace('\'', "''")))
 }
 
+/// Returns the value of a string literal up to its closing quote, and the text behind it. Quotes inside are doubled.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) fn in_quotes(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut rest = text;
+    loop {
+        let (before, behind) = rest.split_once('\'')?;
+        value.push_str(before);
+        match behind.strip_prefix('\'') {
+            Some(next) => {
+                value.push('\'');
+                rest = next;
+            }
+            None => return Some((value, behind)),
+        }
+    }
+}
+
 /// Returns a name with the dialect's quotes.
 pub fn quoted_name(name: &str, dialect: &SqlDialect) -> String {
     let quote = dialect.quote;

@@ -29,6 +29,8 @@ pub use dialect::{LiteralForm, NullOrder, PatternForm, SqlDialect};
 #[cfg(feature = "mysql")]
 pub(crate) use dialects::WITHOUT_JOINS;
 pub use dialects::{MARIADB, MYSQL, POSTGRES, SQLITE};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) use literals::in_quotes;
 pub use literals::quoted_name;
 pub use numbers::{Bounds, Digits};
 pub(crate) use operators::admits;

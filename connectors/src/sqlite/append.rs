@@ -21,6 +21,7 @@ use super::stop::{Stop, StopOnDrop};
 use super::stored::stored;
 use crate::databases::RunContext;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::{SQLITE, quoted_name};
 
 /// A message to the thread that adds rows.
 enum Message {
@@ -103,7 +104,7 @@ impl Writer<'_> {
 
     fn insert(&mut self, table: &str, columns: &[String]) -> Result<u64> {
         let (entry, affinities) = self.target(table, columns)?;
-        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        let quoted = |name: &str| quoted_name(name, &SQLITE);
         let names: Vec<String> = columns.iter().map(|name| quoted(name)).collect();
         let places = vec!["?"; names.len()].join(", ");
         let sql = format!("INSERT INTO {SCHEMA}.{} ({}) VALUES ({places})", quoted(&entry.name), names.join(", "));

@@ -18,7 +18,7 @@ use super::stop::Stop;
 use super::values::is_supported;
 use crate::databases::{DescribedColumn, DescribedTable};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sql::ColumnUsage;
+use crate::sql::{ColumnUsage, SQLITE, quoted_name};
 
 /// The only schema of a file.
 pub(super) const SCHEMA: &str = "main";
@@ -247,7 +247,7 @@ fn raw(name: &str, declared: Option<&str>) -> RawColumn {
 
 /// Returns a column as an expression over the alias `t`.
 pub(super) fn reference(name: &str) -> String {
-    format!("t.\"{}\"", name.replace('"', "\"\""))
+    format!("t.{}", quoted_name(name, &SQLITE))
 }
 
 /// True if the column is another name of the rowid.

@@ -14,7 +14,7 @@ use super::schema::{self, EntryKind, Index};
 use super::stop::Stop;
 use super::values::times::{parse_date, parse_timestamp};
 use crate::databases::{DescribedColumn, DescribedTable, TableStatistics};
-use crate::sql::ColumnUsage;
+use crate::sql::{ColumnUsage, SQLITE, quoted_name};
 
 /// The longest time to count rows. A table with more rows is not counted.
 const COUNT_TIME: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub(super) fn statistics(
     }
     let indexes = schema::indexes(&link.connection, &entry.name)?;
     let analyzed = analyzed(link, &entry.name)?;
-    let from = format!("\"{}\"", entry.name.replace('"', "\"\""));
+    let from = quoted_name(&entry.name, &SQLITE);
     let rows = match analyzed.values().find_map(|numbers| numbers.first()) {
         Some(rows) => Some(*rows),
         None => {

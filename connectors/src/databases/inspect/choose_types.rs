@@ -14,7 +14,7 @@ use portolan_catalog::{DatabaseKind, DatabaseRelation};
 use super::InspectedColumn;
 use crate::databases::{Database, DescribedColumn, RunContext};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sql::SqlQuery;
+use crate::sql::{POSTGRES, SqlQuery, quoted_name};
 
 /// The largest number of rows of a table that are read to choose a type.
 const ROWS: usize = 10_000;
@@ -147,9 +147,9 @@ impl TypeChooser<'_> {
     /// Returns the largest number of digits after the point that a number in the first rows has. `None` for a column that
     /// has no numbers.
     async fn digits(&self, column: &DescribedColumn) -> Result<Option<i32>> {
-        let name = column.name.replace('"', "\"\"");
+        let name = quoted_name(&column.name, &POSTGRES);
         let from = self.database.clause_of(self.relation);
-        let rows = format!("SELECT t.\"{name}\" AS c FROM {from} AS t LIMIT {ROWS}");
+        let rows = format!("SELECT t.{name} AS c FROM {from} AS t LIMIT {ROWS}");
         let text = format!("SELECT CAST(max(scale(q.c)) AS int4) AS c0 FROM ({rows}) AS q");
         match self.read(text, vec![Field::new("c0", DataType::Int32, true)]).await {
             Ok(batches) => {

@@ -3,6 +3,8 @@
 //! PostgreSQL prints `CHECK (status IN ('a', 'b'))` as `CHECK ((status = ANY (ARRAY['a'::text, 'b'::text])))`, with casts
 //! and brackets that depend on the type of the column.
 
+use crate::sql::in_quotes;
+
 /// Returns the values that a constraint permits in a column; `None` if it is anything but a list of them.
 pub(super) fn permitted(definition: &str, column: &str) -> Option<Vec<String>> {
     let condition = definition.strip_prefix("CHECK ")?.trim();
@@ -88,23 +90,6 @@ fn literal(text: &str) -> Option<(String, &str)> {
         _ => return None,
     }
     Some((value, rest))
-}
-
-/// Returns the value up to the closing quote, and the text behind it.
-fn in_quotes(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut rest = text;
-    loop {
-        let (before, behind) = rest.split_once('\'')?;
-        value.push_str(before);
-        match behind.strip_prefix('\'') {
-            Some(next) => {
-                value.push('\'');
-                rest = next;
-            }
-            None => return Some((value, behind)),
-        }
-    }
 }
 
 #[cfg(test)]
