@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -103,6 +103,9 @@ pub(crate) trait Database: Debug + Send + Sync {
     ) -> Result<u64>;
 }
 
+/// The time after which a connection may be free again.
+const EXHAUSTED_RETRY: Duration = Duration::from_secs(1);
+
 /// The names of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
@@ -116,6 +119,20 @@ impl Origin {
     /// Returns both names, for the owner.
     pub(crate) fn for_owner(&self) -> String {
         format!("{} ({})", self.shown, self.url)
+    }
+
+    /// Returns the error of work for which no connection became free. `most` is the largest number of connections.
+    pub(crate) fn exhausted(&self, most: usize) -> Error {
+        // The key of the config has the name of the contract's server.
+        let server = self.shown.split('`').nth(1).unwrap_or("<server>");
+        let exhausted = |name: &str| {
+            format!(
+                "{name}: all {most} connections are in use; try again later, or set \
+                 `sources.{server}.database.connections` in the node's config to more"
+            )
+        };
+        let error = Error::new(ErrorKind::ResourceExhausted, exhausted(&self.shown));
+        error.for_owner(exhausted(&self.for_owner())).with_retry_after(EXHAUSTED_RETRY)
     }
 
     /// Returns the error of work that was not done by its deadline.

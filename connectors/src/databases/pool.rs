@@ -39,16 +39,9 @@ pub(crate) async fn connection<M: Manager<Error = Error>>(
     let connection = tokio::time::timeout_at(until.into(), pool.timeout_get(&timeouts)).await;
     connection.map_err(|_| origin.late())?.map_err(|e| match e {
         PoolError::Backend(e) => e,
-        PoolError::Timeout(TimeoutType::Wait) => {
-            let most = pool.status().max_size;
-            let what = format!(
-                "{}: all {most} connections are in use; try again later, or set `sources.<server>.database.connections` \
-                 in the node's config to more",
-                origin.shown
-            );
-            Error::new(ErrorKind::ResourceExhausted, what).with_retry_after(Duration::from_secs(1))
-        }
-        e => Error::new(ErrorKind::Internal, format!("{}: the pool of connections failed", origin.shown)).with_detail(&format!(": {e}")),
+        PoolError::Timeout(TimeoutType::Wait) => origin.exhausted(pool.status().max_size),
+        e => Error::new(ErrorKind::Internal, format!("{}: the pool of connections failed", origin.shown))
+            .with_detail(&format!(": {e}")),
     })
 }
 

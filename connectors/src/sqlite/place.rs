@@ -30,11 +30,6 @@ impl Place {
         Error::new(kind, format!("{shown}: {text}")).for_owner(format!("{shown} ({url}): {text}"))
     }
 
-    /// Returns the name of the server in the contract, for the keys of the config.
-    pub(super) fn server(&self) -> &str {
-        self.origin.shown.split('`').nth(1).unwrap_or("<server>")
-    }
-
     /// Returns the error for work that SQLite ended. The text of the query is not repeated: it may have values.
     pub(super) fn failed(&self, error: &rusqlite::Error, stop: &Stop) -> Error {
         let (code, extended, message) = match error {
@@ -100,17 +95,6 @@ impl Place {
                       WAL mode, it also needs the right to read the files `-wal` and `-shm` beside it, or to create them"
                 .to_owned(),
         }
-    }
-
-    /// Returns the error for a pool without a free connection.
-    pub(super) fn exhausted(&self, connections: usize, waited: Duration) -> Error {
-        let text = format!(
-            "all {connections} connections were in use for {} s; try again later, or raise \
-             `sources.{}.database.connections`",
-            waited.as_secs(),
-            self.server()
-        );
-        self.error(ErrorKind::ResourceExhausted, text).with_retry_after(LOCK_RETRY)
     }
 
     /// Returns the error for work whose thread ended without a result.

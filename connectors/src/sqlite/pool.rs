@@ -45,7 +45,7 @@ impl Pool {
             _ if wait < self.wait => {
                 Err(self.place.error(ErrorKind::DeadlineExceeded, "no connection was free before the deadline"))
             }
-            _ => Err(self.place.exhausted(self.connections, self.wait)),
+            _ => Err(self.place.origin.exhausted(self.connections)),
         }
     }
 

@@ -115,7 +115,7 @@ async fn an_exhausted_pool_names_its_setting() {
     let held = database.query(SqlQuery::whole(endless), schema(&[("n", DataType::Int64)]), context()).await.unwrap();
     let error = rows(&database, ONE, &[("n", DataType::Int64)]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
-    assert!(error.to_string().contains("`sources.<server>.database.connections`"), "{error}");
+    assert!(error.to_string().contains("`sources.pools.database.connections`"), "{error}");
     drop(held);
     assert_eq!(cells(&rows(&database, ONE, &[("n", DataType::Int64)]).await.unwrap()), ["1"]);
 }

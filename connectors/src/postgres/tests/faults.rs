@@ -48,7 +48,7 @@ async fn an_exhausted_pool_is_an_error_that_names_the_setting() {
     let error = failure(database.query(endless(), number(), context()).await);
     assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
     assert!(error.chain().contains("all 1 connections are in use"), "{error}");
-    assert!(error.chain().contains("`sources.<server>.database.connections`"), "{error}");
+    assert!(error.chain().contains("`sources.lake.database.connections`"), "{error}");
     drop(stream);
     rows(&database, SqlQuery::whole("SELECT 7 AS c0"), number()).await.unwrap();
 }
