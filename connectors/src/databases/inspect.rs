@@ -11,7 +11,7 @@ use portolan_catalog::{DatabaseAddress, DatabaseKind, DatabaseRelation};
 use self::choose_types::TypeChooser;
 use super::connect::connect;
 use super::target::Target;
-use super::{Database, Origin, TableName};
+use super::{Database, TableName};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source_options::DatabaseOptions;
 
@@ -102,7 +102,7 @@ impl DatabaseInspector {
             }
             DatabaseAddress::File { path, base } => Target::File(base.join(path)),
         };
-        let origin = Origin { shown: format!("{} `{server}`", kind.product()), url: target.url(kind) };
+        let origin = target.origin(kind, server);
         match connect(kind, origin, &target, options)? {
             Some(database) => Ok(Self { kind, database }),
             None => {

@@ -148,7 +148,7 @@ impl DatabaseSources {
             return Ok(site);
         }
         let target = &key.2;
-        let origin = Origin { shown: format!("{} `{server}`", kind.product()), url: target.url(kind) };
+        let origin = target.origin(kind, server);
         let Some(database) = (self.drivers.0)(kind, origin, target, options)? else {
             let (product, feature) = (kind.product(), feature(kind));
             let what = format!("this program was built without {product}: build it with the cargo feature `{feature}`");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use portolan_catalog::{DatabaseAddress, DatabaseKind};
 
+use super::database::Origin;
 use crate::fence::{Fence, LocalBounds};
 use crate::file_calls::FileCalls;
 use crate::source_options::DatabaseOptions;
@@ -46,8 +47,13 @@ impl Target {
         }
     }
 
+    /// Returns the names of the database. `server` is the name of the contract's server.
+    pub(super) fn origin(&self, kind: DatabaseKind, server: &str) -> Origin {
+        Origin { shown: format!("{} `{server}`", kind.product()), url: self.url(kind) }
+    }
+
     /// Returns the URL for the owner.
-    pub(super) fn url(&self, kind: DatabaseKind) -> String {
+    fn url(&self, kind: DatabaseKind) -> String {
         let scheme = kind.type_name();
         match self {
             Self::Server { host, port, database } if host.contains(':') && !host.starts_with('[') => {
