@@ -86,9 +86,20 @@ fn meaning(code: &SqlState, work: Work) -> (ErrorKind, &'static str) {
         ("22", _) if reads => (ErrorKind::InvalidData, "the database cannot return a value as the contract has it"),
         (_, "23505") => (ErrorKind::InvalidQuery, "the rows have a key that the table or another row has"),
         ("22" | "23" | "44", _) => (ErrorKind::InvalidQuery, "the table does not accept a value"),
-        (_, "42P01" | "42703" | "3F000") if work == Work::Describe => {
+        // Sessions have no search path, so a table without its schema is never found.
+        (_, "42P01") if work == Work::Describe => (
+            ErrorKind::NotFound,
+            "the query of the port names a table that the database does not have; write each table with its schema, as in \
+             `schema.table`",
+        ),
+        (_, "42703" | "3F000") if work == Work::Describe => {
             (ErrorKind::NotFound, "the query of the port names something that the database does not have")
         }
+        (_, "42883" | "42704") if work == Work::Describe => (
+            ErrorKind::InvalidQuery,
+            "the query of the port uses a function, an operator or a type that the database does not have; write one of \
+             another schema than `pg_catalog` with its schema, as in `schema.function`",
+        ),
         ("42" | "0A", _) if work == Work::Describe => {
             (ErrorKind::InvalidQuery, "expected a single `SELECT` as the port's query")
         }
@@ -125,6 +136,17 @@ mod tests {
     }
 
     #[test]
+    fn a_query_with_an_unknown_name_needs_its_schema() {
+        for (code, expected) in
+            [(SqlState::UNDEFINED_TABLE, "`schema.table`"), (SqlState::UNDEFINED_FUNCTION, "`schema.function`")]
+        {
+            assert!(meaning(&code, Work::Describe).1.contains(expected), "{code:?}");
+            // Other queries are written by the node.
+            assert!(!meaning(&code, Work::Read).1.contains("schema"), "{code:?}");
+        }
+    }
+
+    #[test]
     fn each_kind_of_failure_has_its_kind_of_error() {
         let cases = [
             (SqlState::INVALID_PASSWORD, Work::Connect, ErrorKind::SiteUnavailable),
@@ -139,6 +161,7 @@ mod tests {
             (SqlState::READ_ONLY_SQL_TRANSACTION, Work::Append, ErrorKind::Unsupported),
             (SqlState::UNDEFINED_COLUMN, Work::Read, ErrorKind::InvalidData),
             (SqlState::UNDEFINED_TABLE, Work::Describe, ErrorKind::NotFound),
+            (SqlState::UNDEFINED_FUNCTION, Work::Describe, ErrorKind::InvalidQuery),
             (SqlState::FEATURE_NOT_SUPPORTED, Work::Describe, ErrorKind::InvalidQuery),
             (SqlState::FEATURE_NOT_SUPPORTED, Work::Append, ErrorKind::Unsupported),
             (SqlState::SYNTAX_ERROR, Work::Describe, ErrorKind::InvalidQuery),

@@ -161,5 +161,8 @@ async fn a_query_must_be_a_single_select() {
     }
     let error = failure(described(&database, &query("SELECT id FROM public.ordrs")).await);
     assert!(error.kind() == ErrorKind::NotFound && error.chain().contains("public.ordrs"), "{error}");
+    // No schema is searched, so that no function of a schema can take the place of another one.
+    let error = failure(described(&database, &query("SELECT id FROM orders")).await);
+    assert!(error.kind() == ErrorKind::NotFound && error.chain().contains("`schema.table`"), "{error}");
     assert_eq!(test.sessions("state <> 'idle'").await, 0);
 }
