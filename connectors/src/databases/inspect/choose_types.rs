@@ -156,7 +156,7 @@ impl TypeChooser<'_> {
                 let values = batches.iter().filter_map(|batch| batch.column(0).as_primitive_opt::<Int32Type>());
                 Ok(Some(values.flat_map(|values| values.iter().flatten()).max().unwrap_or_default()))
             }
-            Err(error) if error.kind() == ErrorKind::InvalidQuery => Ok(None),
+            Err(error) if has_no_numbers(&error) => Ok(None),
             Err(error) if is_no_answer(&error) => Ok(Some(0)),
             Err(error) => Err(error),
         }
@@ -200,6 +200,11 @@ impl Candidates {
 fn number_type(digits: i32) -> DataType {
     let scale = SCALES.into_iter().find(|scale| digits <= i32::from(*scale));
     DataType::Decimal128(PRECISION, scale.unwrap_or(SCALES[SCALES.len() - 1]))
+}
+
+/// True if a column has no numbers for the account: it is of another type, or the account may not read it.
+fn has_no_numbers(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidQuery | ErrorKind::InvalidData | ErrorKind::PermissionDenied)
 }
 
 /// True if the database has not answered in time: the values then decide nothing.

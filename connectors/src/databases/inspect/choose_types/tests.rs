@@ -150,6 +150,14 @@ async fn a_column_that_no_type_fits_keeps_its_reason() {
     assert_eq!(columns[0].data_type, Err("a node has no type for it".to_owned()));
     assert_eq!(columns[1].data_type, Err("an array needs digits".to_owned()));
     assert_eq!(lock(&database.queries).len(), 1);
+    for (kind, reason) in [
+        (ErrorKind::PermissionDenied, "the account may not read it"),
+        (ErrorKind::InvalidData, "an array needs digits"),
+    ] {
+        let columns = vec![column("a", "money_list", Err(reason))];
+        let hidden = Written { columns, fault: Some(kind), ..Written::default() };
+        assert_eq!(chosen(&hidden, DatabaseKind::Postgres).await.unwrap()[0].data_type, Err(reason.to_owned()));
+    }
     // A slow view decides nothing, and other errors are errors.
     let number = ("a", T::Decimal128(38, 10));
     let slow = Written {
