@@ -8,6 +8,7 @@ mod down;
 mod explain;
 mod fault_rows;
 mod faults;
+mod joins;
 mod limits;
 mod own_types;
 mod pushdown;

@@ -21,11 +21,6 @@ use crate::sql::{self, SqlDialect};
 /// The time after which the operating system tests an idle connection.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// The SQL without joins. Under load, MariaDB returned no rows for a join of three tables with conditions over pairs of
-/// keys, and the cause is not known yet: joins run at the node.
-static MARIADB: SqlDialect = SqlDialect { shapes: &sql::WITHOUT_JOINS, ..sql::MARIADB };
-static MYSQL: SqlDialect = SqlDialect { shapes: &sql::WITHOUT_JOINS, ..sql::MYSQL };
-
 /// The largest packet, in bytes.
 const MAX_PACKET: usize = 1 << 30;
 
@@ -52,8 +47,8 @@ impl Flavor {
 
     pub(super) fn dialect(self) -> &'static SqlDialect {
         match self {
-            Self::MariaDb => &MARIADB,
-            Self::MySql => &MYSQL,
+            Self::MariaDb => &sql::MARIADB,
+            Self::MySql => &sql::MYSQL,
         }
     }
 
@@ -84,11 +79,12 @@ impl Flavor {
         let (collation, own) = match self {
             // Hash joins compare the whole condition again, so a hash by a collation loses no row and adds none.
             // The cache of subqueries compares outer strings in the collation of their column. Aria loses rows of an
-            // index whose condition it checks on the index. Only this many bytes of a string are sorted and grouped.
+            // index whose condition it checks on the index. A hash join that filters its table by the row ids of an index
+            // loses almost all rows. Only this many bytes of a string are sorted and grouped.
             Self::MariaDb => (
                 "utf8mb4_nopad_bin",
-                "join_cache_level = 4, optimizer_switch = 'subquery_cache=off,index_condition_pushdown=off', \
-                 max_sort_length = 196620, sort_buffer_size = 8388608",
+                "join_cache_level = 4, optimizer_switch = \
+                 'subquery_cache=off,index_condition_pushdown=off,rowid_filter=off', max_sort_length = 196620, sort_buffer_size = 8388608",
             ),
             Self::MySql => ("utf8mb4_0900_bin", "information_schema_stats_expiry = 0"),
         };

@@ -26,8 +26,6 @@ mod tests;
 
 pub use allowed::{Shape, SqlCondition, SqlKind, SqlOperand, SqlShape, SqlSpelling};
 pub use dialect::{LiteralForm, NullOrder, PatternForm, SqlDialect};
-#[cfg(feature = "mysql")]
-pub(crate) use dialects::WITHOUT_JOINS;
 pub use dialects::{MARIADB, MYSQL, POSTGRES, SQLITE};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) use literals::in_quotes;

@@ -17,10 +17,8 @@ use super::name;
 /// The smallest percentages of the conditions and of the queries of which a database runs a part.
 fn floors(kind: DatabaseKind) -> (usize, usize) {
     match kind {
-        DatabaseKind::Postgres => (50, 60),
-        DatabaseKind::Sqlite => (25, 30),
-        // Joins run at the node.
-        _ => (35, 15),
+        DatabaseKind::Sqlite => (65, 60),
+        _ => (80, 70),
     }
 }
 

@@ -12,8 +12,6 @@ use arrow::datatypes::DataType;
 pub use self::mariadb::MARIADB;
 pub use self::mysql::MYSQL;
 pub use self::postgres::POSTGRES;
-#[cfg(feature = "mysql")]
-pub use self::shapes::WITHOUT_JOINS;
 pub use self::sqlite::SQLITE;
 use super::allowed::{SqlCondition, SqlKind, SqlOperand, SqlSpelling};
 use super::numbers::{Bounds, Digits, integer};

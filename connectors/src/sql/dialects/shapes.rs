@@ -147,8 +147,3 @@ pub(super) const ALL: [SqlShape; 15] = [
     NULL_AWARE_ANTI_JOIN,
     MARK_JOIN,
 ];
-
-/// The operators over one table.
-#[cfg(feature = "mysql")]
-pub const WITHOUT_JOINS: [SqlShape; 8] =
-    [FILTER, PROJECTION, AGGREGATE, DISTINCT, TOP_N, LIMIT, UNION_ALL, SCALAR_SUBQUERY];
