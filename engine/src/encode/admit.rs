@@ -4,10 +4,22 @@
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
-use portolan_connectors::Refusal;
+use portolan_connectors::{Capabilities, Refusal};
 
+use super::keys;
 use crate::names::PortTable;
 use crate::{Error, ErrorKind, Result};
+
+/// Returns an error with the reason if a site does not run this one operator, whatever its inputs are.
+pub(crate) fn at_site(operator: &LogicalPlan, capabilities: &Capabilities) -> Result<(), Refusal> {
+    if capabilities.runs_everything() {
+        return Ok(());
+    }
+    match keys::with_lists(operator) {
+        Ok(listed) => capabilities.admits(&listed),
+        Err(_) => capabilities.admits(operator),
+    }
+}
 
 /// Returns an error with the reason if this operator does not travel.
 pub(crate) fn operator(plan: &LogicalPlan) -> Result<(), Refusal> {

@@ -188,12 +188,21 @@ async fn another_node_reaches_the_database() {
     assert!(error.chain().contains("PostgreSQL `lab` does not respond"), "{}", error.chain());
 }
 
-/// Returns the queries of a join with keys from `count` rows of the session.
-async fn with_keys(count: usize) -> Vec<String> {
-    let ids: Vec<i64> = (0..200_000).map(|i| i * 7).collect();
+/// Returns the queries of a join with keys from `count` rows of the session, which is at the node of the database or at a
+/// gateway.
+async fn with_keys(count: usize, at_gateway: bool) -> Vec<String> {
+    let ids: Vec<i64> = (0..250_000).map(|i| i * 7).collect();
     let names: Vec<Option<&str>> = vec![Some("a name of some length, so that the rows are worth cutting"); ids.len()];
     let database = FakeDatabase::new(&[("large", table(&ids, &names))]);
-    let session = engine(database.domain([])).session(Principal::new("bob"));
+    let engine = if at_gateway {
+        let peer = OwnerPeer::of(database.domain([]));
+        let gateway = Engine::builder().cpu_threads(2).peer(peer).build().unwrap();
+        gateway.refresh().await;
+        gateway
+    } else {
+        engine(database.domain([]))
+    };
+    let session = engine.session(Principal::new("bob"));
     let create = format!("CREATE TABLE keys AS SELECT value * 7 * 13 AS id FROM range({count})");
     rows(&session, &create).await.unwrap();
     let sql = "SELECT count(l.name) FROM lab.p.large l JOIN keys k ON l.id = k.id";
@@ -203,13 +212,18 @@ async fn with_keys(count: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn keys_are_listed_in_sql_as_far_as_they_are_few() {
-    let few = with_keys(3).await;
-    assert!(few.iter().any(|sql| sql.contains("'182'")), "{few:?}");
-    let many = with_keys(500).await;
-    assert!(many.iter().any(|sql| sql.contains(&(499 * 91).to_string())), "the query lacks keys");
-    let most = encode::keys::SQL_KEYS + 1;
-    let all = with_keys(most).await;
-    assert!(all.iter().all(|sql| sql.len() < 1000), "the query lists keys");
+    for at_gateway in [false, true] {
+        let few = with_keys(3, at_gateway).await;
+        assert!(few.iter().any(|sql| sql.contains("'182'")), "{few:?}");
+        // The gateway sends a batch of so many keys, and the node of the database writes them as a list.
+        for many in [500, encode::keys::SQL_KEYS] {
+            let queries = with_keys(many, at_gateway).await;
+            let last = format!("'{}'", (many - 1) * 91);
+            assert!(queries.iter().any(|sql| sql.contains(&last)), "a query lacks some of {many} keys");
+        }
+        let all = with_keys(encode::keys::SQL_KEYS + 1, at_gateway).await;
+        assert!(all.iter().all(|sql| sql.len() < 1000), "the query lists keys");
+    }
 }
 
 #[tokio::test]

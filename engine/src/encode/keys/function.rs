@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, plan_err};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -26,6 +27,11 @@ impl InKeys {
     pub(crate) fn new(keys: Arc<SentKeys>) -> Self {
         let signature = Signature::any(keys.test.types().len(), Volatility::Immutable);
         Self { keys, signature }
+    }
+
+    /// Returns the function of a call; `None` if the call is of another function.
+    pub(crate) fn of(call: &ScalarFunction) -> Option<&Self> {
+        call.func.inner().downcast_ref()
     }
 
     /// Returns a call with these columns.

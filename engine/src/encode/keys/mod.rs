@@ -2,15 +2,14 @@
 //! call of a function tests if a row has one of them. Another module decides which keys travel, and in which form.
 
 mod function;
+mod listed;
 mod packed;
 mod test;
 
 pub(crate) use function::InKeys;
+pub(crate) use listed::{SQL_KEYS, list, with_lists};
 pub(crate) use packed::BLOOM_ERROR;
 pub(crate) use test::KeyTest;
-
-/// The largest number of keys of one column that a query in SQL lists.
-pub(crate) const SQL_KEYS: usize = 4096;
 
 use std::sync::Arc;
 

@@ -37,7 +37,7 @@ struct Places {
 impl std::fmt::Debug for KeyTest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Exact(index) => write!(f, "Exact({} keys)", index.columns.first().map_or(0, |c| c.len())),
+            Self::Exact(_) => write!(f, "Exact({} keys)", self.number().unwrap_or_default()),
             Self::Bloom { filter, .. } => write!(f, "Bloom({} blocks)", filter.num_blocks()),
         }
     }
@@ -54,6 +54,14 @@ impl KeyTest {
         let converter = RowConverter::new(fields)
             .map_err(|e| Error::new(ErrorKind::InvalidQuery, "the keys have no order").with_source(e))?;
         Ok(Self::Bloom { types, converter: Box::new(converter), filter: Box::new(filter) })
+    }
+
+    /// Returns the number of keys; `None` if it is not known.
+    pub(crate) fn number(&self) -> Option<usize> {
+        match self {
+            Self::Exact(index) => Some(index.columns.first().map_or(0, |c| c.len())),
+            Self::Bloom { .. } => None,
+        }
     }
 
     /// Returns the types of the keys' columns.
@@ -98,6 +106,11 @@ impl KeyTest {
 }
 
 impl Index {
+    /// Returns the keys, one array for each column.
+    pub(super) fn columns(&self) -> &[ArrayRef] {
+        &self.columns
+    }
+
     fn places(&self) -> DFResult<&Places> {
         if let Some(places) = self.places.get() {
             return Ok(places);

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::borrow::Cow;
+
 use arrow::array::{Array, Float64Array, Int32Array, Int64Array, StringArray, StringViewArray};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ScalarUDFImpl};
-use datafusion::prelude::col;
+use datafusion::prelude::{Expr, col, lit};
 use portolan_connectors::EncodedPlan;
 use prost::Message;
 
@@ -170,6 +172,36 @@ async fn plan_with_keys() -> (LogicalPlan, Arc<MeshView>) {
         .and(InKeys::call(b, vec![col("n_name")]))
         .and(InKeys::call(a, vec![col("n_regionkey")]));
     (LogicalPlanBuilder::from(plan).filter(test).unwrap().build().unwrap(), view)
+}
+
+#[tokio::test]
+async fn keys_of_one_column_become_a_list_in_a_filter() {
+    let plan = analysed(&gateway().await, "SELECT n_nationkey, n_name FROM geo.places.nation").await;
+    let listed = |test: Expr| {
+        let filtered = LogicalPlanBuilder::from(plan.clone()).filter(test).unwrap().build().unwrap();
+        match with_lists(&filtered).unwrap() {
+            Cow::Owned(LogicalPlan::Filter(filter)) => Some(filter.predicate.to_string()),
+            _ => None,
+        }
+    };
+    let nation = || vec![col("n_nationkey")];
+    let batch = |columns: &[ArrayRef]| SentKeys::batch(columns).unwrap();
+    let few = InKeys::call(batch(&[ints([3, 5])]), nation());
+    let list = "geo.places.nation.n_nationkey IN ([Int64(3), Int64(5)])";
+    assert_eq!(listed(few.clone()).unwrap(), list);
+    let nulls = col("n_nationkey").is_null().or(few.clone()).and(col("n_name").eq(lit("CHINA")));
+    let expected =
+        format!("(geo.places.nation.n_nationkey IS NULL OR {list}) AND geo.places.nation.n_name = Utf8(\"CHINA\")");
+    assert_eq!(listed(nulls).unwrap(), expected);
+    assert_eq!(listed(InKeys::call(batch(&[ints([])]), nation())).unwrap(), "Boolean(false)");
+    // A list would be NULL for NULL, where the test is false.
+    let below = Expr::Not(Box::new(few.clone()));
+    let unlisted = |test: Expr| assert!(listed(test).is_none_or(|predicate| !predicate.contains(" IN (")));
+    unlisted(below);
+    unlisted(InKeys::call(batch(&[ints(0..SQL_KEYS as i64 + 1)]), nation()));
+    unlisted(InKeys::call(batch(&[words(&["x".repeat(300 << 10).as_str()])]), vec![col("n_name")]));
+    unlisted(InKeys::call(SentKeys::bloom(&[ints([3])]).unwrap(), nation()));
+    unlisted(InKeys::call(batch(&[ints([3]), words(&["CHINA"])]), vec![col("n_nationkey"), col("n_name")]));
 }
 
 #[tokio::test]

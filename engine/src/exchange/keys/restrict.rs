@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, lit};
-use datafusion::prelude::in_list;
 use portolan_connectors::FragmentPlan;
 
 use super::form::{FORCED_LITERALS, Figures, LITERALS};
 use super::restriction::{Body, Condition, Restriction};
 use super::set::KeySet;
-use crate::encode::keys::{InKeys, SQL_KEYS, SentKeys, travels};
+use crate::encode::keys::{InKeys, SQL_KEYS, SentKeys, list, travels};
 use crate::encode::write;
 use crate::mesh::MeshView;
 use crate::plan::{Fragment, KeyPlan};
@@ -228,7 +227,7 @@ impl Writer<'_> {
         let call = |sent: Arc<SentKeys>| InKeys::call(sent, columns.to_vec());
         let range = ranges.tests.iter().cloned();
         let (sent, test) = match form {
-            KeyForm::Literals => (None, literals(columns, keys)),
+            KeyForm::Literals => (None, literals(columns, keys, figures.most_literals)),
             KeyForm::Range => (None, range.clone().reduce(Expr::and)),
             KeyForm::Batch => (batch.clone(), batch.map(call)),
             KeyForm::Bloom => (bloom.clone(), bloom.map(call)),
@@ -261,15 +260,14 @@ fn number(value: &ScalarValue) -> Option<f64> {
 }
 
 /// Returns `k IN (1, 2)`, or `(a = 1 AND b = 2) OR …` for keys of several columns.
-fn literals(columns: &[Expr], keys: &KeySet) -> Option<Expr> {
-    if keys.keys > FORCED_LITERALS || columns.len() > 1 && keys.keys > LITERALS {
+fn literals(columns: &[Expr], keys: &KeySet, most: usize) -> Option<Expr> {
+    if let ([column], [values]) = (columns, keys.columns.as_slice()) {
+        return (keys.keys <= most.max(FORCED_LITERALS)).then(|| list(column, values)).flatten();
+    }
+    if keys.keys > LITERALS {
         return None;
     }
     let value = |column: usize, row| ScalarValue::try_from_array(keys.columns.get(column)?, row).ok().map(lit);
-    if let [column] = columns {
-        let values = (0..keys.keys).map(|row| value(0, row)).collect::<Option<Vec<_>>>()?;
-        return Some(in_list(column.clone(), values, false));
-    }
     let row = |row| {
         let equal = columns.iter().enumerate().map(|(i, c)| Some(c.clone().eq(value(i, row)?)));
         equal.collect::<Option<Vec<_>>>()?.into_iter().reduce(Expr::and)

@@ -99,7 +99,7 @@ impl CandidateTree {
             if refusals.contains_key(site) {
                 continue;
             }
-            let refusal = space.routes.view.capabilities(site).admits(&self.plan).err();
+            let refusal = admit::at_site(&self.plan, &space.routes.view.capabilities(site)).err();
             if let Some(refusal) = refusal.or_else(|| of_query(&self.plan, site)) {
                 refusals.insert(site.clone(), refusal);
             }

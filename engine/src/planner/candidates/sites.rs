@@ -49,7 +49,7 @@ fn refuses_part(plan: &LogicalPlan, capabilities: &Capabilities) -> DataFusionRe
     let mut refused = false;
     if !capabilities.runs_everything() {
         plan.apply_with_subqueries(|node| {
-            refused = capabilities.admits(node).is_err();
+            refused = admit::at_site(node, capabilities).is_err();
             Ok(if refused { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })?;
     }

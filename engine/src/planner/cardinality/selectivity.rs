@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 
 use datafusion::common::ScalarValue;
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Between, BinaryExpr, Case, Expr, Like, Operator};
 use portolan_catalog::{ColumnStatistics, StatisticValue};
+
+use crate::encode::keys::InKeys;
 
 use super::constraints::{Constraint, constraint, flatten};
 use super::expressions::{self, stripped};
@@ -141,10 +144,23 @@ fn other(input: &Cardinality, predicate: &Expr, depth: usize) -> f64 {
         Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_) => SUBQUERY,
         Expr::IsUnknown(_) => 0.05,
         Expr::IsNotUnknown(_) => 0.95,
-        Expr::ScalarFunction(f) if f.name().contains("regexp") || f.name().contains("like") => PATTERN,
-        Expr::ScalarFunction(f) if matches!(f.name(), "starts_with" | "ends_with" | "contains" | "strpos") => PATTERN,
+        Expr::ScalarFunction(call) => called(input, call),
         _ => UNKNOWN,
     }
+}
+
+/// Returns the share of a call.
+fn called(input: &Cardinality, call: &ScalarFunction) -> f64 {
+    if let Some(keys) = InKeys::of(call).and_then(|function| function.keys.test.number()) {
+        // Keys of several columns have at least as many combinations as each column has values.
+        let distinct = call.args.iter().map(|column| input.distinct(column)).fold(2.0, f64::max);
+        return share(float(keys as u64) / distinct);
+    }
+    let name = call.name();
+    if name.contains("regexp") || name.contains("like") {
+        return PATTERN;
+    }
+    if matches!(name, "starts_with" | "ends_with" | "contains" | "strpos") { PATTERN } else { UNKNOWN }
 }
 
 /// Returns the share of a disjunction. Disjuncts count as independent, `1 - (1 - a)(1 - b)`. If all of them constrain

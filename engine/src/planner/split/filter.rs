@@ -6,6 +6,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan};
 
+use crate::encode::admit;
 use crate::mesh::MeshView;
 use crate::plan::SiteChoice;
 use crate::planner::candidates::site_of;
@@ -27,7 +28,7 @@ pub(super) fn by_site(filter: &Filter, view: &MeshView) -> Result<Option<Logical
     let (mut there, mut here) = (vec![], vec![]);
     for conjunct in split_conjunction(&filter.predicate) {
         let alone = filtered(Some(conjunct.clone()), &filter.input)?;
-        let admitted = alone.is_some_and(|alone| capabilities.admits(&alone).is_ok());
+        let admitted = alone.is_some_and(|alone| admit::at_site(&alone, &capabilities).is_ok());
         if admitted { &mut there } else { &mut here }.push(conjunct.clone());
     }
     if here.is_empty() {
