@@ -6,6 +6,7 @@
 mod asked;
 mod bytes;
 mod chaos;
+mod databases;
 mod estimates;
 mod explained;
 mod machine;
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chaos::ChaosArgs;
 use crate::chaos::soak::{self, SoakArgs};
+use crate::databases::DatabasesArgs;
 use crate::proxy::{Link, Proxies};
 use crate::server::ServerArgs;
 use crate::server::bare::{self, BareArgs};
@@ -114,6 +116,8 @@ enum Command {
     /// Measure the rows per second of a large scan, the latency of a small query, the memory of idle sessions, and the
     /// fairness between principals
     Server(ServerArgs),
+    /// Measure TPC-H with its domains in three databases of PostgreSQL, beside other engines over the same databases
+    Databases(DatabasesArgs),
     /// Measure the errors of the planner's estimates
     Estimates(BenchArgs),
     /// Run queries with known answers on a mesh whose nodes, connections and disks fail, and check every answer
@@ -175,6 +179,7 @@ fn run(arguments: Arguments) -> Result<()> {
             Some(Command::Soak(args)) => soak::run(&args).await,
             Some(Command::Bare(args)) => bare::serve(&args).await,
             Some(Command::Server(args)) => server::measure(&args).await,
+            Some(Command::Databases(args)) => databases::measure(&args).await,
             Some(Command::Planning { ports, relations, runs, format }) => {
                 planning::measure(&ports, &relations, runs).await?.print(format)
             }

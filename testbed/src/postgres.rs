@@ -72,11 +72,20 @@ impl PostgresServer {
     /// # Errors
     /// A server that does not start in time, with the end of its log.
     pub async fn start(programs: &Path) -> Result<Self> {
+        Self::start_with(programs, &[]).await
+    }
+
+    /// Starts a new server as [`PostgresServer::start`] does, with these settings in addition, such as
+    /// `shared_buffers=1GB`.
+    ///
+    /// # Errors
+    /// As [`PostgresServer::start`].
+    pub async fn start_with(programs: &Path, more: &[&str]) -> Result<Self> {
         let mut last = None;
         for _ in 0..PORT_ATTEMPTS {
             let address = free_addresses(1)?.remove(0);
             let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or_default();
-            match Self::start_at(programs, port).await {
+            match Self::start_in(programs, &Self::prepare(programs)?, port, more).await {
                 Err(error) if error.to_string().contains(PORT_IS_TAKEN) => last = Some(error),
                 outcome => return outcome,
             }
@@ -89,7 +98,7 @@ impl PostgresServer {
     /// # Errors
     /// As [`PostgresServer::start`].
     pub async fn start_at(programs: &Path, port: u16) -> Result<Self> {
-        Self::start_in(programs, &Self::prepare(programs)?, port).await
+        Self::start_in(programs, &Self::prepare(programs)?, port, &[]).await
     }
 
     /// Returns a new folder with the data of a server.
@@ -105,7 +114,7 @@ impl PostgresServer {
         Ok(folder)
     }
 
-    async fn start_in(programs: &Path, folder: &Path, port: u16) -> Result<Self> {
+    async fn start_in(programs: &Path, folder: &Path, port: u16, more: &[&str]) -> Result<Self> {
         let password = folder.join("password");
         let password = fs::read_to_string(&password).map_err(|e| Error::failed("the password").with_source(e))?;
         let mut command = Command::new(programs.join("postgres"));
@@ -120,7 +129,7 @@ impl PostgresServer {
             "synchronous_commit=off".to_owned(),
             "autovacuum=off".to_owned(),
         ];
-        for setting in &settings {
+        for setting in settings.iter().map(String::as_str).chain(more.iter().copied()) {
             command.args(["-c", setting]);
         }
         let process = LeashedServer::start(folder, "QUIT", &command)?;
