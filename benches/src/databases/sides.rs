@@ -26,7 +26,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(180);
 /// An engine, ready to run queries.
 pub enum Side {
     /// Nodes of Portolan, and a session on their gateway.
-    Mesh(LocalMesh, Client),
+    Mesh(Box<LocalMesh>, Client),
     /// A session on the database with the foreign tables.
     Foreign(tokio_postgres::Client, Duration),
     /// A program that reads queries from its input.
@@ -85,7 +85,7 @@ pub async fn start(
         std::env::current_exe().map_err(|e| Error::failed("cannot find the path of this program").with_source(e))?;
     let mesh = LocalMesh::start_with_gateway(&program, data, &GatewayOptions::default(), databases).await?;
     let client = session(&mesh, &[]).await?;
-    let mut sides = vec![Side::Mesh(mesh, client)];
+    let mut sides = vec![Side::Mesh(Box::new(mesh), client)];
     let timeout = Duration::from_secs(args.timeout);
     for rival in &args.rivals {
         sides.push(match rival {
