@@ -13,7 +13,7 @@ use super::keys;
 use crate::names::{PortSite, PortTable};
 use crate::{Error, ErrorKind, Result};
 
-/// The largest query, in bytes. A list of keys takes up to half a megabyte.
+/// The largest query, in bytes. A list of keys takes up to a megabyte.
 const MAX_SQL_BYTES: usize = 4 << 20;
 
 /// Writes a plan over the ports of a site.

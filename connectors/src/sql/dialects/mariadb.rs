@@ -43,7 +43,7 @@ pub(super) const COMMON: SqlDialect = SqlDialect {
     max_depth: 30,
     max_tables: 50,
     max_brackets: 60,
-    max_bytes: 1 << 20,
+    max_bytes: 4 << 20,
 };
 
 /// The largest number of digits of a decimal.

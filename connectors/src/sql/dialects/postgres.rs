@@ -36,7 +36,7 @@ pub static POSTGRES: SqlDialect = SqlDialect {
     max_depth: 50,
     max_tables: 50,
     max_brackets: 100,
-    max_bytes: 1 << 20,
+    max_bytes: 4 << 20,
 };
 
 const ALL: &[SqlKind] = &[Boolean, Integer, Unsigned, Decimal, Double, Text, Date, Timestamp, Instant, Time];
