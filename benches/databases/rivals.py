@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Runs DuckDB or Trino over the benchmark's PostgreSQL databases.
+"""Runs DuckDB or Trino over the benchmark's PostgreSQL databases, or DuckDB over Parquet files.
 
-    rivals.py duckdb|trino [--trino-home FOLDER] [--java-home FOLDER] [--folder WORK_FOLDER]
+    rivals.py duckdb|duckdb-files|trino [--trino-home FOLDER] [--java-home FOLDER] [--folder WORK_FOLDER]
 
 The benchmark starts this program and talks to it over standard input and output, one JSON object a line:
 
@@ -10,6 +10,12 @@ The benchmark starts this program and talks to it over standard input and output
     <- {"ready": "Trino 476"}                       or {"error": "..."}, and the program ends
     -> {"sql": "SELECT ...", "timeout": 300}
     <- {"rows": 10, "seconds": 0.25}                or {"error": "..."}
+    -> {"sql": "SELECT ...", "timeout": 300, "values": true}
+    <- {"rows": 1, "seconds": 0.25, "values": [["2.50", null]]}
+
+For `duckdb-files`, the first line names files instead of databases:
+
+    -> {"tables": [{"name": "sales.orders.lineitem", "file": "FOLDER/lineitem.parquet"}, ...]}
 
 The engine sees each database as a catalog of its name: `sales.public.lineitem`. `seconds` is the time from sending the
 text of the query to decoding the last row. The program cancels a query that takes longer than `timeout` seconds.
@@ -20,6 +26,7 @@ on SIGTERM, SIGINT and SIGHUP. The engine's log is a file in the work folder.
 
 import argparse
 import ctypes
+import decimal
 import http.client
 import json
 import os
@@ -36,7 +43,7 @@ import urllib.parse
 from pathlib import Path
 
 # Changes to the text of a query that an engine needs, as (old text, new text, reason). Each change keeps the meaning.
-TEXT_CHANGES = {"duckdb": [], "trino": []}
+TEXT_CHANGES = {"duckdb": [], "duckdb-files": [], "trino": []}
 
 START_SECONDS = 300  # the time limit for the start of Trino, which takes 20 s of an idle processor
 CANCEL_SECONDS = 30  # the time limit for an engine to end a cancelled query
@@ -49,6 +56,8 @@ class EngineError(Exception):
 
 class DuckDb:
     """DuckDB in this process, with the `postgres` extension."""
+
+    SOURCES = "databases"
 
     # Settings that differ from their defaults, with the reason. Everything else stays as DuckDB ships it. The defaults
     # are the fast choices already: all cores (`threads`), filters and columns pushed to PostgreSQL
@@ -64,19 +73,25 @@ class DuckDb:
         self.log = folder / "duckdb.log"
         self.connection = None
 
-    def start(self, databases):
-        """Attaches the databases and returns the name and version of the engine."""
-        import duckdb  # here, because Trino does not need the package
-
+    def connect(self):
+        """Opens the engine and returns its version."""
+        try:
+            import duckdb  # here, because Trino does not need the package
+        except ImportError:
+            raise EngineError(f"DuckDB is not installed for {sys.executable}: pip install duckdb") from None
         # The extension comes from a Python package and not from DuckDB's own repository, so it is loaded by its path
         # and DuckDB does not find the signature that it expects.
         config = {"allow_unsigned_extensions": "true", "temp_directory": str(self.folder / "duckdb-spill")}
         self.connection = duckdb.connect(config=config)
-        version = self.connection.execute("SELECT version()").fetchone()[0]
-        platform = self.connection.execute("PRAGMA platform").fetchone()[0]
-        self.connection.execute(f"LOAD {quoted(extension_file(version, platform))}")
         for name, value in self.SETTINGS:
             self.connection.execute(f"SET {name} = {value}")
+        return self.connection.execute("SELECT version()").fetchone()[0]
+
+    def start(self, databases):
+        """Attaches the databases and returns the name and version of the engine."""
+        version = self.connect()
+        platform = self.connection.execute("PRAGMA platform").fetchone()[0]
+        self.connection.execute(f"LOAD {quoted(extension_file(version, platform))}")
         for database in databases:
             parameters = {
                 "host": database["host"],
@@ -117,6 +132,23 @@ class DuckDb:
         self.cancel()
 
 
+class DuckDbOverFiles(DuckDb):
+    """DuckDB in this process, over Parquet files."""
+
+    SOURCES = "tables"
+
+    def start(self, tables):
+        """Creates a view over each file and returns the name and version of the engine."""
+        version = self.connect()
+        for table in tables:
+            catalog, schema, name = table["name"].split(".")
+            self.connection.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {catalog}")
+            self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {catalog}.{schema}")
+            rows = f"SELECT * FROM read_parquet({quoted(table['file'])})"
+            self.connection.execute(f"CREATE VIEW {catalog}.{schema}.{name} AS {rows}")
+        return f"DuckDB {version.removeprefix('v')}"
+
+
 def extension_file(version, platform):
     """Returns the path of the `postgres` extension for this version of DuckDB."""
     try:
@@ -146,6 +178,8 @@ def libpq_quoted(text):
 
 class Trino:
     """A Trino server of one node, over its REST protocol."""
+
+    SOURCES = "databases"
 
     NODE = """
         node.environment=portolan
@@ -468,9 +502,9 @@ class Worker(threading.Thread):
     def run(self):
         """Answers each line with an event: its kind, and the JSON for the benchmark."""
         try:
-            (databases,) = fields(self.lines.get(), "databases")
-            self.secrets = [database["password"] for database in databases if database["password"]]
-            self.events.put(("answer", {"ready": self.engine.start(databases)}))
+            (sources,) = fields(self.lines.get(), self.engine.SOURCES)
+            self.secrets = [source["password"] for source in sources if source.get("password")]
+            self.events.put(("answer", {"ready": self.engine.start(sources)}))
         except Exception as error:
             self.events.put(("failed", self.failure(error)))
             return
@@ -485,7 +519,10 @@ class Worker(threading.Thread):
                 sql = sql.replace(old, new)
             started = time.monotonic()
             rows = self.engine.run(sql, timeout)
-            return {"rows": len(rows), "seconds": time.monotonic() - started}
+            answer = {"rows": len(rows), "seconds": time.monotonic() - started}
+            if json.loads(line).get("values"):
+                answer["values"] = [[text_of(value) for value in row] for row in rows]
+            return answer
         except Exception as error:
             return self.failure(error)
 
@@ -507,6 +544,14 @@ def fields(line, *names):
         raise EngineError(f"expected a line with a JSON object with {' and '.join(names)}, got {line[:80]!r}") from None
 
 
+def text_of(value):
+    """Returns a value of a row as text. NULL stays None."""
+    if value is None:
+        return None
+    # Without an exponent.
+    return format(value, "f") if isinstance(value, decimal.Decimal) else str(value)
+
+
 def read_lines(lines, events):
     """Passes the lines of standard input to the worker."""
     for line in sys.stdin:
@@ -515,8 +560,8 @@ def read_lines(lines, events):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Runs another engine over the benchmark's PostgreSQL databases.")
-    parser.add_argument("engine", choices=("duckdb", "trino"))
+    parser = argparse.ArgumentParser(description="Runs another engine over the benchmark's data.")
+    parser.add_argument("engine", choices=("duckdb", "duckdb-files", "trino"))
     parser.add_argument("--trino-home", default=os.environ.get("TRINO_HOME"), help="the folder of the unpacked server")
     parser.add_argument("--java-home", default=os.environ.get("JAVA_HOME"), help="the folder of a JDK that runs Trino")
     parser.add_argument("--folder", help="the work folder, with config and log (default: a temporary folder)")
@@ -537,6 +582,8 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     if arguments.engine == "duckdb":
         engine = DuckDb(folder)
+    elif arguments.engine == "duckdb-files":
+        engine = DuckDbOverFiles(folder)
     else:
         engine = Trino(folder, Path(arguments.trino_home).resolve(), Path(arguments.java_home).resolve())
     worker = Worker(arguments.engine, engine, events)

@@ -40,7 +40,15 @@ pub struct Answer {
 /// # Errors
 /// The gateway does not answer, or does not know a setting.
 pub async fn session(mesh: &LocalMesh, settings: Settings) -> Result<Client> {
-    let client = Client::connect(mesh.gateway().url(), &ConnectOptions::default()).await?;
+    session_at(mesh.gateway().url(), settings).await
+}
+
+/// Opens a session on the node at a URL.
+///
+/// # Errors
+/// The node does not answer, or does not know a setting.
+pub async fn session_at(url: &str, settings: Settings) -> Result<Client> {
+    let client = Client::connect(url, &ConnectOptions::default()).await?;
     for (name, value) in settings {
         set(&client, name, value).await?;
     }

@@ -57,14 +57,29 @@ impl Explained {
         json!([fragments.collect::<Vec<_>>(), shape(&self.0["plan"])]).to_string()
     }
 
+    /// True if a part was planned again while the query ran.
+    pub fn is_adapted(&self) -> bool {
+        self.0["adapted"].is_string()
+    }
+
     /// Returns the q-errors of all estimates that can be compared: of edges, and of operators at the gateway and at
     /// owners.
     pub fn q_errors(&self) -> Vec<f64> {
+        let edges = list(&self.0["fragments"]).iter().filter_map(|fragment| fragment["actual"]["q_error"].as_f64());
+        edges.chain(self.operator_errors(&|_| true)).collect()
+    }
+
+    /// Returns the q-errors of the joins whose estimates can be compared, at the gateway and at owners.
+    pub fn join_errors(&self) -> Vec<f64> {
+        self.operator_errors(&|operator| operator["operator"].as_str().is_some_and(|name| name.contains("Join")))
+    }
+
+    /// Returns the q-errors of the operators for which the test holds.
+    fn operator_errors(&self, test: &dyn Fn(&Value) -> bool) -> Vec<f64> {
         let mut errors = vec![];
-        note_errors(&self.0["plan"], &mut errors);
+        note_errors(&self.0["plan"], test, &mut errors);
         for fragment in list(&self.0["fragments"]) {
-            errors.extend(fragment["actual"]["q_error"].as_f64());
-            for operator in list(&fragment["actual"]["operators"]) {
+            for operator in list(&fragment["actual"]["operators"]).iter().filter(|operator| test(operator)) {
                 if let (Some(rows), Some(expected)) = (operator["rows"].as_f64(), operator["estimated_rows"].as_f64()) {
                     // Like the planner, counts no rows as one row.
                     let (rows, expected) = (rows.max(1.0), expected.max(1.0));
@@ -98,11 +113,11 @@ fn shape(operator: &Value) -> Value {
 }
 
 /// Adds the q-errors of the operators at the gateway. Skips roots of fragments, whose q-error is that of the edge.
-fn note_errors(operator: &Value, errors: &mut Vec<f64>) {
-    if operator["fragment"].is_null() {
+fn note_errors(operator: &Value, test: &dyn Fn(&Value) -> bool, errors: &mut Vec<f64>) {
+    if operator["fragment"].is_null() && test(operator) {
         errors.extend(operator["actual"]["q_error"].as_f64());
     }
-    below(operator).for_each(|o| note_errors(o, errors));
+    below(operator).for_each(|o| note_errors(o, test, errors));
 }
 
 #[cfg(test)]
@@ -115,7 +130,23 @@ mod tests {
         let plan = json!({ "actual": { "q_error": 2.0 }, "inputs": [{ "actual": { "q_error": null } }, edge] });
         let operators = json!([{ "rows": 10, "estimated_rows": 40.0 }, { "rows": 10, "estimated_rows": null }]);
         let fragments = json!([{ "actual": { "q_error": 3.0, "operators": operators } }]);
-        assert_eq!(Explained(json!({ "plan": plan, "fragments": fragments })).q_errors(), [2.0, 3.0, 4.0]);
+        assert_eq!(Explained(json!({ "plan": plan, "fragments": fragments })).q_errors(), [3.0, 2.0, 4.0]);
+    }
+
+    #[test]
+    fn errors_of_joins_are_those_here_and_at_owners() {
+        let here = json!({ "operator": "Inner Join: a = b", "actual": { "q_error": 2.0 } });
+        // The error of a join that is the root of a fragment is that of the owner's operator.
+        let root = json!({ "operator": "Inner Join: a = c", "fragment": 1, "actual": { "q_error": 7.0 } });
+        let plan = json!({ "operator": "Sort: a", "actual": { "q_error": 5.0 }, "inputs": [here, root] });
+        let operators = json!([
+            { "operator": "HashJoinExec: mode=Partitioned", "rows": 10, "estimated_rows": 70.0 },
+            { "operator": "FilterExec: a > 1", "rows": 10, "estimated_rows": 90.0 },
+        ]);
+        let fragments = json!([{ "actual": { "q_error": 7.0, "operators": operators } }]);
+        let explained = Explained(json!({ "plan": plan, "fragments": fragments, "adapted": "a reason" }));
+        assert_eq!(explained.join_errors(), [2.0, 7.0]);
+        assert!(explained.is_adapted());
     }
 
     #[test]

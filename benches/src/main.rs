@@ -7,15 +7,19 @@ mod asked;
 mod bytes;
 mod chaos;
 mod databases;
+mod engine_process;
 mod estimates;
 mod explained;
+mod governed;
 mod machine;
 mod measure;
 mod metadata;
+mod options;
 mod planning;
 mod proxy;
 mod report;
 mod server;
+mod shared;
 mod slow;
 mod table;
 
@@ -23,8 +27,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use portolan_cli::demo::tpch_data;
+use clap::{Parser, Subcommand};
 use portolan_cli::exit::exit_code;
 use portolan_cli::log::start_log;
 use portolan_cli::output::print;
@@ -32,16 +35,18 @@ use portolan_cli::serve::{ServeArgs, serve, stop_on_signals};
 use portolan_node::{Error, NodeConfig, Result};
 use portolan_testbed::mesh::{LocalMesh, Way};
 use portolan_testbed::single::single_process;
-use portolan_testbed::tpch::cache::cache_folder;
 use portolan_testbed::tpch::{QUERIES, Query};
 use tokio_util::sync::CancellationToken;
 
 use crate::chaos::ChaosArgs;
 use crate::chaos::soak::{self, SoakArgs};
 use crate::databases::DatabasesArgs;
+use crate::governed::GovernedArgs;
+use crate::options::{BenchArgs, Format, this_program};
 use crate::proxy::{Link, Proxies};
 use crate::server::ServerArgs;
 use crate::server::bare::{self, BareArgs};
+use crate::shared::SharedArgs;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -118,7 +123,12 @@ enum Command {
     Server(ServerArgs),
     /// Measure TPC-H with its domains in three databases of PostgreSQL, beside other engines over the same databases
     Databases(DatabasesArgs),
-    /// Measure the errors of the planner's estimates
+    /// Measure TPC-H with policies, decisions per second, what times tell of hidden rows, and the cost of audit records
+    Governed(GovernedArgs),
+    /// Measure queries that use a part of themselves several times, beside one process, `share = off` and DuckDB
+    Shared(SharedArgs),
+    /// Measure the errors of the planner's estimates, before and after keys are counted, and the times of queries with the
+    /// chosen build sides and with the other ones
     Estimates(BenchArgs),
     /// Run queries with known answers on a mesh whose nodes, connections and disks fail, and check every answer
     Chaos(ChaosArgs),
@@ -130,31 +140,6 @@ enum Command {
     /// Run a Flight service without SQL: the benchmark starts itself with this command
     #[command(hide = true)]
     Bare(BareArgs),
-}
-
-/// The options of a measurement and of the output.
-#[derive(Args)]
-struct BenchArgs {
-    /// The scale factor of the data: 1 is about a gigabyte
-    #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
-    scale: f64,
-    /// The number of times to measure each query on each side. The medians are reported
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    runs: u32,
-    /// Measure only these queries, by number
-    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", value_parser = clap::value_parser!(u32).range(1..=22))]
-    queries: Vec<u32>,
-    /// The output format
-    #[arg(long, value_enum, default_value_t = Format::Markdown)]
-    format: Format,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Format {
-    /// A table for the book
-    Markdown,
-    /// One JSON object
-    Json,
 }
 
 fn main() -> ExitCode {
@@ -180,6 +165,8 @@ fn run(arguments: Arguments) -> Result<()> {
             Some(Command::Bare(args)) => bare::serve(&args).await,
             Some(Command::Server(args)) => server::measure(&args).await,
             Some(Command::Databases(args)) => databases::measure(&args).await,
+            Some(Command::Governed(args)) => governed::measure(&args).await,
+            Some(Command::Shared(args)) => shared::measure(&args).await,
             Some(Command::Planning { ports, relations, runs, format }) => {
                 planning::measure(&ports, &relations, runs).await?.print(format)
             }
@@ -188,7 +175,7 @@ fn run(arguments: Arguments) -> Result<()> {
                 let configured = round_trip.zip(bandwidth).map(|(round_trip, bandwidth)| link(round_trip, bandwidth));
                 on_mesh(&bench, Kind::Bytes(configured, bytes::Bounds { relations, lists })).await
             }
-            Some(Command::Estimates(bench)) => on_mesh(&bench, Kind::Estimates).await,
+            Some(Command::Estimates(bench)) => estimates::measure(&bench).await,
             Some(Command::SlowLink { bench, round_trip, bandwidth }) => {
                 on_mesh(&bench, Kind::SlowLink(link(round_trip, bandwidth))).await
             }
@@ -213,9 +200,8 @@ fn link(milliseconds: u64, megabits: u32) -> Link {
 async fn bench(args: &BenchArgs) -> Result<()> {
     let stop = CancellationToken::new();
     let _signals = stop_on_signals(stop.clone())?;
-    let data = tpch_data(&cache_folder()?, args.scale, &stop).await?;
-    let program =
-        std::env::current_exe().map_err(|e| Error::failed("cannot find the path of this program").with_source(e))?;
+    let data = args.run.data(&stop).await?;
+    let program = this_program()?;
     let load = machine::load();
     let single = single_process(&data).await?;
     let mesh = tokio::select! {
@@ -223,12 +209,12 @@ async fn bench(args: &BenchArgs) -> Result<()> {
         () = stop.cancelled() => return Err(Error::interrupted()),
     };
     let outcome = tokio::select! {
-        outcome = measure::measure(&mesh, &single, &args.queries, args.runs) => outcome,
+        outcome = measure::measure(&mesh, &single, &args.queries, args.run.runs) => outcome,
         () = stop.cancelled() => Err(Error::interrupted()),
     };
     mesh.stop().await;
-    let report = report::Report { scale: args.scale, runs: args.runs, load, measurements: outcome? };
-    match args.format {
+    let report = report::Report { scale: args.run.scale, runs: args.run.runs, load, measurements: outcome? };
+    match args.run.format {
         Format::Markdown => print(&report.to_markdown()),
         Format::Json => print(&format!("{}\n", report.to_json())),
     }
@@ -239,15 +225,13 @@ async fn bench(args: &BenchArgs) -> Result<()> {
 enum Kind {
     Bytes(Option<Link>, bytes::Bounds),
     SlowLink(Link),
-    Estimates,
 }
 
 async fn on_mesh(args: &BenchArgs, kind: Kind) -> Result<()> {
     let stop = CancellationToken::new();
     let _signals = stop_on_signals(stop.clone())?;
-    let data = tpch_data(&cache_folder()?, args.scale, &stop).await?;
-    let program =
-        std::env::current_exe().map_err(|e| Error::failed("cannot find the path of this program").with_source(e))?;
+    let data = args.run.data(&stop).await?;
+    let program = this_program()?;
     // Dropped after the mesh has stopped.
     let mut proxies = None;
     let mesh = tokio::select! {
@@ -256,9 +240,8 @@ async fn on_mesh(args: &BenchArgs, kind: Kind) -> Result<()> {
     };
     let measured = async {
         match kind {
-            Kind::Bytes(_, bounds) => bytes::measure(&mesh, &args.queries, args.runs, bounds).await,
-            Kind::SlowLink(link) => slow::measure(&mesh, link, &args.queries, args.runs).await,
-            Kind::Estimates => estimates::measure(&mesh, &args.queries).await,
+            Kind::Bytes(_, bounds) => bytes::measure(&mesh, &args.queries, args.run.runs, bounds).await,
+            Kind::SlowLink(link) => slow::measure(&mesh, link, &args.queries, args.run.runs).await,
         }
     };
     let outcome = tokio::select! {
@@ -271,8 +254,8 @@ async fn on_mesh(args: &BenchArgs, kind: Kind) -> Result<()> {
         Kind::Bytes(Some(link), _) => format!(", with links of {link} in the nodes' configs"),
         _ => String::new(),
     };
-    table.title = format!("TPC-H at scale {}, {}{links}", args.scale, table.title);
-    table.print(args.format)
+    table.title = format!("TPC-H at scale {}, {}{links}", args.run.scale, table.title);
+    table.print(args.run.format)
 }
 
 async fn start(program: &Path, data: &Path, kind: Kind, proxies: &mut Option<Proxies>) -> Result<LocalMesh> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
-use portolan_engine::Engine;
+use portolan_engine::{Engine, QueryStream};
 use portolan_node::Result;
 use portolan_node::client::Client;
 use portolan_testbed::mesh::LocalMesh;
@@ -43,11 +43,11 @@ pub async fn measure(mesh: &LocalMesh, single: &Engine, queries: &[u32], runs: u
         for run in 0..runs {
             // The sides take turns to go first, so that neither has an advantage.
             if run % 2 == 0 {
-                single_times.push(in_one_process(single, query.sql).await?.2);
+                single_times.push(in_one_process(single.sql(query.sql)).await?.2);
                 mesh_times.push(Answer::of(&client, query.sql).await?.time);
             } else {
                 mesh_times.push(Answer::of(&client, query.sql).await?.time);
-                single_times.push(in_one_process(single, query.sql).await?.2);
+                single_times.push(in_one_process(single.sql(query.sql)).await?.2);
             }
         }
         let (single, mesh) = (median(single_times), median(mesh_times));
@@ -63,16 +63,21 @@ async fn check(
     single: &Engine,
     query: &Query,
 ) -> Result<(usize, [u64; DOMAINS.len()])> {
-    let (schema, batches, _) = in_one_process(single, query.sql).await?;
+    let (schema, batches, _) = in_one_process(single.sql(query.sql)).await?;
     let answer = Answer::of(client, query.sql).await?;
     answer.same_as((&schema, &batches), query)?;
     Ok((answer.rows(), mesh.bytes_by_domain(&answer.progress)))
 }
 
-/// Runs a query through the library. Returns the result, and the time from the text to the last row.
-async fn in_one_process(engine: &Engine, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>, Duration)> {
+/// Runs a query that the library has not started. Returns the result, and the time from the text to the last row.
+///
+/// # Errors
+/// The error of the engine.
+pub async fn in_one_process(
+    query: impl Future<Output = portolan_engine::Result<QueryStream>>,
+) -> Result<(SchemaRef, Vec<RecordBatch>, Duration)> {
     let started = Instant::now();
-    let stream = engine.sql(sql).await?;
+    let stream = query.await?;
     let schema = stream.schema();
     let batches = stream.try_collect().await?;
     Ok((schema, batches, started.elapsed()))

@@ -10,27 +10,21 @@ mod scan;
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use portolan_cli::demo::tpch_data;
 use portolan_cli::serve::stop_on_signals;
-use portolan_node::{Error, Result};
+use portolan_node::Result;
 use portolan_testbed::mesh::LocalMesh;
-use portolan_testbed::tpch::cache::cache_folder;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::memory::{HASH, PASSWORD};
+use crate::options::{RunArgs, print_measured, this_program};
 use crate::table::Table;
-use crate::{Format, machine};
 
 /// The options of the measurement and of the output.
 #[derive(Args)]
 pub struct ServerArgs {
-    /// The scale factor of the data: 1 is about a gigabyte
-    #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
-    scale: f64,
-    /// The number of times to measure each side. The medians are reported
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    runs: u32,
+    #[command(flatten)]
+    run: RunArgs,
     /// The numbers of concurrent connections that send the small query
     #[arg(long, value_delimiter = ',', default_values_t = [1, 32, 256], value_name = "NUMBERS", value_parser = clap::value_parser!(u32).range(1..=256))]
     connections: Vec<u32>,
@@ -49,9 +43,6 @@ pub struct ServerArgs {
     /// Run only these parts
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PARTS")]
     only: Vec<Part>,
-    /// The output format
-    #[arg(long, value_enum, default_value_t = Format::Markdown)]
-    format: Format,
 }
 
 /// A part of the benchmark.
@@ -74,22 +65,14 @@ enum Part {
 pub async fn measure(args: &ServerArgs) -> Result<()> {
     let stop = CancellationToken::new();
     let _signals = stop_on_signals(stop.clone())?;
-    let data = tpch_data(&cache_folder()?, args.scale, &stop).await?;
-    let program =
-        std::env::current_exe().map_err(|e| Error::failed("cannot find the path of this program").with_source(e))?;
+    let data = args.run.data(&stop).await?;
+    let program = this_program()?;
     for part in [Part::Scan, Part::Latency, Part::Memory, Part::Fairness] {
         if !args.only.is_empty() && !args.only.contains(&part) {
             continue;
         }
-        let load = machine::load();
         // Each part has new processes, so that the memory of one part does not affect another.
-        let mut table = tokio::select! {
-            table = part.measure(args, &program, &data) => table?,
-            () = stop.cancelled() => return Err(Error::interrupted()),
-        };
-        let load = load.map_or_else(String::new, |load| format!("; load before: {load:.1}"));
-        table.title = format!("TPC-H at scale {}, {}{load}", args.scale, table.title);
-        table.print(args.format)?;
+        print_measured(part.measure(args, &program, &data), args.run.format, &stop).await?;
     }
     Ok(())
 }
@@ -98,13 +81,14 @@ impl Part {
     async fn measure(self, args: &ServerArgs, program: &Path, data: &Path) -> Result<Table> {
         let mesh = LocalMesh::start_with(program, data, &self.config(args)).await?;
         let table = match self {
-            Self::Scan => scan::measure(&mesh, program, args.runs).await,
-            Self::Latency => latency::measure(&mesh, &args.connections, args.queries, args.runs).await,
+            Self::Scan => scan::measure(&mesh, program, args.run.runs).await,
+            Self::Latency => latency::measure(&mesh, &args.connections, args.queries, args.run.runs).await,
             Self::Memory => memory::measure(&mesh, args.sessions).await,
-            Self::Fairness => fairness::measure(&mesh, args.flood, args.share, args.runs).await,
+            Self::Fairness => fairness::measure(&mesh, args.flood, args.share, args.run.runs).await,
         };
         mesh.stop().await;
-        table
+        let table = table?;
+        Ok(Table { title: format!("TPC-H at scale {}, {}", args.run.scale, table.title), ..table })
     }
 
     /// Returns the keys that the nodes' configs have in addition to the demo's.

@@ -4,7 +4,8 @@ use portolan_cli::output::print;
 use portolan_node::{Error, Result};
 use serde_json::{Map, Value, json};
 
-use crate::{Format, machine};
+use crate::machine;
+use crate::options::Format;
 
 /// A table of measurements.
 pub struct Table {

@@ -28,7 +28,7 @@ pub use load::{Descriptors, check_domain_name, descriptor_files, domain_of, load
 pub use mesh::{DomainEntry, MeshSnapshot, NodeEntry, NodeLocation, NodeState, RefusedClaim, ServedBy};
 pub use model::{
     Column, DatabaseAddress, DatabaseKind, DatabaseRelation, DatabaseSource, DomainCatalog, FileFormat, FileSource,
-    Port, PortSource, Product, QuerySource, Reference, SourceKind,
+    KeyUse, Port, PortSource, ProcessedAt, Product, QuerySource, Reference, SourceKind,
 };
 pub use names::{DomainName, MAX_NAME_LENGTH, PortName, PortRef, ProductName};
 pub use printable::{is_printable, printable, printable_json, printable_lines, printable_with};

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::model::{Port, Product, Reference};
 use crate::names::{PortName, check_name};
 use crate::nearest::nearest;
-use crate::odcs::{ReadContract, wrong};
+use crate::odcs::{KEYS, PROCESSED_AT, ReadContract, wrong};
 use crate::odps::{Descriptor, OutputPort};
 use crate::source::{COLUMN_SETTINGS, PREFIX, QUERY, misplaced};
 use crate::yaml::{self, Document, Step};
@@ -71,7 +71,8 @@ pub fn load_descriptors(domain: &DomainName, folder: &Path) -> Result<Descriptor
     }
     let servers = loader.contracts.values().flat_map(|read| &read.contract.servers);
     let servers = servers.map(|server| server.server.clone()).collect();
-    let catalog = DomainCatalog { domain: domain.clone(), version: String::new(), products }.with_version();
+    let catalog = DomainCatalog { domain: domain.clone(), version: String::new(), products, policies: None };
+    let catalog = catalog.with_version();
     Ok(Descriptors { catalog, servers })
 }
 
@@ -158,18 +159,23 @@ impl Loader {
         }
     }
 
-    /// Checks that Portolan's custom properties are in a contract, in one of its servers, or in a column, or that they are
-    /// the query of a schema object. They have no meaning elsewhere.
+    /// Checks that Portolan's custom properties are in a contract, in one of its servers, in one of its schema objects or in
+    /// a column, each where it has a meaning.
     fn check_custom_properties(&mut self, json: &serde_json::Value, document: &Document, is_contract: bool) {
         let mut found = vec![];
         own_properties(json, &mut vec![], &mut found);
         for (mut path, property) in found {
             use Step::{Index, Key};
+            let is_of_column = COLUMN_SETTINGS.contains(&property.as_str()) || property == KEYS;
+            let is_residency = property == KEYS || property == PROCESSED_AT;
             let read = match path.as_slice() {
-                [Key(properties), Index(_)] => properties == "customProperties",
-                [Key(list), Index(_), Key(_), Index(_)] => list == if property == QUERY { "schema" } else { "servers" },
+                [Key(properties), Index(_)] => properties == "customProperties" && !is_residency,
+                [Key(list), Index(_), Key(_), Index(_)] => match property.as_str() {
+                    QUERY | PROCESSED_AT => list == "schema",
+                    _ => list == "servers" && !is_residency,
+                },
                 [Key(schema), Index(_), Key(properties), Index(_), Key(_), Index(_)] => {
-                    schema == "schema" && properties == "properties" && COLUMN_SETTINGS.contains(&property.as_str())
+                    schema == "schema" && properties == "properties" && is_of_column
                 }
                 _ => false,
             };

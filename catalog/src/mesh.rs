@@ -1,7 +1,7 @@
 //! The mesh as one node knows it: the last known catalog of each domain, and the state of the node that serves it.
 //! A snapshot is immutable. Each change makes a new one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -120,6 +120,25 @@ impl MeshSnapshot {
         self.domains.values().flat_map(|d| d.catalog.ports())
     }
 
+    /// Returns the mesh as a principal sees it who may not see these ports: without the ports, and without products and
+    /// domains that have no other port.
+    #[must_use]
+    pub fn without_ports(&self, hidden: &BTreeSet<PortRef>) -> Self {
+        let mut mesh = self.clone();
+        mesh.domains.retain(|domain, entry| {
+            // References may lead to ports of other domains.
+            if hidden.iter().all(|port| port.domain != *domain) && entry.catalog.names_none(hidden) {
+                return true;
+            }
+            let had_ports = entry.catalog.ports().next().is_some();
+            entry.catalog = Arc::new(DomainCatalog::clone(&entry.catalog).without_ports(hidden));
+            !had_ports || entry.catalog.ports().next().is_some()
+        });
+        let is_known = |domain: &DomainName| mesh.domains.contains_key(domain) || !self.domains.contains_key(domain);
+        mesh.nodes.iter_mut().for_each(|node| node.domains.retain(is_known));
+        mesh
+    }
+
     /// Returns the port that `reference`, a reference of the port `from`, refers to. `None` if there is no such port,
     /// or if it does not have the referenced columns. A reference with the port's name alone is resolved in this order:
     ///
@@ -209,6 +228,7 @@ mod tests {
                     domain: DomainName::new(*domain),
                     version: String::new(),
                     products: BTreeMap::new(),
+                    policies: None,
                 }),
                 served_by: ServedBy::Here,
             });

@@ -3,6 +3,8 @@
 
 mod database;
 mod files;
+mod hidden;
+mod residency;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +16,8 @@ use sha2::{Digest, Sha256};
 
 pub use self::database::{DatabaseAddress, DatabaseKind, DatabaseRelation, DatabaseSource};
 pub use self::files::{FileFormat, FileSource};
+pub(crate) use self::residency::MAX_LISTED;
+pub use self::residency::{KeyUse, ProcessedAt};
 pub use self::source::{PortSource, QuerySource, SourceKind};
 
 use crate::diagnostic::Place;
@@ -31,6 +35,10 @@ pub struct DomainCatalog {
     pub version: String,
     /// The products, by name.
     pub products: BTreeMap<ProductName, Product>,
+    /// A digest that changes when the decisions of the owner's policies may change. `None` if the domain has no policies,
+    /// or if the owner does not tell. A node with rows of the domain then drops them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policies: Option<String>,
 }
 
 /// A data product: a SQL schema.
@@ -89,6 +97,13 @@ pub struct Port {
     /// The ports of the same domain that the query of a derived port reads. Empty for a port over data.
     #[serde(default)]
     pub derived_from: Vec<PortRef>,
+    /// True if a policy can hide the port from some principals. Only the owner knows from whom, and a node asks the owner
+    /// before it shows the port to a principal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hidden_from_some: bool,
+    /// The nodes that may hold rows of the port, besides the owner's node and the node that the client queries.
+    #[serde(default, skip_serializing_if = "ProcessedAt::is_any")]
+    pub processed_at: ProcessedAt,
     /// The source of the rows. Only the owner knows the source: a node does not send it.
     #[serde(skip)]
     pub source: Option<PortSource>,
@@ -116,6 +131,10 @@ pub struct Column {
     pub description: Option<String>,
     /// The sensitivity (`public`, `restricted`, …) in the contract, if there is one.
     pub classification: Option<String>,
+    /// The use of the values as join keys that the contract declares, if it declares one. [`Self::keys`] has the use in
+    /// effect.
+    #[serde(default, rename = "keys", skip_serializing_if = "Option::is_none")]
+    pub key_use: Option<KeyUse>,
     /// True if the contract declares the values unique. The node does not check this.
     pub unique: bool,
     /// The values that the contract allows, as strings. Empty if it allows any value. The node does not
@@ -172,6 +191,8 @@ impl Port {
             tags: vec![],
             load_error: None,
             derived_from: vec![],
+            hidden_from_some: false,
+            processed_at: ProcessedAt::Any,
             source: None,
             place: None,
             rules: vec![],
@@ -217,6 +238,12 @@ impl Port {
 
 /// The classifications of columns whose values every reader of the column may see.
 const OPEN_CLASSIFICATIONS: [&str; 2] = ["public", "internal"];
+/// The classifications of columns whose values are join keys only in an encoding that does not show them.
+const HASHED_CLASSIFICATIONS: [&str; 2] = ["restricted", "confidential"];
+
+fn is_among(words: &[&str], classification: &str) -> bool {
+    words.iter().any(|word| word.eq_ignore_ascii_case(classification))
+}
 
 impl Column {
     /// Returns a column that may be NULL, of which only the name is known.
@@ -228,6 +255,7 @@ impl Column {
             logical_type: None,
             description: None,
             classification: None,
+            key_use: None,
             unique: false,
             enumeration: vec![],
             tags: vec![],
@@ -243,8 +271,18 @@ impl Column {
 
     /// True if every reader of the column may see single values: the classification is absent, `public` or `internal`.
     pub fn is_open(&self) -> bool {
-        let is_open = |c: &String| OPEN_CLASSIFICATIONS.iter().any(|open| open.eq_ignore_ascii_case(c));
-        self.classification.as_ref().is_none_or(is_open)
+        self.classification.as_ref().is_none_or(|classification| is_among(&OPEN_CLASSIFICATIONS, classification))
+    }
+
+    /// Returns the use of the values as join keys at nodes of other domains: as the contract declares it, or else by the
+    /// classification. A classification that this version does not know counts as the strictest.
+    pub fn keys(&self) -> KeyUse {
+        let by_classification = || match &self.classification {
+            _ if self.is_open() => KeyUse::Ship,
+            Some(classification) if is_among(&HASHED_CLASSIFICATIONS, classification) => KeyUse::Hash,
+            _ => KeyUse::Never,
+        };
+        self.key_use.unwrap_or_else(by_classification)
     }
 }
 
@@ -258,7 +296,7 @@ impl DomainCatalog {
             let product = products.entry(name.clone()).or_insert_with(|| Product::new(name.as_str()));
             product.ports.insert(port.name.port.clone(), port);
         }
-        Self { domain: DomainName::new(domain), version: String::new(), products }.with_version()
+        Self { domain: DomainName::new(domain), version: String::new(), products, policies: None }.with_version()
     }
 
     /// Returns the port of that name, if the domain publishes it.
@@ -315,16 +353,25 @@ impl DomainCatalog {
         self.with_version()
     }
 
+    /// Returns the catalog with the digest of a text that changes when decisions of the policies may change.
+    pub fn with_policies(mut self, state: &str) -> Self {
+        self.policies = Some(hex(&Sha256::digest(state)));
+        self.with_version()
+    }
+
     /// Sets the version to the digest of the content that nodes exchange, which excludes the sources.
     pub(crate) fn with_version(mut self) -> Self {
         self.version = String::new();
         // Field metadata are hash maps, whose order must not change the digest.
         let mut content = serde_json::to_value(&self).unwrap_or_default();
         content.sort_all_objects();
-        let digest = Sha256::digest(content.to_string());
-        self.version = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.version = hex(&Sha256::digest(content.to_string()));
         self
     }
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The parts of an ODCS contract that the engine uses. The standard's schema has checked the rest.
 
 mod relationships;
+mod residency;
 mod rules;
 
 use serde::Deserialize;
@@ -11,6 +12,7 @@ use crate::yaml::{Document, Step};
 use crate::{Diagnostic, Place};
 
 use self::relationships::{Declared, Fault, Relationship, references};
+pub(crate) use self::residency::{KEYS, PROCESSED_AT};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -216,7 +218,8 @@ impl Property {
         self.physical_name.as_deref().filter(|name| *name != self.name && !name.is_empty())
     }
 
-    /// Returns the property as a column. The Arrow type of the column is not known yet.
+    /// Returns the property as a column, without the declared use of its values as join keys. The Arrow type of the column
+    /// is not known yet.
     pub(crate) fn column(&self, primary_key: &[String]) -> Column {
         Column {
             name: self.name.clone(),
@@ -225,6 +228,7 @@ impl Property {
             logical_type: self.logical_type.clone(),
             description: self.description.clone(),
             classification: self.classification.clone(),
+            key_use: None,
             unique: self.unique || primary_key == [self.name.as_str()],
             enumeration: self.enumeration.iter().map(|e| text_of(&e.value)).collect(),
             tags: self.tags.clone(),

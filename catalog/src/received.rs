@@ -164,7 +164,7 @@ mod tests {
             product.ports.insert(PortName::new(*port), Port::new(PortRef::new(domain, "p", *port)));
         }
         let products = BTreeMap::from([(product.name.clone(), product)]);
-        DomainCatalog { domain: DomainName::new(domain), version: "1".into(), products }
+        DomainCatalog { domain: DomainName::new(domain), version: "1".into(), products, policies: None }
     }
 
     fn product(catalog: &mut DomainCatalog) -> &mut Product {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::model::{PortSource, SourceKind};
 use crate::nearest::nearest;
-use crate::odcs::{ContractServer, CustomProperty, ReadContract, wrong};
+use crate::odcs::{ContractServer, CustomProperty, KEYS, PROCESSED_AT, ReadContract, wrong};
 use crate::server_rules::DATABASE_TYPE;
 use crate::{Diagnostic, Place};
 
@@ -69,7 +69,13 @@ fn unknown_setting(property: &str, place: Place) -> Diagnostic {
             format!("`{DATABASE_TYPE}` means something in a server of type `custom` or `mysql`, and not here");
         return wrong(place, message);
     }
-    let known = SETTINGS.into_iter().chain([QUERY, DATABASE_TYPE]);
+    if property == KEYS {
+        return wrong(place, format!("`{KEYS}` means something in a column of a schema object, and not here"));
+    }
+    if property == PROCESSED_AT {
+        return wrong(place, format!("`{PROCESSED_AT}` means something in a schema object, and not here"));
+    }
+    let known = SETTINGS.into_iter().chain([QUERY, DATABASE_TYPE, KEYS, PROCESSED_AT]);
     // The prefix is the same in all names, and would make unrelated names look similar.
     let short = |name: &'static str| name.strip_prefix(PREFIX).unwrap_or(name);
     let own = property.strip_prefix(PREFIX).unwrap_or(property);

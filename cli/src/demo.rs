@@ -3,6 +3,7 @@
 //! domains can be in a database.
 
 pub mod access;
+pub mod governed;
 pub mod run;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use portolan_testbed::tpch::{TABLES, generate};
 use tokio_util::sync::CancellationToken;
 
 use self::access::{Access, user_name};
+use crate::connection::Target;
 use crate::login::LoginArgs;
 use crate::output::print;
 use crate::serve::{Terminate, stop_on_signals};
@@ -47,6 +49,10 @@ pub struct DemoArgs {
     /// Put the tables of the domain `sales` into a PostgreSQL server of the demo's own. Needs PostgreSQL's programs
     #[arg(long)]
     pub postgres: bool,
+    /// Let the domain `sales` govern its ports by policies, with the users `ann` (an analyst of Europe) and `bob` (the
+    /// owner). With `--run`, send one query as both, and check both answers
+    #[arg(long, conflicts_with = "user")]
+    pub governed: bool,
 }
 
 /// The domain that `--postgres` puts into a database.
@@ -81,7 +87,7 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
              `portolan sql --url` to send statements from a pipe",
         ));
     }
-    let access = Access::new(args.port, args.user.as_deref())?;
+    let access = Access::new(args.port, args.user.as_deref(), args.governed)?;
     let stop = CancellationToken::new();
     let signals = stop_on_signals(stop.clone())?;
     let data = tpch_data(&cache_folder()?, args.scale, &stop).await?;
@@ -107,16 +113,16 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
         mesh.watch(&stop).await
     } else if args.run {
         tokio::select! {
-            outcome = run::run(&mesh, &data) => outcome,
+            outcome = checked(&args, &mesh, &data, &access) => outcome,
             () = stop.cancelled() => Err(Error::interrupted()),
         }
     } else {
         // From here on Ctrl-C belongs to the prompt.
         drop(signals);
         let mut terminate = Terminate::new()?;
-        let login = LoginArgs { url: Some(mesh.gateway().url().into()), ..LoginArgs::default() };
+        let (target, login, introduction) = prompt(&mesh, &access);
         tokio::select! {
-            outcome = sql::interactive(login, Introduction(INTRODUCTION)) => outcome,
+            outcome = sql::interactive(target, login, introduction) => outcome,
             () = terminate.wait() => {
                 // The prompt waits for a key on a thread that cannot be interrupted: exit without waiting for it.
                 let _ = crossterm::terminal::disable_raw_mode();
@@ -127,6 +133,28 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
     };
     mesh.stop().await;
     outcome
+}
+
+/// Runs the queries of the demo, and checks their rows.
+async fn checked(args: &DemoArgs, mesh: &LocalMesh, data: &Path, access: &Access) -> Result<()> {
+    match args.governed {
+        true => governed::run(mesh, data, &access.gateway().governed).await,
+        false => run::run(mesh, data).await,
+    }
+}
+
+/// Returns the gateway with its login, and the text before the first prompt. The prompt of a governed mesh is that of the
+/// analyst.
+fn prompt(mesh: &LocalMesh, access: &Access) -> (Target, LoginArgs, Introduction) {
+    let url = mesh.gateway().url().to_owned();
+    let login = LoginArgs { url: Some(url.clone()), ..LoginArgs::default() };
+    match access.gateway().governed.first() {
+        None => (Target::url(url), login, Introduction(INTRODUCTION.to_owned())),
+        Some(user) => {
+            let login = LoginArgs { user: Some(user.user.clone()), ..login };
+            (Target::Url { url, options: user.connect() }, login, Introduction(access.introduction(mesh)))
+        }
+    }
 }
 
 /// Starts PostgreSQL with the tables of [`IN_DATABASE`].

@@ -1,6 +1,7 @@
 //! The `portolan` command line as a library: its commands, the prompt and the demo. The binary is a thin layer above
 //! the library, and the benchmarks use parts of it.
 
+pub mod audit;
 pub mod catalog;
 pub mod connection;
 pub mod demo;
@@ -16,6 +17,7 @@ pub mod node_key;
 pub mod output;
 pub mod password;
 pub mod place;
+pub mod policy;
 pub mod product;
 pub mod questions;
 pub mod render;

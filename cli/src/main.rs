@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use portolan_catalog::printable_lines;
+use portolan_cli::audit::{AuditArgs, audit};
 use portolan_cli::catalog::{CatalogArgs, catalog};
 use portolan_cli::demo::{DemoArgs, demo};
 use portolan_cli::exit::exit_code;
@@ -14,6 +15,7 @@ use portolan_cli::log::{report_panics, start_log};
 use portolan_cli::node_key::{NodeKeyArgs, node_key};
 use portolan_cli::output::print_error;
 use portolan_cli::password::hash_from_stdin;
+use portolan_cli::policy::{PolicyArgs, policy};
 use portolan_cli::product::{ProductArgs, product};
 use portolan_cli::serve::{ServeArgs, serve};
 use portolan_cli::sql::{SqlArgs, sql};
@@ -50,6 +52,8 @@ enum Command {
     Init(InitArgs),
     /// Draft data products from files, and test the data of products
     Product(ProductArgs),
+    /// Check the policies of a domain, explain what they decide for a principal, and run their test cases
+    Policy(PolicyArgs),
     /// Run a node from a config file
     Serve(ServeArgs),
     /// Run SQL on a node: from a prompt, an argument, a file or standard input
@@ -58,6 +62,8 @@ enum Command {
     Demo(DemoArgs),
     /// List, show and check data products
     Catalog(CatalogArgs),
+    /// Verify and list the audit records of a node
+    Audit(AuditArgs),
     /// Read a password from standard input and print its hash for a node's config
     HashPassword,
     /// Create a node's key, and print the `trusted_nodes` entry for the configs of other nodes
@@ -104,9 +110,11 @@ fn run(command: Command) -> Result<()> {
             (Command::Serve(_), None) => Err(Error::config("there is no config")),
             (Command::Init(args), _) => init(args).await,
             (Command::Product(args), _) => product(args).await,
+            (Command::Policy(args), _) => policy(args).await,
             (Command::Sql(args), _) => sql(args).await,
             (Command::Demo(args), _) => demo(args).await,
             (Command::Catalog(args), _) => catalog(args).await,
+            (Command::Audit(args), _) => audit(args),
             (Command::HashPassword, _) => hash_from_stdin(),
             (Command::NodeKey(args), _) => node_key(&args),
         }

@@ -8,6 +8,7 @@ pub mod copy;
 pub mod describe;
 mod editor;
 mod external_editor;
+pub mod label;
 pub mod lists;
 mod names;
 mod pager;

@@ -52,7 +52,7 @@ pub async fn serve(config: NodeConfig, args: &ServeArgs) -> Result<()> {
     let server = node.bind().await?;
     let domain = node.config().domain.as_ref().map(ToString::to_string);
     let (pid, admin) = (std::process::id(), node.admin_url());
-    let ready = json!({ "url": server.url(), "domain": domain, "pid": pid, "admin": admin });
+    let ready = json!({ "admin": admin, "domain": domain, "pid": pid, "url": server.url() });
     // The parent process may have closed standard output.
     let _ = print(&format!("{ready}\n"));
     server.serve(stop.cancelled_owned()).await

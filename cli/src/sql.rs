@@ -45,8 +45,8 @@ pub struct SqlArgs {
 }
 
 /// The text that is printed before the first prompt.
-#[derive(Clone, Copy, Debug)]
-pub struct Introduction(pub &'static str);
+#[derive(Clone, Debug)]
+pub struct Introduction(pub String);
 
 /// A text of statements and commands, and its name in errors.
 struct Script {
@@ -113,7 +113,7 @@ pub async fn sql(args: SqlArgs) -> Result<()> {
             return Err(Error::config("`--output` needs statements from `-c`, `-f` or standard input"));
         }
         let target = args.target()?;
-        return open_prompt(target, args.login, args.format, Introduction(""), !args.no_rc).await;
+        return open_prompt(target, args.login, args.format, Introduction(String::new()), !args.no_rc).await;
     };
     let target = args.target()?;
     let output = args.output()?;
@@ -130,8 +130,8 @@ pub async fn sql(args: SqlArgs) -> Result<()> {
 ///
 /// # Errors
 /// A node that cannot be reached, or a terminal that cannot be used.
-pub async fn interactive(login: LoginArgs, introduction: Introduction) -> Result<()> {
-    open_prompt(login.target()?, login, None, introduction, true).await
+pub async fn interactive(target: Target, login: LoginArgs, introduction: Introduction) -> Result<()> {
+    open_prompt(target, login, None, introduction, true).await
 }
 
 async fn open_prompt(
@@ -143,7 +143,7 @@ async fn open_prompt(
 ) -> Result<()> {
     let connection = Connection::open(&target).await?;
     let shell = Shell::prompt(connection, target, login, format)?;
-    print(introduction.0)?;
+    print(&introduction.0)?;
     Repl::new(shell).run(runs_rc_file).await
 }
 

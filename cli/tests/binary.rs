@@ -27,6 +27,7 @@ fn the_help_has_the_commands_and_the_variables() {
         "product",
         "serve",
         "sql",
+        "audit",
         "node-key",
         "PORTOLAN_URL",
         "PORTOLAN_PASSWORD",

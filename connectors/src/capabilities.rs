@@ -106,8 +106,16 @@ impl Capabilities {
     /// # Errors
     /// The reason why the site does not run it.
     pub fn admits(&self, operator: &LogicalPlan) -> Result<(), Refusal> {
+        self.sql_bytes(operator).map(drop)
+    }
+
+    /// Returns the bytes that this one operator takes in a query, without its inputs; 0 for a node.
+    ///
+    /// # Errors
+    /// The reason why the site does not run it.
+    pub fn sql_bytes(&self, operator: &LogicalPlan) -> Result<usize, Refusal> {
         match self.wire_form {
-            WireForm::Plan => Ok(()),
+            WireForm::Plan => Ok(0),
             WireForm::Sql(dialect) => sql::admits(operator, dialect),
         }
     }

@@ -12,7 +12,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use portolan_catalog::logical_type::declared_type;
-use portolan_catalog::{Column, Port, PortRef, PortSource};
+use portolan_catalog::{Column, KeyUse, Port, PortRef, PortSource};
 
 use crate::error::{Error, ErrorKind};
 use crate::poison::lock;
@@ -78,13 +78,18 @@ pub(crate) fn renew_reason(opened: &OpenedPort, error: &OpenError) -> bool {
 }
 
 /// Returns the last good version of an open port, marked with the reason why `newest` cannot be opened. What the newest
-/// version protects is protected at once: the classification of its columns counts.
+/// version protects is protected at once: the classification of its columns counts, and so do the rules about the places
+/// of its values.
 pub fn marked(last: &Port, newest: &Port, error: &OpenError) -> Port {
     let reason = format!("port {}: the last good version is in use: {}", last.name, error.description());
     let mut entry = last.clone();
     let protected: BTreeMap<&str, &Column> =
         newest.columns.iter().filter(|column| !column.is_open()).map(|column| (column.name.as_str(), column)).collect();
+    let keys: BTreeMap<&str, KeyUse> = newest.columns.iter().map(|c| (c.name.as_str(), c.keys())).collect();
+    entry.processed_at = last.processed_at.and(&newest.processed_at);
     for column in &mut entry.columns {
+        let stricter = keys.get(column.name.as_str()).filter(|keys| **keys > column.keys()).copied();
+        column.key_use = stricter.or(column.key_use);
         if let Some(newest) = protected.get(column.name.as_str()) {
             column.classification.clone_from(&newest.classification);
         }
@@ -110,7 +115,7 @@ fn expected_type(column: &Column, source: Option<&PortSource>) -> DataType {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use portolan_catalog::{Diagnostics, Place};
+    use portolan_catalog::{Diagnostics, Place, ProcessedAt};
 
     use super::*;
 
@@ -127,5 +132,27 @@ mod tests {
         let table = opened.provider.downcast_ref::<ClosedTable>().unwrap();
         assert!(lock(&table.owner_reason).ends_with("permission denied"));
         assert_eq!(table.reason, "port sales.orders.a is not open: it has faults");
+    }
+    #[test]
+    fn a_version_that_cannot_be_opened_protects_its_values_at_once() {
+        let port = |keys: [Option<KeyUse>; 3], processed_at: ProcessedAt| {
+            let columns = ["a", "b", "c"].into_iter().zip(keys);
+            let columns = columns.map(|(name, key_use)| {
+                let mut column = Column::new(name);
+                column.key_use = key_use;
+                column
+            });
+            let mut port = Port::new(PortRef::new("sales", "orders", "a")).with_columns(columns);
+            port.processed_at = processed_at;
+            port
+        };
+        let fault = OpenError::Faulty(Diagnostics::one(Place::default(), "no such file"));
+        let last = port([None, Some(KeyUse::Never), Some(KeyUse::Ship)], ProcessedAt::Any);
+        let newest = port([Some(KeyUse::Hash), Some(KeyUse::Ship), None], ProcessedAt::Own);
+        let entry = marked(&last, &newest, &fault);
+        let keys: Vec<_> = entry.columns.iter().map(Column::keys).collect();
+        assert_eq!(keys, [KeyUse::Hash, KeyUse::Never, KeyUse::Ship]);
+        assert_eq!(entry.processed_at, ProcessedAt::Own);
+        assert_eq!(marked(&newest, &last, &fault).processed_at, ProcessedAt::Own);
     }
 }

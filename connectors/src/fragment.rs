@@ -1,5 +1,6 @@
 //! Fragments: the requests that a site gets, and the streams that it returns.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
@@ -9,6 +10,7 @@ use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::label::ResultLabel;
 use crate::principal::Principal;
 use crate::sql::SqlQuery;
 use crate::trace::TraceContext;
@@ -21,6 +23,8 @@ pub struct FragmentHead {
     pub query_id: String,
     /// The principal on whose behalf the query runs.
     pub principal: Principal,
+    /// The purpose that the principal's session declares, if it declares one. Policies may require one.
+    pub purpose: Option<String>,
     /// The nodes that the query has gone through, in order, as far as they are known. A sender does not name itself:
     /// its signature does.
     pub via: Vec<String>,
@@ -30,6 +34,9 @@ pub struct FragmentHead {
     pub deadline: Instant,
     /// True if the sender wants a report about each operator.
     pub measured: bool,
+    /// The columns of the rows, if the sender relays them to a client: a site that [relays](crate::Site::relays) then
+    /// returns messages in place of batches.
+    pub relayed: Option<RelayedColumns>,
     /// The span that the fragments are a part of.
     pub trace: TraceContext,
 }
@@ -38,7 +45,17 @@ impl FragmentHead {
     /// Returns the head of a query that starts here.
     pub fn new(query_id: impl Into<String>, principal: Principal, deadline: Instant) -> Self {
         let trace = TraceContext::start();
-        Self { query_id: query_id.into(), principal, via: vec![], hops: 0, deadline, measured: false, trace }
+        Self {
+            query_id: query_id.into(),
+            principal,
+            purpose: None,
+            via: vec![],
+            hops: 0,
+            deadline,
+            measured: false,
+            relayed: None,
+            trace,
+        }
     }
 
     /// Returns the head of the fragments that this node sends for the query: one hop further.
@@ -50,8 +67,19 @@ impl FragmentHead {
         head.principal = head.principal.with_admin(false);
         // For rows that owners fetch from one another, they report only the numbers of rows and bytes.
         head.measured &= self.hops == 0;
+        // Only the node that the client queries relays rows.
+        head.relayed = None;
         head
     }
+}
+
+/// The columns of a fragment's rows that the sender relays to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelayedColumns {
+    /// The columns of the plan: the client gets these types.
+    Unchanged,
+    /// The columns of the plan in the types that every driver reads, as a node sends them to its own clients.
+    Plain,
 }
 
 /// The plan of a fragment in its wire form.
@@ -112,14 +140,31 @@ pub struct ReceivedFragment {
     pub head: FragmentHead,
     /// The plan of the fragment.
     pub encoded: EncodedPlan,
+    /// The public keys of the nodes in `head.via` that the receiver's config trusts, by the name of the node. An owner of
+    /// domains has the same text for its key.
+    pub node_keys: BTreeMap<String, Vec<String>>,
 }
 
-/// The stream that a site returns: batches, and a summary at the very end.
+impl ReceivedFragment {
+    /// Returns a fragment that came through no trusted nodes.
+    pub fn new(head: FragmentHead, encoded: EncodedPlan) -> Self {
+        Self { head, encoded, node_keys: BTreeMap::new() }
+    }
+}
+
+/// The stream that a site returns: a label if the site has one, hashes if a column is hashed, batches, and a summary at the
+/// very end.
 pub type FragmentStream = BoxStream<'static, Result<FragmentItem>>;
 
 /// One item of a [`FragmentStream`].
 #[derive(Debug)]
 pub enum FragmentItem {
+    /// The label of the rows as the site knows it at their start. It comes first, or not at all.
+    Label(ResultLabel),
+    /// The identity of the hash of each column, by position; `None` for a column of a port that no policy hashes. At most
+    /// once, before all batches. Without this item, no column is hashed. Two columns of hashes have equal values only if
+    /// their identities are equal. Computed values have an identity of their own.
+    Hashes(Vec<Option<String>>),
     /// Rows, and the bytes that they took on the wire.
     Batch {
         /// The rows.
@@ -127,8 +172,28 @@ pub enum FragmentItem {
         /// Bytes on the wire, including encoding and dictionaries.
         wire_bytes: usize,
     },
+    /// Rows that are not decoded, and the bytes that they took on the wire. Only a fragment whose rows are
+    /// [relayed](FragmentHead::relayed) has them.
+    Relayed {
+        /// The rows.
+        message: RelayedMessage,
+        /// Bytes on the wire.
+        wire_bytes: usize,
+    },
     /// The end: nothing follows. A stream that stops without this item is truncated, which is an error.
     Finished(FragmentSummary),
+}
+
+/// A record batch as a message of Arrow's stream format, without compression. Its metadata has been checked against the
+/// requested columns. Of its body, only offsets and views have been read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayedMessage {
+    /// The metadata of the message.
+    pub header: Bytes,
+    /// The buffers of the columns.
+    pub body: Bytes,
+    /// The number of rows in the metadata.
+    pub rows: usize,
 }
 
 /// The summary of a fragment, as the site that ran it reports it.
@@ -145,6 +210,10 @@ pub struct FragmentSummary {
     /// slow plan from a slow link.
     #[serde(default)]
     pub producing_ms: Option<u64>,
+    /// The label of the rows, with those of the rows that the site fetched from other sites; `None` if the site reports
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<ResultLabel>,
 }
 
 /// The rows that crossed an edge between two other sites.
@@ -205,10 +274,12 @@ mod tests {
         let asked = FragmentHead {
             via: via.clone(),
             measured: true,
+            relayed: Some(RelayedColumns::Plain),
             ..FragmentHead::new("q", Principal::anonymous(), Instant::now())
         };
         let (first, second) = (asked.sent_on(), asked.sent_on().sent_on());
         assert_eq!((first.hops, first.measured, second.hops, second.measured), (1, true, 2, false));
+        assert_eq!(first.relayed, None, "a node that runs a fragment decodes the rows of others");
         assert_eq!((&second.query_id, &second.via, second.deadline), (&asked.query_id, &via, asked.deadline));
     }
 }

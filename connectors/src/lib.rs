@@ -9,6 +9,7 @@ mod crypto;
 mod data_fault;
 #[cfg(feature = "databases")]
 pub mod databases;
+mod decisions;
 mod error;
 #[cfg(any(feature = "files", feature = "databases"))]
 mod fence;
@@ -17,6 +18,7 @@ mod file_calls;
 #[cfg(feature = "files")]
 pub mod files;
 mod fragment;
+mod label;
 mod local_file;
 #[cfg(feature = "mysql")]
 mod mysql;
@@ -49,11 +51,13 @@ pub use capabilities::{Capabilities, KeyForm, SiteCosts, WireForm};
 pub use closed::{closed as close_port, is_open, marked as mark_port};
 pub use crypto::install_crypto_provider;
 pub use data_fault::{CheckLimits, DataFault, DataReport};
+pub use decisions::{DecidedAction, DecidedPart, DecisionRequest, MOST_DECIDED_PORTS, PortDecision};
 pub use error::{Error, ErrorKind, Position, Result, Subject, with_causes};
 pub use fragment::{
     EncodedPlan, FragmentEstimate, FragmentHead, FragmentItem, FragmentPlan, FragmentRequest, FragmentStream,
-    FragmentSummary, OperatorMetrics, PulledRows, ReceivedFragment,
+    FragmentSummary, OperatorMetrics, PulledRows, ReceivedFragment, RelayedColumns, RelayedMessage,
 };
+pub use label::{LabelledPort, MAX_LABEL_PORTS, ResultLabel};
 pub use local_file::{FileReference, LocalFileOpener};
 pub use open::{
     OpenOptions, RetriedPort, open_again, open_domain, open_domain_in_part, open_domain_with, ports_with_errors,

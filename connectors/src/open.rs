@@ -152,7 +152,7 @@ async fn domain_of(
             }
         }
     }
-    (LocalDomain { catalog: with_data(catalog, &opened, opener, runtime).await, ports }, reasons)
+    (LocalDomain { catalog: with_data(catalog, &opened, opener, runtime).await, ports, policies: None }, reasons)
 }
 
 fn replace(catalog: &mut DomainCatalog, port: Port) {

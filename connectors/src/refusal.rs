@@ -26,6 +26,8 @@ pub enum Refusal {
     SqlType(&'static str, String),
     /// The database only returns the values of a column: the name of the SQL and the column.
     SqlReturned(&'static str, String),
+    /// The query would be too long: the name of the SQL and the most bytes of a query.
+    SqlLength(&'static str, usize),
     /// The port has no table at the site.
     NoTable(String),
     /// The query of a derived port reads the port.
@@ -54,6 +56,7 @@ impl fmt::Display for Refusal {
                     "{sql} gives the values of column `{column}` another meaning than a node does, and only returns them"
                 )
             }
+            Self::SqlLength(sql, bytes) => write!(f, "{sql} does not run `a query of more than {bytes} bytes`"),
             Self::NoTable(port) => write!(f, "port {port} has no table there"),
             Self::OfQuery(port) => write!(f, "the query of a derived port reads {port}, and stays with its owner"),
         }

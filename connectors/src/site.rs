@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::capabilities::Capabilities;
-use crate::error::Result;
-use crate::fragment::{FragmentEstimate, FragmentRequest, FragmentStream};
+use crate::decisions::{DecisionRequest, PortDecision};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fragment::{FragmentEstimate, FragmentHead, FragmentRequest, FragmentStream};
 
 /// The identity of a site: the URL of a node or of a database, without credentials.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -73,6 +74,12 @@ pub trait Site: Debug + Send + Sync {
         Capabilities::node()
     }
 
+    /// True if the site returns [messages](crate::FragmentItem::Relayed) for rows that the engine relays to a client. The
+    /// default is false: the engine then requests batches.
+    fn relays(&self) -> bool {
+        false
+    }
+
     /// Runs a fragment. The columns of its rows have the names and types of the request's schema. The site stops the
     /// work if the stream is dropped.
     ///
@@ -87,5 +94,15 @@ pub trait Site: Debug + Send + Sync {
     /// As [`Site::execute`].
     async fn estimate(&self, _: FragmentRequest) -> Result<FragmentEstimate> {
         Ok(FragmentEstimate::default())
+    }
+
+    /// Returns the decisions of the site about its ports, for the principal of a query. A port without a decision is
+    /// unknown to the site.
+    ///
+    /// # Errors
+    /// `Unsupported` if the site does not decide, which is the default, or has an older version; otherwise as
+    /// [`Site::execute`].
+    async fn decisions(&self, _: &FragmentHead, _: &DecisionRequest) -> Result<Vec<PortDecision>> {
+        Err(Error::new(ErrorKind::Unsupported, format!("{} has no policies to explain", self.id())))
     }
 }

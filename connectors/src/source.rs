@@ -12,6 +12,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::stream::BoxStream;
 use portolan_catalog::{Diagnostics, DomainCatalog, Port, PortRef, PortStatistics};
+use portolan_governance::PolicyFiles;
 
 use crate::data_fault::{CheckLimits, DataReport};
 use crate::error::Result;
@@ -295,6 +296,8 @@ pub struct LocalDomain {
     pub catalog: Arc<DomainCatalog>,
     /// The ports, in the order of their names. Derived ports need not be among them: the engine opens them.
     pub ports: Vec<OpenedPort>,
+    /// The policies of the domain and of the mesh. `None` leaves those in effect that the domain had before.
+    pub policies: Option<Arc<PolicyFiles>>,
 }
 
 impl LocalDomain {
@@ -303,7 +306,13 @@ impl LocalDomain {
         let mut ports: Vec<OpenedPort> = ports.into_iter().collect();
         ports.sort_by(|a, b| a.name.cmp(&b.name));
         let schema_of = |name: &PortRef| ports.iter().find(|port| port.name == *name).map(|port| port.schema.clone());
-        Self { catalog: Arc::new(catalog.with_schemas(schema_of)), ports }
+        Self { catalog: Arc::new(catalog.with_schemas(schema_of)), ports, policies: None }
+    }
+
+    /// Sets the policies.
+    #[must_use]
+    pub fn with_policies(self, policies: PolicyFiles) -> Self {
+        Self { policies: Some(Arc::new(policies)), ..self }
     }
 }
 

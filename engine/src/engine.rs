@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use portolan_catalog::{Diagnostics, MeshSnapshot};
 use portolan_connectors::LocalDomain;
+use portolan_governance::{Policies, Report};
 
 pub use self::builder::EngineBuilder;
 use crate::derived::DerivedDomain;
+use crate::mesh::{FilterCheck, resolve_policies};
+use crate::planner::govern::filter_errors;
 use crate::state::EngineState;
 use crate::{EngineMetrics, Limits, Principal, QueryStream, Refreshed, Result, Session, Usage, derived};
 
@@ -73,7 +76,8 @@ impl Engine {
         }
     }
 
-    /// Returns the mesh as it is known now.
+    /// Returns the mesh as it is known now, with all ports. Sessions see it without the ports that policies hide from their
+    /// principals.
     pub fn mesh(&self) -> Arc<MeshSnapshot> {
         self.0.mesh.snapshot()
     }
@@ -102,6 +106,8 @@ impl Engine {
     /// Puts a domain in the place of the present one.
     pub(crate) fn serve(&self, planned: DerivedDomain) {
         self.0.mesh.replace_local(planned.logged());
+        // Plans would keep the old connections and files open.
+        self.0.plans.forget_before(self.0.mesh.view().version);
     }
 
     /// Checks the derived ports of a domain: plans their queries, and compares the columns with the contracts. An engine
@@ -111,6 +117,16 @@ impl Engine {
     /// The faults of all derived ports, with their places in the contracts.
     pub fn check_derived_ports(domain: &LocalDomain) -> std::result::Result<(), Diagnostics> {
         derived::check(&builder::base_state(1, Limits::default().query_memory, Arc::default()), domain)
+    }
+
+    /// Checks the policies of a domain: resolves them for its ports, also for the derived ones, and parses their SQL
+    /// conditions. Returns the policies as an engine that owns the domain applies them, with all errors and warnings. A
+    /// port whose policies have errors is closed. A domain without policies is open to everybody.
+    pub fn check_policies(domain: &LocalDomain) -> (Policies, Report) {
+        let state = builder::base_state(1, Limits::default().query_memory, Arc::default());
+        let files = domain.policies.clone().unwrap_or_default();
+        let domain = derived::open(&state, domain.clone(), None).into_domain();
+        resolve_policies(&files, &domain.catalog, Some(&FilterCheck { state, errors: filter_errors }))
     }
 }
 

@@ -82,7 +82,7 @@ impl FakeDatabase {
                 SqlColumn { name: name.clone(), sql, usage: ColumnUsage::All }
             };
             let columns = port.schema.fields().iter().map(|field| column(field.name())).collect();
-            let table = SqlTable { from: name.map(quoted).join("."), columns, has_ranges: false };
+            let table = SqlTable { from: name.map(quoted).join("."), columns, has_ranges: false, is_stored: true };
             port.site = Some(PortAtSite { site: self.clone(), table: Arc::new(table) });
             let table = port.name.port.as_str().to_owned();
             port.writer = Some(Arc::new(Writer { database: self.clone(), table }));

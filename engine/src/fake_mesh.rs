@@ -6,6 +6,7 @@
 mod owner;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::DataType;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -14,11 +15,12 @@ use portolan_catalog::{
     Column, ColumnStatistics, DomainCatalog, DomainName, Port, PortRef, PortStatistics, StatisticValue,
 };
 use portolan_connectors::testing::{catalog, column, local_domain};
-use portolan_connectors::{LocalDomain, OwnerKey, Reach};
+use portolan_connectors::{FragmentHead, LocalDomain, OwnerKey, Reach};
 
 use crate::mesh::Link;
 use crate::names::{MeshCatalogs, SessionNames};
 use crate::planner::analyse;
+use crate::planner::govern::PortRules;
 use crate::planner::resolve::{Resolved, resolve};
 use crate::state::SessionHandle;
 use crate::{Engine, Principal};
@@ -193,12 +195,17 @@ pub(crate) fn owned(catalog: DomainCatalog) -> LocalDomain {
 
 /// Returns a gateway whose three peers publish TPC-H's domains and reach one another, over links of the default speed.
 pub(crate) async fn gateway() -> Engine {
+    gateway_of(tpch_domain).await
+}
+
+/// As [`gateway`], with other catalogs of the domains.
+pub(crate) async fn gateway_of(catalog: impl Fn(&str) -> DomainCatalog) -> Engine {
     let mut builder = Engine::builder().cpu_threads(2);
     let all = ["sales", "supply", "geo"];
     let Link { latency, bandwidth } = Link::default();
     let latency_ms = latency.as_secs_f64() * 1e3;
     for domain in all {
-        let peer = FakePeer::new(&format!("grpc://{domain}"), vec![tpch_domain(domain)]);
+        let peer = FakePeer::new(&format!("grpc://{domain}"), vec![catalog(domain)]);
         let others = all.into_iter().filter(|other| *other != domain);
         let owner = |other: &str| OwnerKey::new(format!("grpc://{other}"));
         let reach = |other: &str| Reach { domain: DomainName::new(other), owner: owner(other), latency_ms, bandwidth };
@@ -208,6 +215,13 @@ pub(crate) async fn gateway() -> Engine {
     let engine = builder.build().unwrap();
     engine.refresh().await;
     engine
+}
+
+/// Returns the rules for a principal that is not authenticated.
+pub(crate) fn rules_of(engine: &Engine) -> PortRules {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let inner = engine.inner();
+    PortRules::of(&inner, &FragmentHead::new("q", Principal::anonymous(), deadline), &inner.mesh.view())
 }
 
 /// Returns the session state that plans a query of that engine.

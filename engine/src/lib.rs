@@ -7,7 +7,8 @@
 //! # What a program needs besides
 //!
 //! The crates whose types are in the API are re-exported, so that a program has their versions: [`arrow`],
-//! [`datafusion`], [`connectors`] (sites, sources, nodes, files) and [`catalog`] (domains, products, ports).
+//! [`datafusion`], [`connectors`] (sites, sources, nodes, files), [`catalog`] (domains, products, ports), [`governance`]
+//! (policies) and [`audit`] (records of reads).
 //!
 //! # Changes
 //!
@@ -30,6 +31,7 @@ mod fake_database;
 mod fake_mesh;
 mod functions;
 mod limits;
+mod masks;
 mod mesh;
 mod metrics;
 mod names;
@@ -53,9 +55,13 @@ pub use engine::{Engine, EngineBuilder};
 pub use limits::{Limits, Share, Shares};
 pub use mesh::{LinkOverride, PeerOptions, Refreshed};
 pub use metrics::{EdgeMetrics, EngineMetrics, HistogramMetrics, Span, SpanKind, SpanSink, Usage, WorkMetrics};
+pub use portolan_audit as audit;
 pub use portolan_catalog as catalog;
 pub use portolan_connectors as connectors;
-pub use portolan_connectors::{Error, ErrorKind, KeyForm, Position, Principal, Result, Subject, TraceContext};
+pub use portolan_connectors::{
+    Error, ErrorKind, KeyForm, LabelledPort, Position, Principal, Result, ResultLabel, Subject, TraceContext,
+};
+pub use portolan_governance as governance;
 pub use progress::{EdgeProgress, Progress, ProgressHandle};
 pub use query::{CancelHandle, IngestMode, IngestTarget, Prepared, QueryStream, StatementKind};
 pub use session::Session;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use portolan_connectors::{PulledRows, lock};
+use portolan_connectors::{PulledRows, ResultLabel, lock};
 use serde::{Deserialize, Serialize};
 
 /// The progress of a query.
@@ -16,6 +16,10 @@ pub struct Progress {
     pub finished: bool,
     /// The edges from other sites.
     pub edges: Vec<EdgeProgress>,
+    /// The label of the rows, as far as the owners of the ports have reported theirs. An owner reports the label of its
+    /// rows before the first one.
+    #[serde(default, skip_serializing_if = "ResultLabel::is_empty")]
+    pub label: ResultLabel,
 }
 
 /// The progress of one edge.
@@ -48,6 +52,8 @@ pub(crate) struct EdgeCounters {
     pub(crate) finished: AtomicBool,
     /// The rows that the site fetched from others, once the site has reported them.
     pub(crate) pulled: Mutex<Vec<PulledRows>>,
+    /// The label of the rows: that of the plan, until the site has reported its own.
+    pub(crate) label: Mutex<ResultLabel>,
 }
 
 impl EdgeCounters {
@@ -61,6 +67,7 @@ impl EdgeCounters {
             bytes_sent: AtomicU64::new(0),
             finished: AtomicBool::new(false),
             pulled: Mutex::default(),
+            label: Mutex::default(),
         }
     }
 
@@ -92,6 +99,8 @@ struct Counters {
     rows: AtomicU64,
     finished: AtomicBool,
     edges: Mutex<Vec<Arc<EdgeCounters>>>,
+    /// The label of the ports of this node.
+    label: ResultLabel,
 }
 
 /// A handle that reads the progress of a running query.
@@ -99,8 +108,8 @@ struct Counters {
 pub struct ProgressHandle(Arc<Counters>);
 
 impl ProgressHandle {
-    pub(crate) fn new(edges: Vec<Arc<EdgeCounters>>) -> Self {
-        Self(Arc::new(Counters { edges: Mutex::new(edges), ..Counters::default() }))
+    pub(crate) fn new(edges: Vec<Arc<EdgeCounters>>, label: ResultLabel) -> Self {
+        Self(Arc::new(Counters { edges: Mutex::new(edges), label, ..Counters::default() }))
     }
 
     /// Replaces the edges after the query was planned again.
@@ -118,10 +127,14 @@ impl ProgressHandle {
 
     /// Returns the current progress.
     pub fn now(&self) -> Progress {
+        let edges = lock(&self.0.edges);
+        let mut label = self.0.label.clone();
+        edges.iter().for_each(|edge| label.merge(&lock(&edge.label)));
         Progress {
             rows: self.0.rows.load(Ordering::Relaxed),
             finished: self.0.finished.load(Ordering::Relaxed),
-            edges: lock(&self.0.edges).iter().flat_map(|e| e.now()).collect(),
+            edges: edges.iter().flat_map(|e| e.now()).collect(),
+            label,
         }
     }
 }

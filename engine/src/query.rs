@@ -1,6 +1,7 @@
 //! A statement from its text to its rows.
 
 mod adapt;
+mod audit;
 mod bulk;
 mod casts;
 mod change;
@@ -13,11 +14,17 @@ mod parameter_names;
 mod parameters;
 mod place;
 mod plan_end;
+mod policy_table;
+mod port_decisions;
 mod prepared;
+mod relay;
+mod reuse;
 pub(crate) mod settings;
 mod stream;
+pub(crate) mod visible_ports;
 
 use std::collections::HashMap;
+use std::future;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -30,16 +37,18 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::streaming::StreamingTableExec;
 use futures::StreamExt;
-use portolan_connectors::{FragmentHead, TraceContext};
+use portolan_connectors::{FragmentHead, ResultLabel, TraceContext, lock};
 
 use self::plan_end::{CurrentPlan, EndedOperators, KeptPart, PlanEnd};
 use self::prepared::nullable;
+use self::reuse::Reuse;
 use crate::exchange::{LiveEdges, Physical};
 use crate::execution::accounts::Account;
 use crate::execution::admission::{Admitted, Slot};
 use crate::execution::errors::{from_datafusion, planning_timed_out};
 use crate::execution::memory::QueryMemory;
-use crate::execution::run::Run;
+use crate::execution::recording::Recording;
+use crate::execution::run::{Driven, Run};
 use crate::execution::spill::SpillFiles;
 use crate::execution::stop::Stop;
 use crate::explain::PassRows;
@@ -48,10 +57,12 @@ use crate::mesh::MeshView;
 use crate::metrics::{Work, WorkKind};
 use crate::names::{SessionNames, reads_only_views, set_names};
 use crate::plan::Planned;
+use crate::planner::govern::PortRules;
 use crate::planner::resolve::ExplainOptions;
-use crate::state::{ActivityGuard, EngineState, QueryContext, RunningMemory, RunningQuery};
-use crate::{Error, ErrorKind, ProgressHandle, Result, Settings, explain, planner};
+use crate::state::{ActivityGuard, Decided, EngineState, QueryContext, RowAccess, RunningMemory, RunningQuery};
+use crate::{Error, ErrorKind, ProgressHandle, Result, Settings, explain};
 
+pub(crate) use audit::record_unaccepted;
 pub use change::rows_of;
 #[cfg(feature = "files")]
 pub(crate) use files::rows_of_files;
@@ -59,7 +70,9 @@ pub use fragment::EstimatedFragment;
 pub(crate) use fragment::{estimate_fragment, run_fragment};
 pub(crate) use ingest::ingest;
 pub use ingest::{IngestMode, IngestTarget};
+pub(crate) use port_decisions::decide_ports;
 pub use prepared::{Prepared, StatementKind};
+pub use relay::{Relay, RowParts};
 pub use stream::{CancelHandle, QueryStream};
 
 /// One run of a query.
@@ -74,8 +87,16 @@ struct Query {
     /// The account of the query's principal.
     account: Arc<Account>,
     entry: Entry,
+    /// The place of the query's plan among the kept plans; `None` if the plan is for this run alone.
+    reuse: Option<Reuse>,
     /// True if the query is a fragment that reads a derived port: its sender sees no part of the port's query.
     hides_queries: bool,
+    /// False for EXPLAIN without ANALYZE, which has no audit record because it reads no rows.
+    reads_rows: bool,
+    /// The permission to relay the rows; `None` if they are decoded here.
+    relay: Option<Relay>,
+    /// The audit record of the read, from the end of planning until the plan runs.
+    recording: Mutex<Option<Recording>>,
 }
 
 /// The way in which a query gets its slot.
@@ -94,24 +115,32 @@ struct Ready {
     memory: Arc<RuntimeEnv>,
     meter: Arc<WorkMeter>,
     planned: Arc<Planned>,
+    /// The decisions about the ports of this node.
+    decided: Decided,
     physical: Arc<dyn ExecutionPlan>,
     edges: Arc<LiveEdges>,
     /// The plan after each pass, if EXPLAIN shows it.
     passes: Option<PassRows>,
+    /// The label of the ports of this node.
+    label: ResultLabel,
 }
 
 impl Query {
     /// Returns a run of a statement. `measured` is true if owners return the metrics of each operator.
     fn of_session(statement: &Prepared, measured: bool) -> Self {
+        Self::with_settings(statement, statement.session.settings(), measured)
+    }
+
+    /// As [`Query::of_session`], with settings that the session had before.
+    fn with_settings(statement: &Prepared, settings: Settings, measured: bool) -> Self {
         let Prepared { session, sql, view, names, .. } = statement;
         let engine = session.engine.clone();
-        let settings = session.settings();
         let query_id = uuid::Uuid::new_v4().to_string();
         let deadline = Instant::now() + session.query_timeout();
         let deadline = statement.deadline.map_or(deadline, |all| all.min(deadline));
         let trace = session.trace.as_ref().map_or_else(TraceContext::start, TraceContext::child);
         let head = FragmentHead::new(query_id.clone(), session.principal().clone(), deadline);
-        let head = FragmentHead { measured, trace, ..head };
+        let head = FragmentHead { measured, trace, purpose: settings.purpose.clone(), ..head };
         let (client, stop) = (session.shared.client(), Stop::below(&session.shared.closed));
         let work = Work::start(&engine.metrics, WorkKind::Query, &head);
         let listed = RunningQuery::new(query_id, client, Some(sql.clone()), stop, work);
@@ -125,7 +154,11 @@ impl Query {
             listed,
             account: session.shared.account.clone(),
             entry: Entry::InLine,
+            reuse: None,
             hides_queries: false,
+            reads_rows: true,
+            relay: None,
+            recording: Mutex::default(),
         }
     }
 
@@ -156,12 +189,18 @@ impl Query {
         let (deadline, stop) = (self.context.head.deadline, self.listed.query.stop.signal().clone());
         let meter = Arc::new(WorkMeter::new(memory.memory_pool.clone(), deadline, stop));
         state.config_mut().set_extension(meter.clone());
-        let (settings, view, is_fragment) = (&self.settings, &self.view, self.is_fragment());
-        let planned =
-            planner::plan_observed(&state, plan, settings, view, is_fragment, &mut PassRows::observer(&mut passes))?;
+        let rules = PortRules::of(&self.engine, &self.context.head, &self.view);
+        let (planned, label) = self.planned(&state, plan, &rules, &mut passes)?;
+        // The record is written while the rest is planned and run.
+        self.record(plan, &rules);
         let edges = LiveEdges::new(self.view.clone(), self.context.clone());
         let Physical { state, plan: physical, edges } = Physical::of(&planned.plan, state, edges).await?;
-        Ok(Ready { state, memory, meter, planned: Arc::new(planned), physical, edges, passes })
+        if !planned.fragments.is_empty() {
+            // Keys of this node's rows leave with a fragment, before the first row of the result.
+            self.recorded().await?;
+        }
+        let decided = rules.decided();
+        Ok(Ready { state, memory, meter, planned, decided, physical, edges, passes, label })
     }
 
     /// Plans with a timeout, because planning lists files and reads their footers, and a store may hang.
@@ -173,7 +212,7 @@ impl Query {
             () = stop.stopped() => Err(stop.error()),
             ready = ready => ready.unwrap_or_else(|_| Err(planning_timed_out())),
         };
-        ready.map_err(|e| stop.instead_of(e))
+        ready.map_err(|e| stop.instead_of(e)).inspect_err(|e| self.record_failure(e))
     }
 
     /// Waits for a slot to run the plan.
@@ -231,15 +270,18 @@ impl Query {
 
     /// Drives the plan. The stream has the `kept` part of it when the plan has ended.
     fn drive(self, ready: Ready, slot: Slot, schema: SchemaRef, kept: KeptPart) -> QueryStream {
-        let progress = ProgressHandle::new(ready.edges.counters());
+        let progress = ProgressHandle::new(ready.edges.counters(), ready.label.clone());
         let (head, engine) = (&self.context.head, self.engine.clone());
         let (query_id, principal, deadline) = (head.query_id.clone(), head.principal.clone(), head.deadline);
+        let access = RowAccess::new(&engine, ready.decided.clone(), &self.view, progress.clone());
+        let hashed = ready.edges.hashed();
         let first = Arc::new(ready);
         let plan: CurrentPlan = Arc::new(Mutex::new(Some(first.clone())));
         let operators = EndedOperators::default();
         // This is the only place that sets the progress.
         let _ = self.listed.query.progress.set(progress.clone());
-        let stop = self.listed.query.stop.clone();
+        let (stop, recording) = (self.listed.query.stop.clone(), lock(&self.recording).take());
+        let messages = self.relay.as_ref().and_then(|relay| relay.messages(&first, &schema));
         let run = Run {
             stop: stop.clone(),
             guard: Arc::new(PlanEnd {
@@ -250,19 +292,26 @@ impl Query {
                 listed: self.listed.clone(),
             }),
             work: self.listed.query.work.clone(),
-            plan: Box::pin(self.adapted(first, plan.clone(), progress.clone())),
+            plan: match messages {
+                Some(messages) => Box::pin(future::ready(Ok::<_, Error>(Driven::Messages(messages)))),
+                None => Box::pin(self.adapted(first, plan.clone(), progress.clone())),
+            },
             query: query_id.clone(),
             principal,
             schema: schema.clone(),
             deadline,
             progress: progress.clone(),
             slot,
+            recording,
         };
-        let rows = QueryStream::running(schema, query_id, progress, plan, operators, run.start(&engine.cpu));
-        rows.of_engine(engine, stop)
+        let watched = access.clone();
+        let lost = Box::pin(async move { watched.ended().await });
+        let rows = QueryStream::running(schema, query_id, progress, plan, operators, run.start(&engine.cpu, lost));
+        rows.of_engine(engine, stop).with_hashed(hashed).while_allowed(access)
     }
 
-    async fn explain(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
+    async fn explain(mut self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
+        self.reads_rows = options.analyze;
         let work = self.listed.query.work.clone();
         let outcome = self.explained(plan, options).await;
         work.end(outcome.as_ref().err().map(Error::kind));
@@ -312,7 +361,7 @@ fn none<T>() -> HashMap<String, T> {
     HashMap::new()
 }
 
-/// True if the plan may read `information_schema`, which lists the functions in the context.
+/// True if the plan may read `information_schema`, which lists the functions in the context. `mesh.audit` looks the same.
 fn lists_functions(plan: &dyn ExecutionPlan) -> bool {
     plan.is::<StreamingTableExec>() || plan.children().into_iter().any(|input| lists_functions(input.as_ref()))
 }

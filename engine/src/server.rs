@@ -11,25 +11,29 @@ use datafusion::execution::{SpillFile, TempFileFactory};
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionConfig;
 use datafusion::scalar::ScalarValue;
-use portolan_catalog::DomainName;
+use portolan_catalog::{DomainName, MeshSnapshot};
 use portolan_connectors::{
-    CatalogAnswer, FragmentHead, FragmentSummary, LocalDomain, OwnerKey, Peer, ReceivedFragment, SiteId, TraceContext,
+    CatalogAnswer, DecisionRequest, FragmentHead, FragmentSummary, LocalDomain, OwnerKey, Peer, PortDecision,
+    ReceivedFragment, SiteId, TraceContext,
 };
 
 use crate::derived::DerivedDomain;
 use crate::dialect::SPELLINGS;
 use crate::exchange::LiveEdges;
 use crate::execution::spill::SpillFiles;
+use crate::query::visible_ports;
 use crate::state::QueryContext;
 use crate::{Engine, Error, ErrorKind, Limits, PeerOptions, Prepared, Principal, QueryStream, Result, Session, query};
 
 pub use crate::bounds::MOST_STATEMENT_BYTES;
-pub use crate::exchange::RemoteScanCodec;
+pub use crate::exchange::{HashedColumns, RemoteScanCodec};
 pub use crate::execution::disk::disk_error;
+pub use crate::execution::part::RowPart;
 pub use crate::mesh::CatalogReader;
 pub use crate::metrics::SentEdge;
 pub use crate::planner::resolve::files_of;
-pub use crate::query::{EstimatedFragment, rows_of};
+pub use crate::query::{EstimatedFragment, Relay, RowParts, rows_of};
+pub use crate::state::RowAccess;
 
 /// Returns the identity of an engine: each engine of each process has another one. A node recognises itself by it in its
 /// own list of peers.
@@ -42,6 +46,41 @@ pub fn catalog(engine: &Engine, known: Option<&str>, reader: CatalogReader) -> C
     engine.inner().mesh.answer(known, reader)
 }
 
+/// Returns the answer of [`catalog`] for a principal. Only a trusted node gets the ports that the policies hide from the
+/// principal.
+pub fn catalog_for(
+    engine: &Engine,
+    principal: &Principal,
+    known: Option<&str>,
+    reader: CatalogReader,
+) -> CatalogAnswer {
+    match reader {
+        CatalogReader::TrustedNode => catalog(engine, known, reader),
+        CatalogReader::Node | CatalogReader::Other => {
+            let answer = |known: Option<&str>| catalog(engine, known, reader);
+            visible_ports::catalogs_for(&engine.inner(), principal, known, answer)
+        }
+    }
+}
+
+/// Decides about ports of this node, for the principal of a request that another node sent.
+///
+/// # Errors
+/// `PermissionDenied` beyond the limit on hops; `InvalidQuery` for too many ports.
+pub async fn decide_ports(
+    engine: &Engine,
+    sent: ReceivedFragment,
+    asked: DecisionRequest,
+) -> Result<Vec<PortDecision>> {
+    query::decide_ports(&engine.inner(), sent, asked).await
+}
+
+/// Returns the mesh as the principal of a session sees it: without the ports that policies hide from the principal. May
+/// ask the owners of ports.
+pub async fn mesh_of(session: &Session) -> Arc<MeshSnapshot> {
+    visible_ports::view_of(session.handle()).await.snapshot.clone()
+}
+
 /// Plans and starts a fragment that another node sent.
 ///
 /// # Errors
@@ -52,12 +91,23 @@ pub async fn run_fragment(engine: &Engine, fragment: ReceivedFragment) -> Result
     query::run_fragment(&engine.inner(), fragment).await
 }
 
+/// Returns the hashes in the plan of a fragment. Those of the result are known when the first rows or the end have come.
+pub fn hashed_columns(rows: &QueryStream) -> Arc<HashedColumns> {
+    rows.hashed()
+}
+
 /// Estimates a fragment that another node may send. The fragment is planned and not run.
 ///
 /// # Errors
 /// As for [`run_fragment`].
 pub async fn estimate_fragment(engine: &Engine, fragment: ReceivedFragment) -> Result<EstimatedFragment> {
     query::estimate_fragment(&engine.inner(), fragment).await
+}
+
+/// Records that this node does not accept a fragment, because it is forged, was sent before, or came from a node that may
+/// not send it. `sender` is the principal that has sent the fragment. Has no effect if the engine keeps no audit records.
+pub fn record_unaccepted(engine: &Engine, sender: &Principal, query_id: &str, error: &Error) {
+    query::record_unaccepted(&engine.inner(), sender, query_id, error);
 }
 
 /// A version of a local domain, with the plans of its derived ports. [`serve_local_domain`] puts it in the place of the
@@ -126,7 +176,8 @@ pub fn functions(engine: &Engine) -> Vec<(String, &'static str)> {
 
 /// Returns a configuration with what the remote scans of one query need: the peers of the engine, and the head of the
 /// query at the node that plans it. Tasks with the configuration decode and run the parts of a plan that
-/// [`RemoteScanCodec`] encoded. Each plan needs its own configuration.
+/// [`RemoteScanCodec`] encoded. Each plan needs its own configuration. Joins of masked columns are checked only where a
+/// query is planned, and not in such tasks.
 #[must_use]
 pub fn with_remote_scans(engine: &Engine, config: SessionConfig, head: FragmentHead) -> SessionConfig {
     let state = engine.inner();
@@ -205,6 +256,18 @@ pub fn with_one_deadline(statement: &Prepared) -> Prepared {
     statement.with_one_deadline()
 }
 
+/// Returns the statement with the permission to relay its rows. The rows of each run must then be read in [`parts`].
+#[must_use]
+pub fn relaying(statement: Prepared, relay: Relay) -> Prepared {
+    statement.relaying(relay)
+}
+
+/// Returns the rows of a query in parts. If the statement may [relay](relaying) its rows, some parts may be messages of an
+/// owner.
+pub fn parts(rows: QueryStream) -> RowParts {
+    RowParts::of(rows)
+}
+
 /// Runs the statement as [`Prepared::execute`] does, for rows that no client has requested yet. The query does not wait
 /// for a slot, and leaves about half of the slots to other queries.
 ///
@@ -212,6 +275,12 @@ pub fn with_one_deadline(statement: &Prepared) -> Prepared {
 /// As [`Prepared::execute`]; `ResourceExhausted` if there is no free slot.
 pub async fn execute_speculatively(statement: &Prepared, parameters: &[ScalarValue]) -> Result<QueryStream> {
     statement.execute_speculatively(parameters).await
+}
+
+/// Returns the right of the principal to see the rows of a query, which also holds for copies of the rows. `None` for rows
+/// that come from no plan, such as those of SHOW.
+pub fn access(rows: &QueryStream) -> Option<Arc<RowAccess>> {
+    rows.access()
 }
 
 /// Returns the counter of the rows that are sent to the node of this fragment.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use portolan_catalog::is_printable;
 use portolan_catalog::nearest::nearest;
 use portolan_connectors::{KeyForm, Subject};
 
@@ -10,6 +11,8 @@ use crate::{Error, ErrorKind, Result};
 
 /// The largest size of a setting's value, in bytes, because sessions keep the values.
 const LONGEST_VALUE: usize = 4096;
+/// The largest size of a purpose, in bytes. It travels with each fragment.
+const LONGEST_PURPOSE: usize = 256;
 
 /// The settings of a session, changed by `SET name = value`.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +33,9 @@ pub struct Settings {
     /// every port that the query reads, in the columns that it needs, and does all of the work. The rows of the result
     /// are the same. Default: on.
     pub placement: bool,
+    /// `portolan.purpose`: the purpose for which the session reads data. Policies and agreements may require one.
+    /// Default: none.
+    pub purpose: Option<String>,
     /// `portolan.pushdown`: the parts of a query that may be placed at the owners of data. Default: all parts that may
     /// be, if that costs least.
     pub pushdown: Pushdown,
@@ -44,9 +50,13 @@ pub struct Settings {
     pub key_wait: Duration,
     /// `portolan.join_order`: true if the planner orders joins by cost. Off: joins run as written. Default: on.
     pub join_order: bool,
-    /// `portolan.adapt_factor`: the factor by which the rows of a side must differ from their estimate before the
-    /// fragments that have not started are planned again. At least 1. Default: 4.
+    /// `portolan.adapt_factor`: the factor by which the rows of a side, or of a join by counted keys, must differ from
+    /// their estimate before the fragments that have not started are planned again. At least 1. Infinite for `off`: then
+    /// nothing is counted, and no plan changes while it runs. Default: 4.
     pub adapt_factor: f64,
+    /// `portolan.share`: true if equal parts of a query are computed once, and equal fragments are sent once. Off: each
+    /// part is computed where it occurs, but for `WITH` queries whose rows could differ from run to run. Default: on.
+    pub share: bool,
     /// `portolan.string_views`: true if clients receive strings and binary values as views. Off: clients receive `Utf8`
     /// and `Binary`, which every driver reads. Default: off.
     pub string_views: bool,
@@ -121,6 +131,7 @@ impl Default for Settings {
             compression: Compression::None,
             endpoints: 1,
             placement: true,
+            purpose: None,
             pushdown: Pushdown::All,
             query_timeout: None,
             strategy: vec![],
@@ -128,6 +139,7 @@ impl Default for Settings {
             key_wait: Duration::from_secs(2),
             join_order: true,
             adapt_factor: 4.0,
+            share: true,
             string_views: false,
         }
     }
@@ -143,8 +155,10 @@ pub const SETTINGS: &[&str] = &[
     "portolan.key_form",
     "portolan.key_wait",
     "portolan.placement",
+    "portolan.purpose",
     "portolan.pushdown",
     "portolan.query_timeout",
+    "portolan.share",
     "portolan.strategy",
     "portolan.string_views",
     "schema",
@@ -169,6 +183,13 @@ impl Settings {
                 self.endpoints = number(name, value, "of parts from 1 to 64", whole)? as usize;
             }
             "portolan.placement" => self.placement = switch(name, value)?,
+            "portolan.purpose" => {
+                if value.len() > LONGEST_PURPOSE || !is_printable(value) {
+                    let what = format!("a purpose of at most {LONGEST_PURPOSE} bytes without invisible characters");
+                    return Err(invalid(format!("`{name}`: expected {what}")));
+                }
+                self.purpose = Some(value.trim().to_owned()).filter(|v| !v.is_empty());
+            }
             "portolan.pushdown" => self.pushdown = choice(name, &value.to_lowercase(), Pushdown::ALL)?,
             "portolan.query_timeout" => {
                 let seconds = number(name, value, "of seconds above 0", |s| s > 0.0 && s < 1e9)?;
@@ -179,9 +200,13 @@ impl Settings {
                 self.key_wait = Duration::from_secs_f64(seconds);
             }
             "portolan.adapt_factor" => {
-                self.adapt_factor = number(name, value, "of at least 1", |f| (1.0..1e9).contains(&f))?;
+                self.adapt_factor = match value.to_lowercase().as_str() {
+                    "off" => f64::INFINITY,
+                    _ => number(name, value, "of at least 1, or `off`", |f| (1.0..1e9).contains(&f))?,
+                };
             }
             "portolan.join_order" => self.join_order = switch(name, value)?,
+            "portolan.share" => self.share = switch(name, value)?,
             "portolan.string_views" => self.string_views = switch(name, value)?,
             "portolan.key_form" => {
                 self.key_form = match value.to_lowercase().as_str() {
@@ -225,24 +250,31 @@ impl Settings {
         Ok(())
     }
 
+    /// True if the rest of a plan may be planned again while the query runs.
+    pub(crate) fn adapts(&self) -> bool {
+        self.adapt_factor.is_finite()
+    }
+
     /// Returns the name and the current value of every setting, as strings.
     pub fn values(&self) -> Vec<(&'static str, String)> {
         let on_off = |on| if on { "on" } else { "off" }.to_owned();
         let strategies: Vec<_> = self.strategy.iter().map(|s| word(*s, StrategyChoice::ALL)).collect();
         vec![
             ("catalog", self.catalog.clone().unwrap_or_default()),
-            ("portolan.adapt_factor", self.adapt_factor.to_string()),
+            ("portolan.adapt_factor", if self.adapts() { self.adapt_factor.to_string() } else { "off".into() }),
             ("portolan.compression", word(self.compression, Compression::ALL).into()),
             ("portolan.endpoints", self.endpoints.to_string()),
             ("portolan.join_order", on_off(self.join_order)),
             ("portolan.key_form", self.key_form.map_or("auto", KeyForm::name).into()),
             ("portolan.key_wait", self.key_wait.as_secs_f64().to_string()),
             ("portolan.placement", on_off(self.placement)),
+            ("portolan.purpose", self.purpose.clone().unwrap_or_default()),
             ("portolan.pushdown", word(self.pushdown, Pushdown::ALL).into()),
             (
                 "portolan.query_timeout",
                 self.query_timeout.map_or_else(|| "the node's limit".into(), |t| t.as_secs_f64().to_string()),
             ),
+            ("portolan.share", on_off(self.share)),
             ("portolan.strategy", if strategies.is_empty() { "auto".into() } else { strategies.join(",") }),
             ("portolan.string_views", on_off(self.string_views)),
             ("schema", self.schema.clone().unwrap_or_default()),

@@ -41,6 +41,8 @@ use tonic::{Code, Status};
 mod between_nodes;
 #[path = "serve/metadata.rs"]
 mod metadata;
+#[path = "serve/relayed.rs"]
+mod relayed;
 #[path = "serve/results.rs"]
 mod results;
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
+use portolan_audit::Store;
 use portolan_catalog::{Descriptors, Diagnostic, Diagnostics, DomainCatalog, DomainName, load_descriptors};
 use portolan_connectors::files::StatementFiles;
 use portolan_connectors::{
@@ -12,11 +13,13 @@ use portolan_connectors::{
 use portolan_engine::{Engine, EngineBuilder};
 
 use crate::admin::Admin;
-use crate::config::{NodeConfig, PeerConfig};
-use crate::digest::descriptors_digest;
+use crate::audit::with_audit;
+use crate::config::{AuditConfig, NodeConfig, PeerConfig};
+use crate::digest::{FileDigests, descriptors_digest, digest_now, digests_of_descriptors};
 use crate::host::{log_memory, memory_limits};
 use crate::open::{OpenedInPart, apart, open_in_part};
 use crate::peers::{Identity, with_peers};
+use crate::policy_files::{log_openness, policy_files};
 use crate::state::OwnKey;
 use crate::status::NodeStatus;
 #[cfg(feature = "telemetry")]
@@ -71,6 +74,8 @@ pub struct Node {
     current: Arc<Mutex<Current>>,
     /// The digest of the descriptors before they were read; `None` for a gateway.
     pub(crate) descriptors_digest: Option<u64>,
+    /// The digest of the folder with the policies of the mesh before it was read; `None` if there is none.
+    pub(crate) policies_digest: Option<u64>,
     pub(crate) status: Arc<NodeStatus>,
     /// The files that statements may name, if they may name any.
     pub(crate) statement_files: Option<StatementFiles>,
@@ -78,6 +83,8 @@ pub struct Node {
     pub(crate) reads_every_file: bool,
     /// The listener for operators, if the config has one.
     admin: Option<Arc<Admin>>,
+    /// The store of audit records, if the node keeps any.
+    pub(crate) audit: Option<Store>,
     #[cfg(feature = "telemetry")]
     pub(crate) telemetry: Option<Arc<Telemetry>>,
 }
@@ -98,6 +105,8 @@ pub(crate) struct Current {
 pub(crate) struct ServedDomain {
     /// The domain as its newest valid descriptors describe it.
     pub(crate) declared: Arc<DomainCatalog>,
+    /// The digests of the descriptors before they were read.
+    pub(crate) files: Arc<FileDigests>,
     /// The domain in the engine.
     pub(crate) domain: LocalDomain,
     /// The config under which the ports were opened.
@@ -158,12 +167,13 @@ impl NodeBuilder {
         self
     }
 
-    /// Removes the listener for operators and the export of telemetry from the config: for a process that does not serve.
-    /// The node of this config may run in another process, which has the address.
+    /// Removes the listener for operators, the export of telemetry and the audit records from the config: for a process that
+    /// does not serve. The node of this config may run in another process, which has the address and the records.
     #[must_use]
     pub fn without_services(mut self) -> Self {
         self.config.admin = None;
         self.config.telemetry = None;
+        self.config.audit = Some(AuditConfig::disabled());
         self
     }
 
@@ -175,7 +185,7 @@ impl NodeBuilder {
     ///
     /// # Errors
     /// Every fault of the descriptors; a peer's URL, password or key that cannot be used; an engine that does not start;
-    /// an address for operators that is in use.
+    /// an address for operators that is in use; audit records that cannot be written.
     pub async fn build(self) -> Result<Node> {
         let (node, faults) = self.build_in_part().await?;
         if faults.is_empty() { Ok(node) } else { Err(Diagnostics(faults).into()) }
@@ -211,10 +221,12 @@ impl NodeBuilder {
         if let Some(telemetry) = &telemetry {
             builder = builder.spans(telemetry.spans());
         }
-        let descriptors_digest = descriptors_now(&config).await;
+        let policies_digest = digest_now(config.policies.as_deref(), descriptors_digest).await;
+        let descriptors_digest = digest_now(config.products_folder(), descriptors_digest).await;
+        let files = Arc::new(digest_now(config.products_folder(), digests_of_descriptors).await.unwrap_or_default());
         let (served, faults) = match load(&config).await? {
             Some(descriptors) => {
-                let (served, faults) = open(&config, &sources, &runtime, descriptors, requires_sources).await?;
+                let (served, faults) = open(&config, &sources, &runtime, descriptors, files, requires_sources).await?;
                 (Some(served), faults)
             }
             None => (None, vec![]),
@@ -230,6 +242,7 @@ impl NodeBuilder {
         if let Some(files) = statement_files.clone() {
             builder = builder.local_files(Arc::new(files));
         }
+        let (builder, audit) = with_audit(builder, &config).await?;
         let engine = apart(move || builder.build()).await??;
         status.has_engine(engine.clone());
         let reads_every_file = config.reads_every_file(reads_local_files);
@@ -243,8 +256,10 @@ impl NodeBuilder {
             identity,
             current: Arc::new(Mutex::new(current)),
             descriptors_digest,
+            policies_digest,
             status,
             admin,
+            audit,
             #[cfg(feature = "telemetry")]
             telemetry,
         };
@@ -294,7 +309,7 @@ impl Node {
     }
 }
 
-/// Sets the disk and the threads of an engine.
+/// Sets the disk and the threads of an engine, and how it applies policies.
 pub(crate) fn with_resources(mut builder: EngineBuilder, config: &NodeConfig) -> EngineBuilder {
     if let Some(folder) = &config.spill_folder {
         builder = builder.spill_folder(folder.clone());
@@ -302,7 +317,7 @@ pub(crate) fn with_resources(mut builder: EngineBuilder, config: &NodeConfig) ->
     if let Some(threads) = config.cpu_threads {
         builder = builder.cpu_threads(threads);
     }
-    builder
+    builder.strict_policies(config.policy_strict)
 }
 
 /// Opens the ports of a domain. Returns every fault if all ports are required: those of the ports, and the options of
@@ -315,6 +330,7 @@ async fn open(
     sources: &Sources,
     runtime: &Arc<RuntimeEnv>,
     descriptors: Descriptors,
+    files: Arc<FileDigests>,
     requires_all: bool,
 ) -> Result<(ServedDomain, Vec<Diagnostic>)> {
     let Descriptors { catalog, servers } = descriptors;
@@ -328,13 +344,10 @@ async fn open(
         let options = OpenOptions { timeout: config.open_timeout(), requires_all: false };
         open_domain_with(catalog, sources, runtime, options).await?
     };
-    Ok((ServedDomain { declared, domain, config: config.clone() }, faults))
-}
-
-/// Returns a digest of the domain's descriptors as they are now. Returns `None` for a gateway.
-async fn descriptors_now(config: &NodeConfig) -> Option<u64> {
-    let folder = config.products_folder()?.to_path_buf();
-    tokio::task::spawn_blocking(move || descriptors_digest(&folder)).await.ok()
+    let policies = policy_files(config, &declared).await?;
+    log_openness(&policies, &declared);
+    let domain = domain.with_policies(policies);
+    Ok((ServedDomain { declared, files, domain, config: config.clone() }, faults))
 }
 
 /// Reads the domain's descriptors. Returns `None` for a gateway.

@@ -21,7 +21,7 @@ use portolan_connectors::node::protocol::{ACTION_PROGRESS, ProgressRequest};
 use portolan_connectors::node::status::from_status;
 use portolan_connectors::node::{endpoint_url, likely_cause, trusted_certificates};
 use portolan_connectors::{Error, ErrorKind, Result, SiteId, with_causes};
-use portolan_engine::Progress;
+use portolan_engine::{Progress, ResultLabel};
 use prost::Message;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
@@ -156,6 +156,12 @@ impl Client {
         let body = ProgressRequest { handle: ticket.statement_handle }.encode_to_vec();
         let answer = self.short(self.action(ACTION_PROGRESS, body)).await.ok()??;
         serde_json::from_slice(&answer).ok()
+    }
+
+    /// Returns the label of a statement's rows, if the node still has the statement. The label is complete when all rows
+    /// have arrived.
+    pub async fn label(&self, statement: &Statement) -> Option<ResultLabel> {
+        self.progress(statement).await.map(|progress| progress.label)
     }
 
     /// Cancels a statement at the node. An error is only logged: dropping the rows cancels the statement as well.

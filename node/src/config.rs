@@ -15,6 +15,7 @@ use serde::Deserialize;
 use crate::digest::file_digest;
 use crate::units::Length;
 
+mod audit;
 mod changes;
 mod check;
 mod delegation;
@@ -30,6 +31,8 @@ mod sources;
 mod tokens;
 mod users;
 
+pub use audit::AuditConfig;
+pub(crate) use audit::AuditStore;
 pub use delegation::{AllowedConfig, OwnIdentityConfig, TrustedKey, TrustedNodeConfig};
 pub use domains::{DomainConfig, PinnedKeys};
 pub use limits::LimitsConfig;
@@ -54,6 +57,15 @@ pub struct NodeConfig {
     pub listen: String,
     /// The folder with the domain's descriptors. Default: `products`.
     pub products: Option<PathBuf>,
+    /// The folder with the policies of the mesh, which every node gets: they bind the ports of each product. Default: none.
+    pub policies: Option<PathBuf>,
+    /// True if the conditions and join keys of statements stay above the policies of ports, so that the rows and bytes that
+    /// the node reads do not depend on them. Default: false.
+    #[serde(default)]
+    pub policy_strict: bool,
+    /// The file with the key of the mesh for the mask `hmac-sha-256`: a random text of at least 32 bytes. Masked columns of
+    /// nodes with the same key join. Default: none, and then the mask closes its ports.
+    pub mask_key: Option<PathBuf>,
     /// The other nodes of the mesh.
     #[serde(default)]
     pub peers: Vec<PeerConfig>,
@@ -106,6 +118,9 @@ pub struct NodeConfig {
     pub admin: Option<AdminConfig>,
     /// The export of traces and metrics. Default: none.
     pub telemetry: Option<TelemetryConfig>,
+    /// The audit records of the reads of this node's ports. Default: in the state folder, if the node has a domain and a
+    /// state folder.
+    pub audit: Option<AuditConfig>,
     /// The folder that operators spill to. Default: the system's temporary folder.
     pub spill_folder: Option<PathBuf>,
     /// The folder in which the node keeps its key, and the owners of the domains of other nodes. Default in a file: a
@@ -131,6 +146,9 @@ impl Default for NodeConfig {
             domain: None,
             listen: default_listen(),
             products: None,
+            policies: None,
+            policy_strict: false,
+            mask_key: None,
             peers: vec![],
             domains: BTreeMap::new(),
             sources: HashMap::new(),
@@ -150,6 +168,7 @@ impl Default for NodeConfig {
             log_format: LogFormat::default(),
             admin: None,
             telemetry: None,
+            audit: None,
             spill_folder: None,
             state_folder: None,
             cpu_threads: None,

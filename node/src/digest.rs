@@ -1,9 +1,14 @@
 //! Digests of the config file and of the descriptors. A digest changes with each change of a file.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use portolan_catalog::descriptor_files;
+use portolan_catalog::{Product, descriptor_files};
+
+/// The largest number of files and folders that are listed, and their largest depth: the catalog refuses larger trees.
+const MAX_ENTRIES: usize = 50_000;
+const MAX_DEPTH: usize = 8;
 
 /// Returns a digest of the state of a file, without reading the file.
 pub(crate) fn file_digest(file: &Path) -> u64 {
@@ -12,10 +17,38 @@ pub(crate) fn file_digest(file: &Path) -> u64 {
     hasher.finish()
 }
 
-/// Returns a digest of the descriptors below `folder`: their paths and states, or the reason why nobody can find them.
-/// Other files in the folder, such as data, do not count.
+/// Returns a digest of a folder as it is now. `None` if there is no folder.
+pub(crate) async fn digest_now<T: Send + 'static>(folder: Option<&Path>, digest: fn(&Path) -> T) -> Option<T> {
+    let folder = folder?.to_path_buf();
+    tokio::task::spawn_blocking(move || digest(&folder)).await.ok()
+}
+
+/// The digests of files.
+pub(crate) type FileDigests = BTreeMap<PathBuf, u64>;
+
+/// Returns the digest of each descriptor below a folder. Empty if nobody can find them.
+pub(crate) fn digests_of_descriptors(folder: &Path) -> FileDigests {
+    let files = descriptor_files(folder).unwrap_or_default();
+    files.into_iter().map(|file| (file.clone(), file_digest(&file))).collect()
+}
+
+/// True if the descriptor of a product and the contracts of its ports have the same digests as before.
+pub(crate) fn has_same_descriptors(product: &Product, now: &FileDigests, before: &FileDigests) -> bool {
+    let contracts = product.ports.values().map(|port| port.source.as_ref().map(|source| &source.place));
+    std::iter::once(product.place.as_ref()).chain(contracts).all(|place| {
+        let digest = |digests: &FileDigests| digests.get(&place?.file).copied();
+        digest(now).is_some() && digest(now) == digest(before)
+    })
+}
+
+/// Returns a digest of the descriptors and policies below `folder`: their paths and states, or the reason why nobody can
+/// find them. Other files in the folder, such as data, do not count.
 pub(crate) fn descriptors_digest(folder: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
+    for file in policy_paths(folder) {
+        file.hash(&mut hasher);
+        hash_state(&file, &mut hasher);
+    }
     match descriptor_files(folder) {
         Ok(files) => {
             for file in files {
@@ -26,6 +59,30 @@ pub(crate) fn descriptors_digest(folder: &Path) -> u64 {
         Err(faults) => faults.to_string().hash(&mut hasher),
     }
     hasher.finish()
+}
+
+/// Returns the files of policies and agreements below a folder, in the order of their paths.
+fn policy_paths(folder: &Path) -> BTreeSet<PathBuf> {
+    let (mut found, mut folders, mut entries) = (BTreeSet::new(), vec![(folder.to_path_buf(), 0)], 0);
+    while let Some((folder, depth)) = folders.pop() {
+        let is_of_agreements = folder.ends_with("agreements");
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            entries += 1;
+            if entry.file_name().as_encoded_bytes().starts_with(b".") || entries > MAX_ENTRIES {
+                continue;
+            }
+            // The folder may be a link, such as that of a ConfigMap.
+            if path.is_dir() {
+                if depth < MAX_DEPTH {
+                    folders.push((path, depth + 1));
+                }
+            } else if is_of_agreements || path.extension().is_some_and(|e| e.eq_ignore_ascii_case("cedar")) {
+                found.insert(path);
+            }
+        }
+    }
+    found
 }
 
 /// Hashes the size of a file, and the times of its last changes. A file that is missing has no state.

@@ -2,10 +2,11 @@
 //!
 //! [`NodeConfig::load`] reads a config file, [`Node::builder`] builds a node, [`Node::bind`] binds its address, and
 //! [`BoundNode::serve`] serves clients and other nodes. [`client::Client`] is a session on a node that runs elsewhere.
-//! [`product_test::test_products`] tests data against its contracts.
+//! [`product_test::test_products`] tests data against its contracts. [`policy`] checks, explains and tests policies.
 
 mod admin;
 mod assemble;
+mod audit;
 pub mod client;
 pub mod config;
 mod digest;
@@ -15,6 +16,8 @@ pub mod host;
 pub mod metrics;
 mod open;
 mod peers;
+pub mod policy;
+mod policy_files;
 mod process;
 pub mod product_test;
 mod progress;

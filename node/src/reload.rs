@@ -11,25 +11,30 @@ use portolan_engine::server::{plan_local_domain, report_load_error, serve_local_
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::assemble::{Current, ServedDomain, load};
+use crate::digest::{FileDigests, digest_now, digests_of_descriptors, has_same_descriptors};
 use crate::open::apart;
+use crate::policy_files::policy_files;
 use crate::{Error, Node};
 
 impl Node {
-    /// Reads the descriptors again. Good descriptors replace the present ones. Bad ones are reported in `mesh.products`,
-    /// and the present ones stay. A port that cannot be opened keeps its last good version, or is closed if it has none.
+    /// Reads the descriptors and the policies again. Good descriptors replace the present ones. Bad ones are reported in
+    /// `mesh.products`, and the present ones stay. Policies still apply then, as far as they are about these. A port that
+    /// cannot be opened keeps its last good version, or is closed if it has none.
     pub async fn reload(&self) {
         let config = self.config();
         let Some(domain) = &config.domain else { return };
+        let files = Arc::new(digest_now(config.products_folder(), digests_of_descriptors).await.unwrap_or_default());
         match load(&config).await {
             Ok(Some(descriptors)) => {
                 config.unused_sources(&descriptors.servers).iter().for_each(|fault| tracing::warn!("{fault}"));
-                if let Some(opened) = self.reopen(Arc::new(descriptors.catalog)).await {
+                if let Some(opened) = self.reopen(Arc::new(descriptors.catalog), files).await {
                     tracing::info!(%domain, version = %opened.catalog.version, "descriptors were reloaded");
                 }
             }
             Ok(None) => {}
             Err(e) => {
                 self.reopen_under_new_config().await;
+                self.reload_policies(&files).await;
                 self.keep_descriptors(domain, &e);
             }
         }
@@ -40,26 +45,64 @@ impl Node {
     async fn reopen_under_new_config(&self) {
         let Current { config, served, .. } = self.current();
         if let Some(served) = served.filter(|served| !config.opens_ports_as(&served.config)) {
-            self.reopen(served.declared).await;
+            self.reopen(served.declared, served.files).await;
         }
     }
 
     /// Opens the ports of descriptors with the sources in effect, and serves them. Returns the domain, or `None` for a
     /// gateway. A port keeps its last good version only if the config opens the port as it did before.
-    async fn reopen(&self, declared: Arc<DomainCatalog>) -> Option<LocalDomain> {
+    async fn reopen(&self, declared: Arc<DomainCatalog>, files: Arc<FileDigests>) -> Option<LocalDomain> {
         let Current { config, sources, served } = self.current();
         let ServedDomain { domain: before, config: opened_under, .. } = served?;
         let (timeout, catalog) = (config.open_timeout(), DomainCatalog::clone(&declared));
         let may_stay = |port: &Port| config.opens_as(&opened_under, port);
         let opened = reopen_domain(catalog, &before, may_stay, &*sources, &self.runtime, timeout).await;
+        let policies = policy_files(&config, &declared).await;
+        let policies = policies.inspect_err(|e| tracing::error!("{}", e.owner_chain())).ok()?;
+        let opened = opened.with_policies(policies);
         let (engine, domain) = (self.engine.clone(), opened.clone());
         let planned = apart(move || plan_local_domain(&engine, domain)).await;
         let planned = planned.inspect_err(|e| tracing::error!("{}", e.owner_chain())).ok()?;
         self.with_current(|current| {
             serve_local_domain(&self.engine, planned);
-            current.served = Some(ServedDomain { declared, domain: opened.clone(), config: config.clone() });
+            current.served = Some(ServedDomain { declared, files, domain: opened.clone(), config: config.clone() });
         });
         Some(opened)
+    }
+
+    /// Applies changed policies while the newest descriptors have faults: an owner can still revoke access. The policies
+    /// of a product whose descriptors have changed stay as they are, because they may be about columns and
+    /// classifications that the present ones do not have.
+    async fn reload_policies(&self, files: &FileDigests) {
+        let Current { config, served, .. } = self.current();
+        let Some(ServedDomain { declared, domain, files: loaded, .. }) = served else { return };
+        let read = policy_files(&config, &declared).await.inspect_err(|e| tracing::error!("{}", e.owner_chain()));
+        let Ok(mut policies) = read else { return };
+        let before = domain.policies.unwrap_or_default();
+        for (name, product) in &declared.products {
+            let (kept, read) = (before.products.get(name), policies.products.get(name));
+            if kept == read || has_same_descriptors(product, files, &loaded) {
+                continue;
+            }
+            tracing::error!(
+                domain = %declared.domain,
+                "the policies of the product `{name}` were not reloaded: its descriptors have changed, and cannot be \
+                 loaded while descriptors have faults. Whoever must lose access now needs a policy of the mesh"
+            );
+            match kept.cloned() {
+                Some(kept) => drop(policies.products.insert(name.clone(), kept)),
+                None => drop(policies.products.remove(name)),
+            }
+        }
+        if policies == *before {
+            return;
+        }
+        tracing::info!(domain = %declared.domain, "policies were reloaded, without the descriptors");
+        self.replace(move |served| {
+            let is_same = Arc::ptr_eq(&served.declared, &declared);
+            is_same.then(|| served.domain.clone().with_policies(policies.clone()))
+        })
+        .await;
     }
 
     /// Replaces the domain by the one that `change` returns for the present one; `None` for no change. The queries of
@@ -105,7 +148,7 @@ impl Node {
     /// Tries to open the ports that `wanted` returns for the present domain.
     async fn open_ports_again(&self, wanted: impl Fn(&LocalDomain) -> BTreeSet<PortRef>) {
         let Current { config, sources, served } = self.current();
-        let Some(ServedDomain { declared, domain, config: opened_under }) = served else { return };
+        let Some(ServedDomain { declared, domain, config: opened_under, .. }) = served else { return };
         let (wanted, timeout) = (wanted(&domain), config.open_timeout());
         // There are no more messages than ports.
         let (sender, mut receiver) = unbounded_channel::<Vec<RetriedPort>>();

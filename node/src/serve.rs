@@ -4,6 +4,7 @@ use portolan_flight_server::{ErrorKind, Server, ServerOptions};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::assemble::NodeBuilder;
+use crate::audit::close;
 use crate::config::TlsConfig;
 use crate::host::most_files;
 use crate::watch::{FileWatch, watch_closed_ports, watch_data};
@@ -18,7 +19,7 @@ pub struct BoundNode {
 }
 
 impl NodeBuilder {
-    /// Checks the config, the descriptors, a sample of the data that they name, the TLS files and the state folder, as a
+    /// Checks the config, the descriptors, the policies, a sample of the data, the TLS files and the state folder, as a
     /// node needs them that serves. Listens nowhere, and writes nothing.
     ///
     /// # Errors
@@ -35,6 +36,7 @@ impl NodeBuilder {
         match self.without_services().require_sources().build_in_part().await {
             Ok((node, of_ports)) => {
                 faults.extend(of_ports.iter().map(ToString::to_string));
+                faults.extend(node.policy_errors().await?.iter().map(ToString::to_string));
                 faults.extend(node.own_key.check_save().err().map(|e| e.owner_chain()));
                 faults.extend(node.test_data().await.err().map(|e| e.owner_chain()));
             }
@@ -130,6 +132,9 @@ impl BoundNode {
         let _data = AbortOnDropHandle::new(tokio::spawn(watch_data(self.node.clone())));
         let _closed_ports = AbortOnDropHandle::new(tokio::spawn(watch_closed_ports(self.node.clone())));
         let served = self.server.serve(self.node.engine, stop).await;
+        if let Some(store) = self.node.audit {
+            close(store).await;
+        }
         #[cfg(feature = "telemetry")]
         if let Some(telemetry) = &self.node.telemetry {
             telemetry.stop().await;

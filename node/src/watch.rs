@@ -22,6 +22,8 @@ pub(crate) struct FileWatch {
     hangup: Hangup,
     config: Watched,
     descriptors: Watched,
+    /// The folder with the policies of the mesh.
+    policies: Watched,
 }
 
 impl FileWatch {
@@ -33,16 +35,17 @@ impl FileWatch {
             hangup,
             config: Watched::new(config.file.clone(), file_digest, config.digest).await,
             descriptors: Watched::new(folder, descriptors_digest, node.descriptors_digest).await,
+            policies: Watched::new(config.policies.clone(), descriptors_digest, node.policies_digest).await,
         }
     }
 
     /// Applies changes until the task is dropped. Sources that respond late delay no change of the config.
     pub(crate) async fn run(self, node: Node, access: AccessControl) {
-        let Self { hangup, config, descriptors } = self;
+        let Self { hangup, config, descriptors, policies } = self;
         let reopen = Notify::new();
         tokio::join!(
             watch_config(&node, &access, hangup, config, &reopen),
-            watch_descriptors(&node, descriptors, &reopen),
+            watch_descriptors(&node, descriptors, policies, &reopen),
         );
     }
 }
@@ -84,13 +87,14 @@ async fn watch_config(node: &Node, access: &AccessControl, mut hangup: Hangup, m
     }
 }
 
-/// Reloads the descriptors, also when `reopen` is notified.
-async fn watch_descriptors(node: &Node, mut descriptors: Watched, reopen: &Notify) {
+/// Reloads the descriptors and the policies, also when `reopen` is notified.
+async fn watch_descriptors(node: &Node, mut descriptors: Watched, mut policies: Watched, reopen: &Notify) {
     loop {
         let is_forced = tokio::time::timeout(POLL_INTERVAL, reopen.notified()).await.is_ok();
-        let has_changed = descriptors.look().await == Look::Changed;
-        if is_forced || has_changed {
+        let looks = [descriptors.look().await, policies.look().await];
+        if is_forced || looks.contains(&Look::Changed) {
             descriptors.is_loaded();
+            policies.is_loaded();
             node.reload().await;
         }
     }
@@ -232,5 +236,25 @@ mod tests {
         std::fs::write(&file, "ab").unwrap();
         let mut watched = Watched::new(Some(file), file_digest, Some(read)).await;
         assert_eq!((watched.look().await, watched.look().await), (Look::Changing, Look::Changed));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_change_of_the_mesh_policies_while_the_node_starts_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let (products, policies) = (folder.path().join("products"), folder.path().join("mesh"));
+        std::fs::create_dir(&products).unwrap();
+        std::fs::create_dir(&policies).unwrap();
+        let product = serde_json::json!({
+            "apiVersion": "v1.0.0", "kind": "DataProduct", "id": "p", "name": "p", "status": "active", "domain": "d",
+        });
+        std::fs::write(products.join("p.yaml"), product.to_string()).unwrap();
+        std::fs::write(policies.join("all.cedar"), "permit(principal, action, resource);").unwrap();
+        let text = "domain: d\nproducts: products\npolicies: mesh\n";
+        let config = crate::NodeConfig::parse(text, &folder.path().join("node.yaml")).unwrap();
+        let node = Node::builder().config(config).build().await.unwrap();
+        std::fs::write(policies.join("all.cedar"), "forbid(principal, action, resource);").unwrap();
+        let mut watch = FileWatch::start(&node).await;
+        assert_eq!((watch.descriptors.look().await, watch.descriptors.look().await), (Look::Same, Look::Same));
+        assert_eq!((watch.policies.look().await, watch.policies.look().await), (Look::Changing, Look::Changed));
     }
 }

@@ -1,5 +1,7 @@
 //! The descriptors of the demo's domains: products and contracts over the TPC-H tables, as a domain team would write
-//! them.
+//! them. Also those of the [calendar](crate::calendar), which the demo does not have.
+
+pub mod policies;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,6 +29,8 @@ const DESCRIPTORS: &[(&str, &str, &str)] = descriptors![
     "geo" / "places.odps.yaml",
     "geo" / "nation.odcs.yaml",
     "geo" / "region.odcs.yaml",
+    "calendar" / "periods.odps.yaml",
+    "calendar" / "days.odcs.yaml",
 ];
 
 /// The beginning of the line with the server of a contract.

@@ -2,10 +2,12 @@
 //! process however it ends: a node stops when its standard input closes.
 
 mod addresses;
+mod governed;
 mod process;
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
@@ -19,9 +21,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::addresses::loopback;
 pub use self::addresses::{check_port, free_addresses};
+use self::governed::{GovernedNodes, users_config};
 use self::process::StartError;
 pub use self::process::{NodeProcess, serve_command};
-use crate::descriptors;
+use crate::descriptors::{self, policies};
 use crate::tpch::{DOMAINS, TABLES};
 
 /// The time limit until all nodes answer and know one another.
@@ -36,7 +39,7 @@ pub struct LocalMesh {
     nodes: Vec<NodeProcess>,
     gateway: NodeProcess,
     // Holds the nodes' configs and logs, and so is dropped last.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// The connection from one node to another.
@@ -64,10 +67,13 @@ pub struct GatewayOptions {
     pub port: Option<u16>,
     /// The only user who may log in. Default: every client may connect without a login.
     pub login: Option<Login>,
+    /// The users of a governed mesh, who may log in at every node. The last one sees every port. Default: no node has
+    /// policies.
+    pub governed: Vec<Login>,
 }
 
 /// A user of the gateway.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Login {
     /// The name.
     pub user: String,
@@ -75,6 +81,17 @@ pub struct Login {
     pub password: String,
     /// The hash of the password, for the gateway's config.
     pub password_hash: String,
+    /// The groups of the user.
+    pub groups: Vec<&'static str>,
+    /// The attributes of the user.
+    pub attributes: BTreeMap<&'static str, Vec<&'static str>>,
+}
+
+impl Login {
+    /// Returns the options with which the user connects.
+    pub fn connect(&self) -> ConnectOptions {
+        ConnectOptions { credentials: Some((self.user.clone(), self.password.clone())), ..ConnectOptions::default() }
+    }
 }
 
 /// A database that holds the tables of a domain.
@@ -90,8 +107,7 @@ pub struct DomainDatabase {
 
 impl GatewayOptions {
     fn connect(&self) -> ConnectOptions {
-        let credentials = self.login.as_ref().map(|login| (login.user.clone(), login.password.clone()));
-        ConnectOptions { credentials, ..ConnectOptions::default() }
+        self.login.as_ref().or(self.governed.last()).map_or_else(ConnectOptions::default, Login::connect)
     }
 
     /// Returns free addresses for the nodes of the domains, and then the address of the gateway.
@@ -107,8 +123,7 @@ impl GatewayOptions {
 
     /// Returns the keys of the gateway's config for its user.
     fn config(&self) -> Map<String, Value> {
-        let users = self.login.iter().map(|l| json!([{ "name": l.user, "password_hash": l.password_hash }]));
-        users.map(|users| ("users".to_owned(), users)).collect()
+        self.login.iter().map(|login| ("users".to_owned(), users_config(std::slice::from_ref(login)))).collect()
     }
 }
 
@@ -199,6 +214,10 @@ impl LocalMesh {
         let folder = tempfile::Builder::new().prefix("portolan-").tempdir();
         let folder = folder.map_err(|e| Error::output("the temporary folder", e))?;
         let addresses = options.gateway.addresses()?;
+        let governed = match options.gateway.governed.as_slice() {
+            [] => None,
+            users => Some(GovernedNodes::new(users, folder.path())?),
+        };
         let mut processes = vec![];
         for (i, domain) in DOMAINS.into_iter().map(Some).chain([None]).enumerate() {
             let home = folder.path().join(domain.unwrap_or("gateway"));
@@ -214,12 +233,16 @@ impl LocalMesh {
                     }
                     None => (descriptors::write(domain, data, &home)?, json!({ "files": { "root": data } })),
                 };
+                if governed.is_some() && domain == policies::GOVERNED {
+                    policies::add(&products)?;
+                }
                 config["products"] = products.display().to_string().into();
                 config["domain"] = domain.into();
                 config["sources"] = sources;
             }
             let gateway = if domain.is_none() { options.gateway.config() } else { Map::new() };
-            for (key, value) in options.more.iter().chain(&gateway) {
+            let governed = governed.as_ref().map(|nodes| nodes.config(domain)).unwrap_or_default();
+            for (key, value) in options.more.iter().chain(&gateway).chain(&governed) {
                 config[key] = value.clone();
             }
             processes.push(NodeProcess::spawn(program, domain, &home, &config)?);
@@ -228,7 +251,7 @@ impl LocalMesh {
             process.wait_until_ready(deadline).await?;
         }
         let Some(gateway) = processes.pop() else { return Err(Error::failed("no node was started").into()) };
-        let mesh = Self { nodes: processes, gateway, _folder: folder };
+        let mesh = Self { nodes: processes, gateway, folder };
         mesh.wait_until_known(&options.gateway.connect(), deadline).await?;
         Ok(mesh)
     }
@@ -241,6 +264,12 @@ impl LocalMesh {
     /// Returns the nodes of the domains.
     pub fn nodes(&self) -> &[NodeProcess] {
         &self.nodes
+    }
+
+    /// Returns the files with the policies and agreements, if the mesh is governed.
+    pub fn policy_files(&self) -> Vec<PathBuf> {
+        let products = self.folder.path().join(policies::GOVERNED).join("products");
+        policies::files(&products).filter(|file| file.is_file()).collect()
     }
 
     /// Returns the URLs and processes: `{"gateway": {"url", "pid"}, "nodes": [{"domain", "url", "pid"}]}`.

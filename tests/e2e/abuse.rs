@@ -75,7 +75,14 @@ async fn invalid_requests_are_answered_and_the_node_keeps_running() {
                 status.message()
             );
         }
-        for kind in ["portolan.hello", "portolan.catalog", "portolan.progress", "CancelFlightInfo", "nothing"] {
+        for kind in [
+            "portolan.hello",
+            "portolan.catalog",
+            "portolan.decisions",
+            "portolan.progress",
+            "CancelFlightInfo",
+            "nothing",
+        ] {
             let action = Action { r#type: kind.into(), body: b"\xff\xff\xff".to_vec().into() };
             let status = match client.do_action(action).await {
                 Ok(answers) => answers.into_inner().try_collect::<Vec<_>>().await.expect_err(kind),

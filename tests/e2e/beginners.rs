@@ -178,7 +178,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("SELECT *", "`SELECT *` needs a FROM with a table"),
     (
         "EXPLAIN (ANALYSE) SELECT 1",
-        "EXPLAIN has no option ANALYSE: use ANALYZE, VERBOSE or FORMAT; did you mean `ANALYZE`?",
+        "EXPLAIN has no option ANALYSE: use ANALYZE, VERBOSE, FORMAT or POLICY; did you mean `ANALYZE`?",
     ),
     ("SELECT 1; SELECT 2", "more than one statement was sent: send one at a time"),
     // What users of other databases write.
@@ -424,13 +424,22 @@ async fn messages_about_connections_say_what_to_change() {
                 "this node accepts no anonymous callers: connect with user and password".to_owned(),
             ),
         ];
+        let closed = format!(
+            "cannot connect: the node closed the connection before it responded: if it uses TLS, write `{}`, with the \
+             certificate of its authority (`ca`)",
+            secure.url()
+        );
         let mut said = vec![];
-        for (url, credentials, ca, expected) in cases {
+        for (url, credentials, ca, mut expected) in cases {
             let options = ConnectOptions { credentials, ca: ca.cloned() };
             let came = match Client::connect(url, &options).await {
                 Ok(_) => "no error".to_owned(),
                 Err(error) => error.chain(),
             };
+            if url == secure_without_tls && came.contains("closed the connection") {
+                // Whether the bytes of TLS are read before the end of the connection depends on the time they take.
+                expected.clone_from(&closed);
+            }
             said.push(Said { typed: url.to_owned(), expected: format!("node {url}: {expected}"), came });
         }
         assert_all(&said);

@@ -57,6 +57,11 @@ async fn the_programs_of_the_chapter_about_the_library_are_compiled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tutorial_about_policies_shows_what_happens() {
+    follow("docs/src/policies.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_chapter_about_deploying_shows_what_happens() {
     let version = Command::new("openssl").arg("version").output();
     if !version.is_ok_and(|output| output.stdout.starts_with(b"OpenSSL 3")) {

@@ -141,7 +141,7 @@ async fn check_probe(subject: &Subject, site: &SiteUnderTest, probe: &Probe, pla
     let (_, batches) = subject.run_placed(probe.sql).await;
     assert_lines(&what, probe.sql, &batches, probe.rows);
     let sent: Option<Vec<String>> = site.takes_sql.then(|| site.fault.queries().split_off(before));
-    let was_written = sent.iter().flatten().any(|sql| sql.contains(probe.written));
+    let was_written = sent.iter().flatten().any(|sql| probe.written.split('|').any(|text| sql.contains(text)));
     let plan = subject.placement(probe.sql).await;
     let of_kind: Vec<&PlacedOperator> = plan.iter().filter(|operator| operator.is(probe.operator)).collect();
     let there = of_kind.iter().filter(|operator| operator.site.as_deref() == Some(site.id.as_str())).count();

@@ -23,7 +23,7 @@ fn folders(spill: &Path) -> Vec<PathBuf> {
 }
 
 /// Returns the bytes of the files below a folder.
-fn bytes_below(folder: &Path) -> u64 {
+pub(crate) fn bytes_below(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let bytes = entries.map(|entry| match entry.file_type() {
         Ok(kind) if kind.is_dir() => bytes_below(&entry.path()),

@@ -1,4 +1,5 @@
-//! A peer that sends wrong rows: each kind is an error that describes it, and none passes for a result.
+//! A peer that sends wrong rows: each kind is an error that describes it, and none passes for a result. The gateway decodes
+//! the rows, or relays them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -41,8 +42,10 @@ async fn wrong_responses_of_a_peer_are_detected() {
             (Lie::EndlessWait, ErrorKind::DeadlineExceeded, ""),
         ] {
             peer.tell(lie);
-            for placement in ["on", "off"] {
+            // The gateway relays no rows that it compresses.
+            for (placement, compression) in [("on", "none"), ("on", "lz4"), ("off", "lz4")] {
                 client.query(&format!("SET portolan.placement = {placement}")).await.unwrap();
+                client.query(&format!("SET portolan.compression = {compression}")).await.unwrap();
                 let error = tokio::time::timeout(soon, failure(&client, NATIONS)).await.expect("a deadline of 4 s");
                 assert_says(&error, kind, &["geo", peer.url(), said]);
             }

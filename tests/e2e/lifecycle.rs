@@ -149,6 +149,7 @@ fn the_port_and_the_user_of_the_demo_are_checked_before_anything_starts() {
         (&["demo", "--serve", "--user", "ann bell"][..], "expected letters, digits, `-`, `_`, `.` and `@`"),
         (&["demo", "--user", "ann"][..], "--serve"),
         (&["demo", "--run", "--port", "50051"][..], "cannot be used with"),
+        (&["demo", "--serve", "--governed", "--user", "ann"][..], "cannot be used with"),
     ] {
         let (code, out, err) = run(arguments, &[("XDG_CACHE_HOME", &cache_home())]);
         assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?} {err}");
@@ -192,6 +193,85 @@ fn the_demo_runs_the_queries_and_checks_them() {
     let (code, out, err) = run(&["demo", "--run", "--scale", &scale], &[("XDG_CACHE_HOME", &cache_home())]);
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("all 22 results equal"), "{out}");
+}
+
+/// A join of two domains, whose rows depend on the policies of the customers.
+const BOTH: &str = "SELECT count(*) FROM sales.customers.customer JOIN geo.places.nation ON c_nationkey = n_nationkey";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_governed_demo_gives_two_users_two_answers() {
+    within(240, async {
+        let governed = command(&["--governed"]);
+        let demo = tokio::task::spawn_blocking(move || Demo::start_by(governed)).await.unwrap();
+        let url = demo.ready["gateway"]["url"].as_str().unwrap();
+        let users = demo.ready["gateway"]["users"].as_array().unwrap();
+        let logins: Vec<_> = users.iter().map(|user| (user["user"].as_str().unwrap(), &user["password"])).collect();
+        assert_eq!(logins.iter().map(|(user, _)| *user).collect::<Vec<_>>(), ["ann", "bob"]);
+        let mut sessions = vec![];
+        for (user, password) in logins {
+            let credentials = Some((user.to_owned(), password.as_str().unwrap().to_owned()));
+            let options = ConnectOptions { credentials, ..ConnectOptions::default() };
+            sessions.push(Client::connect(url, &options).await.unwrap());
+        }
+        let [ann, bob] = <[Client; 2]>::try_from(sessions).unwrap();
+        assert_eq!(count(&bob, BOTH).await, Ok(1500));
+        let europeans = count(&ann, BOTH).await.unwrap();
+        let by_hand = format!("{BOTH} JOIN geo.places.region ON r_regionkey = n_regionkey WHERE r_name = 'EUROPE'");
+        assert_eq!(count(&bob, &by_hand).await, Ok(europeans));
+        let masked = "SELECT count(*) FROM sales.customers.customer WHERE c_phone NOT LIKE 'nn-nnn-nnn-%'";
+        assert_eq!(count(&ann, masked).await, Ok(0));
+
+        // The policies are files that a reader can open, and change while the demo runs.
+        let files = demo.ready["policies"].as_array().unwrap();
+        let files: Vec<_> = files.iter().map(|file| Path::new(file.as_str().unwrap())).collect();
+        assert_eq!(files.len(), 3, "{files:?}");
+        let customers = files.iter().find(|file| file.ends_with("policies/customers.cedar")).unwrap();
+        let text = fs::read_to_string(customers).unwrap();
+        fs::write(customers, text.replace("[6, 7, 19, 22, 23]", "[6]")).unwrap();
+        let french = count(&bob, &format!("{BOTH} WHERE n_name = 'FRANCE'")).await;
+        assert!(french.is_ok() && french != Ok(europeans), "{french:?}");
+        until("the changed policy applies", SOON, async || count(&ann, BOTH).await == french).await;
+
+        // A client without a login gets nothing, at no node.
+        for node in demo.ready["nodes"].as_array().unwrap().iter().chain([&demo.ready["gateway"]]) {
+            let url = node["url"].as_str().unwrap();
+            let refused = Client::connect(url, &ConnectOptions::default()).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Unauthenticated, "{}", refused.chain());
+        }
+    })
+    .await;
+}
+
+#[test]
+fn the_governed_demo_checks_both_answers() {
+    data();
+    let scale = SCALE.to_string();
+    let arguments = ["demo", "--run", "--governed", "--scale", &scale];
+    let (code, out, err) = run(&arguments, &[("XDG_CACHE_HOME", &cache_home())]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+    for part in ["nn-nnn-nnn-", "EXPLAIN (POLICY), as ann:", "label: restricted · "] {
+        assert!(out.contains(part), "{part}\n{out}");
+    }
+    assert_eq!((out.matches("✓").count(), out.matches("✗").count()), (4, 0), "{out}");
+}
+
+#[test]
+fn the_governed_demo_introduces_its_users() {
+    data();
+    let home = tempfile::tempdir().unwrap();
+    let (cache, scale) = (cache_home(), SCALE.to_string());
+    let mut demo =
+        Prompt::start(&["demo", "--governed", "--scale", &scale], home.path(), &[("XDG_CACHE_HOME", cache.as_path())]);
+    demo.wait_for("You are ann", 1);
+    demo.wait_for("portolan> ", 1);
+    demo.type_in("SELECT c_phone, c_acctbal FROM sales.customers.customer LIMIT 1;\r");
+    demo.wait_for("label: confidential · sales.customers.customer 1.0.0 (governed)", 1);
+    demo.type_in("\\q\r");
+    let (_, shown) = demo.end();
+    for part in ["customers.cedar", "nn-nnn-nnn-", "EXPLAIN (POLICY)", " bob"] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
 }
 
 #[test]

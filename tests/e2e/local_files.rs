@@ -187,7 +187,9 @@ async fn a_file_is_uploaded_again_after_a_cancelled_upload() {
         let (folder, home) = (folder(), tempfile::tempdir().unwrap());
         let node = Node::start(home.path(), json!({}));
         let connection = Connection::open(&Target::url(node.url())).await.unwrap();
-        let path = folder.path().join("orders.csv").display().to_string();
+        let path = folder.path().join("many.csv").display().to_string();
+        // An upload of a few rows can end before this task sees that it has started.
+        std::fs::write(&path, format!("id\n{}", "1234567\n".repeat(400_000))).unwrap();
         let (counted, own) = (format!("SELECT count(*) FROM '{path}'"), format!("portolan.session.\"'{path}'\""));
         let started = async {
             while connection.files().progress().is_none() {
@@ -201,7 +203,7 @@ async fn a_file_is_uploaded_again_after_a_cancelled_upload() {
         }
         // The node may have stored the rows before it noticed that the upload was cancelled.
         lines(&connection, &format!("CREATE OR REPLACE TABLE {own} AS SELECT 7 AS id")).await;
-        assert_eq!(lines(&connection, &counted).await, ["3"]);
+        assert_eq!(lines(&connection, &counted).await, ["400000"]);
     })
     .await;
 }

@@ -1,6 +1,7 @@
 //! End-to-end tests: real processes, real clients, faults.
 
 mod abuse;
+mod audit;
 mod authentication;
 mod beginners;
 mod book;
@@ -22,6 +23,7 @@ mod files_gone;
 mod first_hour;
 mod first_product;
 mod floors;
+mod governance;
 mod host_memory;
 mod hostile_statements;
 mod in_transit;
@@ -43,6 +45,7 @@ mod right_rows;
 mod scenarios;
 mod security;
 mod service;
+mod shared_parts;
 mod sources;
 mod sql_site;
 mod statements;

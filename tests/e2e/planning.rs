@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod data;
+mod estimates;
 mod nulls;
 
 use portolan_node::client::Client;

@@ -13,6 +13,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub(crate) mod duckdb;
+mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
@@ -21,7 +22,7 @@ use futures::StreamExt;
 use portolan_testbed::compare::Order;
 use portolan_testbed::tpch::cache;
 use portolan_tests::forced::{FORCED, Forced};
-use portolan_tests::random_queries::{Outcome, RandomQuery, SCALE, Trial, random_query, simpler};
+use portolan_tests::random_queries::{Outcome, RandomQuery, SCALE, Trial, random_query, shrunk};
 use tempfile::TempDir;
 
 const QUERIES: u64 = 400;
@@ -178,22 +179,15 @@ fn forced(index: u64) -> &'static Forced {
 
 /// Returns the difference, with the simplest query that shows it.
 async fn report(trial: &Trial, seed: u64, index: u64, query: &RandomQuery, how: &str) -> String {
-    let (mut sql, mut how) = (query.sql.clone(), how.to_owned());
     // Simpler queries have fewer columns to order by: the order is kept only if the order differs.
-    let order = match trial.run(&sql, &Order::Any, forced(index)).await {
-        Outcome::Different(_) => Order::Any,
-        _ => query.order.clone(),
+    let difference = async |sql: &str| match trial.run(sql, &Order::Any, forced(index)).await {
+        Outcome::Different(how) => Some(how),
+        _ => None,
     };
-    let mut shrinking = order == Order::Any;
-    while shrinking {
-        shrinking = false;
-        for candidate in simpler(&sql).into_iter().filter(|c| c.len() < sql.len()) {
-            if let Outcome::Different(still) = trial.run(&candidate, &order, forced(index)).await {
-                (sql, how, shrinking) = (candidate, still, true);
-                break;
-            }
-        }
-    }
+    let (sql, how) = match difference(&query.sql).await {
+        Some(_) => shrunk(&query.sql, how, difference).await,
+        None => (query.sql.clone(), how.to_owned()),
+    };
     format!("seed {seed}, index {index}: {how}\nshrunk: {sql}\nwhole: {}", query.sql)
 }
 

@@ -94,5 +94,5 @@ pub async fn open_node(home: &Path, config: &Value) -> Result<Node> {
     let file = home.join("node.yaml");
     // JSON is YAML, too.
     fs::write(&file, config.to_string()).unwrap();
-    Node::builder().config(NodeConfig::load(&file)?).require_sources().build().await
+    Node::builder().config(NodeConfig::load(&file)?).without_services().require_sources().build().await
 }

@@ -1,5 +1,6 @@
 //! The plans that settings can force: every strategy for joins across sites, every encoding of keys, owners that only
-//! filter and project, and joins in the order in which they are written. The rows are the same in all of them.
+//! filter and project, joins in the order in which they are written, and equal parts that are computed where they occur. The
+//! rows are the same in all of them.
 
 /// A forced plan, with the settings that force it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,7 @@ pub const FORCED: &[Forced] = &[
     },
     Forced { name: "owners filter and project alone", settings: &[("portolan.pushdown", "scans")] },
     Forced { name: "order as written", settings: &[("portolan.join_order", "off")] },
+    Forced { name: "nothing is shared", settings: &[("portolan.share", "off")] },
 ];
 
 impl Forced {

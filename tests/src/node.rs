@@ -104,6 +104,13 @@ pub fn cpu_ticks(pid: u32) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
+/// Returns the bytes that a process has read so far, of files above all.
+pub fn bytes_read(pid: u32) -> u64 {
+    let counts = fs::read_to_string(format!("/proc/{pid}/io")).unwrap();
+    let line = counts.lines().find_map(|line| line.strip_prefix("rchar: "));
+    line.unwrap().trim().parse().unwrap()
+}
+
 /// True if a process uses almost no processor time for a second.
 pub async fn is_idle(pid: u32) -> bool {
     let before = cpu_ticks(pid);

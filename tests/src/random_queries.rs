@@ -10,6 +10,7 @@ mod generator;
 mod made_up;
 mod predicates;
 mod relations;
+mod repeated;
 mod scope;
 mod select;
 mod shrink;
@@ -26,10 +27,11 @@ pub use databases::tpch_domain;
 pub use dialect::{for_duckdb, settings as duckdb_settings};
 use generator::Generator;
 pub use made_up::{REPEAT, REPEATED};
+pub use repeated::{reads_twice, repeated_query};
 use scope::Select;
-pub use shrink::simpler;
+pub use shrink::{shrunk, simpler};
 pub use tables::SCALE;
-pub use trial::{Outcome, Trial, Verdict};
+pub use trial::{Outcome, Shared, Trial, Verdict};
 
 /// The largest nesting depth of subqueries and derived tables.
 const DEPTH: usize = 2;

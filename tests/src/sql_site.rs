@@ -164,7 +164,7 @@ impl SqlSite {
                 usage: ColumnUsage::All,
             };
             let columns = port.schema.fields().iter().map(|field| column(field.name())).collect();
-            let table = SqlTable { from: name.map(quoted).join("."), columns, has_ranges: false };
+            let table = SqlTable { from: name.map(quoted).join("."), columns, has_ranges: false, is_stored: true };
             port.site = Some(PortAtSite { site: self.clone(), table: Arc::new(table) });
         }
         domain

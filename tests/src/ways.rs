@@ -44,7 +44,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// A mesh, and one process that owns the same domains.
 pub struct Ways {
     gateway: Engine,
-    single: Engine,
+    pub(crate) single: Engine,
     /// The databases behind the nodes, if there are some.
     databases: Vec<Arc<SqlSite>>,
     /// The engine of each domain's node.
@@ -242,11 +242,7 @@ impl Ways {
     /// # Errors
     /// The error of the query.
     pub async fn at_gateway(&self, sql: &str, settings: &[(&str, &str)]) -> EngineResult<Rows> {
-        let session = self.gateway.session(Principal::anonymous());
-        for (name, value) in settings {
-            rows(&session, &format!("SET {name} = {value}")).await?;
-        }
-        rows(&session, sql).await
+        run(&self.gateway, sql, settings).await
     }
 
     /// Returns the result of the query in each way, with the name of the way.
@@ -369,6 +365,18 @@ fn with_peers<'a>(
         engine = engine.peer(Arc::new(NodeSite::new(url, NodeOptions::default())?));
     }
     Ok(engine)
+}
+
+/// Runs a query at an engine, with these settings.
+///
+/// # Errors
+/// The error of the query.
+pub async fn run(engine: &Engine, sql: &str, settings: &[(&str, &str)]) -> EngineResult<Rows> {
+    let session = engine.session(Principal::anonymous());
+    for (name, value) in settings {
+        rows(&session, &format!("SET {name} = {value}")).await?;
+    }
+    rows(&session, sql).await
 }
 
 /// Runs a query in a session, within a time limit.

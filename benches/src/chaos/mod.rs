@@ -34,7 +34,7 @@ use self::checks::Judge;
 use self::faults::{Fault, FaultKind, Schedule};
 use self::known::Questions;
 use self::mesh::Mesh;
-use crate::Format;
+use crate::options::{Format, this_program};
 
 /// The scale factor of the data.
 const SCALE: f64 = 0.01;
@@ -92,10 +92,8 @@ async fn on_mesh(seed: u64, patience: u32, run: impl AsyncFnOnce(&Arc<Field>) ->
     eprintln!("seed {seed}");
     let data = tpch_data(&cache_folder()?, SCALE, &stop).await?;
     let checked = async {
-        let program = std::env::current_exe()
-            .map_err(|e| Error::failed("cannot find the path of this program").with_source(e))?;
         let questions = Questions::of(&single_process(&data).await?, seed).await?;
-        let mesh = Mesh::start(&program, &data, seed).await?;
+        let mesh = Mesh::start(&this_program()?, &data, seed).await?;
         let field = Arc::new(Field { mesh, questions, judge: Judge::new(patience) });
         let outcome = run(&field).await;
         let failures = field.judge.outcome().1;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::leftovers::sum;
 use super::mesh::GATEWAY;
 use super::{Field, on_mesh};
-use crate::Format;
+use crate::options::Format;
 use crate::table::{Table, percentile};
 
 /// The number of samples of the nodes' metrics. A quarter of them is at the start, where caches fill.

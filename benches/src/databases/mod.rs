@@ -10,35 +10,32 @@ mod traffic;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use portolan_cli::demo::tpch_data;
 use portolan_cli::serve::stop_on_signals;
 use portolan_node::{Error, Result};
 use portolan_testbed::mesh::DomainDatabase;
 use portolan_testbed::postgres::PostgresServer;
 use portolan_testbed::tpch::DOMAINS;
-use portolan_testbed::tpch::cache::cache_folder;
 use tokio_util::sync::CancellationToken;
 
 use self::traffic::Traffic;
-use crate::{Format, machine};
+use crate::machine;
+use crate::options::BenchArgs;
 
 /// The settings of the server. The databases are in memory, and the server counts the rows of each statement.
 const SETTINGS: [&str; 2] = ["shared_buffers=3GB", "shared_preload_libraries=pg_stat_statements"];
 
 /// The options of the measurement and of the output.
 #[derive(Args)]
+// Other engines may take minutes for a query.
+#[command(mut_arg("runs", |runs| runs.default_value("3")))]
 pub struct DatabasesArgs {
-    /// The scale factor of the data: 1 is about a gigabyte
-    #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
-    scale: f64,
-    /// The number of times to measure each side. The medians are reported
-    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    runs: u32,
-    /// Measure only these queries, by number
-    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", value_parser = clap::value_parser!(u32).range(1..=22))]
-    queries: Vec<u32>,
-    /// The other engines
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Rival::PostgresFdw], value_name = "ENGINES")]
+    #[command(flatten)]
+    bench: BenchArgs,
+    /// The other engines. Without a value, only Portolan
+    #[arg(
+        long, value_enum, value_delimiter = ',', num_args = 0.., default_values_t = [Rival::PostgresFdw],
+        value_name = "ENGINES"
+    )]
     rivals: Vec<Rival>,
     /// The Python program that has the package `duckdb`. Trino's client needs no package
     #[arg(long, default_value = "python3", value_name = "FILE")]
@@ -49,15 +46,15 @@ pub struct DatabasesArgs {
     /// The folder of the Java that runs Trino
     #[arg(long, value_name = "FOLDER", required_if_eq("rivals", "trino"))]
     java_home: Option<PathBuf>,
+    /// The program `over_postgres` of the workspace `benches/federation`
+    #[arg(long, value_name = "FILE", required_if_eq("rivals", "federation"))]
+    federation: Option<PathBuf>,
     /// The time limit of a query of another engine, in seconds
     #[arg(long, default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
     /// Run only these parts
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PARTS")]
     only: Vec<Part>,
-    /// The output format
-    #[arg(long, value_enum, default_value_t = Format::Markdown)]
-    format: Format,
 }
 
 /// A part of the benchmark.
@@ -80,6 +77,8 @@ pub enum Rival {
     Duckdb,
     /// Trino with its connector for PostgreSQL
     Trino,
+    /// DataFusion with `datafusion-federation` and `datafusion-table-providers`
+    Federation,
 }
 
 /// Measures the selected parts, and prints a table for each.
@@ -91,7 +90,7 @@ pub async fn measure(args: &DatabasesArgs) -> Result<()> {
     let _signals = stop_on_signals(stop.clone())?;
     let programs = PostgresServer::programs()
         .ok_or_else(|| Error::failed("PostgreSQL is not installed: there is no `initdb` on the path"))?;
-    let data = tpch_data(&cache_folder()?, args.scale, &stop).await?;
+    let data = args.bench.run.data(&stop).await?;
     tokio::select! {
         outcome = measure_parts(args, &programs, &data) => outcome,
         () = stop.cancelled() => Err(Error::interrupted()),
@@ -112,24 +111,25 @@ async fn measure_parts(args: &DatabasesArgs, programs: &Path, data: &Path) -> Re
     let mut tables = vec![];
     if wanted(Part::Times) {
         let mut sides = sides::start(args, &server, &databases, data).await?;
-        tables.push(times::measure(&mut sides, &args.queries, args.runs).await);
+        tables.push(times::measure(&mut sides, &args.bench.queries, args.bench.run.runs).await);
         sides::stop(sides).await;
     }
     if wanted(Part::Rows) {
         let traffic = Traffic::watch(&server, &databases).await?;
         let mut sides = sides::start(args, &server, traffic.databases(), data).await?;
-        tables.push(rows::measure(&mut sides, &traffic, &args.queries).await);
+        tables.push(rows::measure(&mut sides, &traffic, &args.bench.queries).await);
         sides::stop(sides).await;
     }
     if wanted(Part::Scan) {
         let sales = databases.iter().find(|database| database.domain == DOMAINS[0]);
         let sales: &DomainDatabase = sales.ok_or_else(|| Error::failed("there is no database of sales"))?;
-        tables.push(scan::measure(&programs.join("psql"), sales, args.runs).await);
+        tables.push(scan::measure(&programs.join("psql"), sales, args.bench.run.runs).await);
     }
     for table in tables {
         let mut table = table?;
-        table.title = format!("TPC-H at scale {} in three databases of PostgreSQL, {}{load}", args.scale, table.title);
-        table.print(args.format)?;
+        table.title =
+            format!("TPC-H at scale {} in three databases of PostgreSQL, {}{load}", args.bench.run.scale, table.title);
+        table.print(args.bench.run.format)?;
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! The engines that run the queries over the databases.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use portolan_node::client::Client;
@@ -9,19 +8,16 @@ use portolan_node::{Error, Result};
 use portolan_testbed::mesh::{DomainDatabase, GatewayOptions, LocalMesh};
 use portolan_testbed::postgres::PostgresServer;
 use portolan_testbed::tpch::{Query, TABLES};
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use serde_json::json;
+use tokio::process::Command;
 
 use super::{DatabasesArgs, Rival};
 use crate::asked::{Answer, session};
+use crate::engine_process::{EngineProcess, Ran, rivals, work_folder};
+use crate::options::this_program;
 
-/// The program that runs DuckDB and Trino.
-const RIVALS: &str = include_str!("../../databases/rivals.py");
 /// The database that has the foreign tables.
 const FEDERATED: &str = "federated";
-/// The time limit for another engine to start.
-const START_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// An engine, ready to run queries.
 pub enum Side {
@@ -29,8 +25,8 @@ pub enum Side {
     Mesh(Box<LocalMesh>, Client),
     /// A session on the database with the foreign tables.
     Foreign(tokio_postgres::Client, Duration),
-    /// A program that reads queries from its input.
-    Program(Box<Program>),
+    /// Another engine in a process of its own.
+    Process(&'static Labels, Box<EngineProcess>),
 }
 
 /// The names of an engine in the report.
@@ -63,14 +59,6 @@ macro_rules! labels {
 #[cfg(test)]
 pub(super) use labels;
 
-/// The outcome of a query.
-pub struct Ran {
-    /// The number of rows.
-    pub rows: usize,
-    /// The time from the text to the last row.
-    pub time: Duration,
-}
-
 /// Starts Portolan, and then the other engines.
 ///
 /// # Errors
@@ -81,20 +69,22 @@ pub async fn start(
     databases: &[DomainDatabase],
     data: &Path,
 ) -> Result<Vec<Side>> {
-    let program =
-        std::env::current_exe().map_err(|e| Error::failed("cannot find the path of this program").with_source(e))?;
-    let mesh = LocalMesh::start_with_gateway(&program, data, &GatewayOptions::default(), databases).await?;
+    let mesh = LocalMesh::start_with_gateway(&this_program()?, data, &GatewayOptions::default(), databases).await?;
     let client = session(&mesh, &[]).await?;
     let mut sides = vec![Side::Mesh(Box::new(mesh), client)];
     let timeout = Duration::from_secs(args.timeout);
     for rival in &args.rivals {
-        sides.push(match rival {
-            Rival::PostgresFdw => Side::Foreign(foreign_tables(server, databases, timeout).await?, timeout),
-            Rival::Duckdb => {
-                Side::Program(Box::new(Program::start(args, "duckdb", labels!("DuckDB"), databases).await?))
+        let labels = match rival {
+            Rival::PostgresFdw => {
+                sides.push(Side::Foreign(foreign_tables(server, databases, timeout).await?, timeout));
+                continue;
             }
-            Rival::Trino => Side::Program(Box::new(Program::start(args, "trino", labels!("Trino"), databases).await?)),
-        });
+            Rival::Duckdb => labels!("DuckDB"),
+            Rival::Trino => labels!("Trino"),
+            Rival::Federation => labels!("datafusion-federation"),
+        };
+        let process = other_engine(args, *rival, labels, databases).await?;
+        sides.push(Side::Process(labels, Box::new(process)));
     }
     Ok(sides)
 }
@@ -108,7 +98,7 @@ pub async fn stop(sides: Vec<Side>) {
                 mesh.stop().await;
             }
             Side::Foreign(..) => {}
-            Side::Program(program) => program.stop().await,
+            Side::Process(_, process) => process.stop().await,
         }
     }
 }
@@ -119,7 +109,7 @@ impl Side {
         match self {
             Self::Mesh(..) => labels!("Portolan"),
             Self::Foreign(..) => labels!("postgres_fdw"),
-            Self::Program(program) => program.labels,
+            Self::Process(labels, _) => labels,
         }
     }
 
@@ -127,7 +117,7 @@ impl Side {
     pub fn version(&self) -> Option<&str> {
         match self {
             Self::Mesh(..) | Self::Foreign(..) => None,
-            Self::Program(program) => Some(&program.version),
+            Self::Process(_, process) => Some(process.version()),
         }
     }
 
@@ -150,9 +140,9 @@ impl Side {
                 let rows = rows.map_err(|e| Error::failed("PostgreSQL does not answer").with_source(e))?;
                 Ok(Ran { rows: rows.map_err(failed)?.len(), time: started.elapsed() })
             }
-            Self::Program(program) => {
+            Self::Process(_, process) => {
                 let sql = renamed(query.sql, |table| format!("{}.public.{}", table.domain, table.name));
-                program.run(&sql).await
+                process.run(&sql).await
             }
         }
     }
@@ -213,93 +203,35 @@ impl<'a> Address<'a> {
     }
 }
 
-/// An engine in a process of its own: `benches/databases/rivals.py`.
-pub struct Program {
+/// Starts another engine in a process of its own.
+async fn other_engine(
+    args: &DatabasesArgs,
+    rival: Rival,
     labels: &'static Labels,
-    version: String,
-    timeout: u64,
-    process: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-    _folder: tempfile::TempDir,
-}
-
-impl Program {
-    async fn start(
-        args: &DatabasesArgs,
-        engine: &str,
-        labels: &'static Labels,
-        databases: &[DomainDatabase],
-    ) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("portolan-rival-").tempdir();
-        let folder = folder.map_err(|e| Error::output("the temporary folder", e))?;
-        let script = folder.path().join("rivals.py");
-        std::fs::write(&script, RIVALS).map_err(|e| Error::output(script.display(), e))?;
-        let mut command = Command::new(&args.python);
-        command.arg(script).arg(engine).arg("--folder").arg(folder.path());
+    databases: &[DomainDatabase],
+) -> Result<EngineProcess> {
+    let folder = work_folder()?;
+    let mut command = match (rival, &args.federation) {
+        (Rival::Federation, Some(program)) => Command::new(program),
+        (Rival::Trino, _) => rivals(&args.python, "trino", folder.path())?,
+        _ => rivals(&args.python, "duckdb", folder.path())?,
+    };
+    if rival == Rival::Trino {
         for (option, value) in [("--trino-home", &args.trino_home), ("--java-home", &args.java_home)] {
             if let Some(value) = value {
                 command.arg(option).arg(value);
             }
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut process = command
-            .spawn()
-            .map_err(|e| Error::failed(format!("cannot start {}", args.python.display())).with_source(e))?;
-        let (Some(input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
-            return Err(Error::failed(format!("{engine} has no input or output")));
-        };
-        let output = BufReader::new(output).lines();
-        let version = String::new();
-        let mut program = Self { labels, version, timeout: args.timeout, process, input, output, _folder: folder };
-        let databases: Vec<_> = databases
-            .iter()
-            .map(|database| {
-                let Address { name, port, user, password } = Address::of(database)?;
-                let host = "127.0.0.1";
-                Ok(json!({ "name": name, "host": host, "port": port, "database": name, "user": user, "password": password }))
-            })
-            .collect::<Result<_>>()?;
-        eprintln!("{engine}: starting");
-        let ready = program.ask(&json!({ "databases": databases }), START_TIMEOUT).await?;
-        program.version = ready["ready"].as_str().unwrap_or_default().into();
-        Ok(program)
     }
-
-    async fn run(&mut self, sql: &str) -> Result<Ran> {
-        let timeout = Duration::from_secs(self.timeout) + Duration::from_secs(30);
-        let answer = self.ask(&json!({ "sql": sql, "timeout": self.timeout }), timeout).await?;
-        match (answer["rows"].as_u64(), answer["seconds"].as_f64()) {
-            (Some(rows), Some(seconds)) => Ok(Ran { rows: rows as usize, time: Duration::from_secs_f64(seconds) }),
-            _ => Err(Error::failed(format!("{} answered {answer}", self.labels.engine))),
-        }
-    }
-
-    /// Sends one line, and returns the answer to it.
-    async fn ask(&mut self, question: &Value, timeout: Duration) -> Result<Value> {
-        let ended = |e| Error::failed("the program of another engine has ended").with_source(e);
-        self.input.write_all(format!("{question}\n").as_bytes()).await.map_err(ended)?;
-        self.input.flush().await.map_err(ended)?;
-        let line = tokio::time::timeout(timeout, self.output.next_line()).await;
-        let line = line.map_err(|e| Error::failed(format!("{} does not answer", self.labels.engine)).with_source(e))?;
-        let line = line.map_err(ended)?;
-        let line = line.ok_or_else(|| Error::failed(format!("the program of {} has ended", self.labels.engine)))?;
-        let answer: Value =
-            serde_json::from_str(&line).map_err(|e| Error::failed(format!("not an answer: {line}")).with_source(e))?;
-        match answer["error"].as_str() {
-            Some(error) => Err(Error::failed(format!("{}: {error}", self.labels.engine))),
-            None => Ok(answer),
-        }
-    }
-
-    async fn stop(self: Box<Self>) {
-        let Self { labels, mut process, input, .. } = *self;
-        // The program ends with its input.
-        drop(input);
-        if tokio::time::timeout(Duration::from_secs(60), process.wait()).await.is_err() {
-            eprintln!("{} does not end; it is killed", labels.engine);
-        }
-    }
+    let databases: Vec<_> = databases
+        .iter()
+        .map(|database| {
+            let Address { name, port, user, password } = Address::of(database)?;
+            let host = "127.0.0.1";
+            Ok(json!({ "name": name, "host": host, "port": port, "database": name, "user": user, "password": password }))
+        })
+        .collect::<Result<_>>()?;
+    EngineProcess::start(labels.engine, command, folder, &json!({ "databases": databases }), args.timeout).await
 }
 
 /// Returns the error of the server of the benchmark.

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::without_field;
-use crate::model::{Port, Reference};
+use crate::model::{Column, Port, Reference};
 use crate::nearest::nearest;
-use crate::odcs::{ReadContract, wrong};
+use crate::odcs::{Property, ReadContract, wrong};
 use crate::odps::OutputPort;
 use crate::source::port_source;
 use crate::{Diagnostic, Place, PortRef};
@@ -43,16 +43,23 @@ pub(super) fn port_of(
     });
     let source = port_source(read, object).map_err(|e| errors.extend(e)).ok();
     let references = read.references(object).map_err(|e| errors.extend(e)).unwrap_or_default();
+    let keys = read.key_uses(object).map_err(|e| errors.extend(e)).unwrap_or_default();
+    let processed_at = read.processed_at(object).map_err(|e| errors.extend(e)).unwrap_or_default();
     if !errors.is_empty() {
         return Err(errors);
     }
     let (references, places): (Vec<Reference>, Vec<Place>) = references.into_iter().unzip();
+    let column = |(_, property): (usize, &Property)| Column {
+        key_use: keys.get(&property.name).copied(),
+        ..property.column(&primary_key)
+    };
+    let columns = schema.columns().map(column).collect();
     let port = Port {
         name,
         version: output.version.clone().or_else(|| Some(read.contract.version.clone())),
         description: output.description.clone().or_else(|| schema.description.clone()),
         contract: Some(read.contract.id.clone()),
-        columns: schema.columns().map(|(_, p)| p.column(&primary_key)).collect(),
+        columns,
         primary_key,
         rules: read.rules(object, &references),
         references,
@@ -60,6 +67,8 @@ pub(super) fn port_of(
         tags: output.tags.iter().chain(&schema.tags).cloned().collect(),
         load_error: None,
         derived_from: vec![],
+        hidden_from_some: false,
+        processed_at,
         source,
         place: None,
     };

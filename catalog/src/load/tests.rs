@@ -238,6 +238,29 @@ fn the_version_is_the_same_each_time() {
 }
 
 #[test]
+fn a_contract_declares_where_values_may_go() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["product.yaml", "contract.yaml"] {
+        let text = std::fs::read_to_string(testdata().join("good/orders").join(file)).unwrap();
+        let text = text.replace(
+            "- name: orders\n  tags: [fact]\n",
+            "- name: orders\n  tags: [fact]\n  customProperties: [{property: portolan.processedAt, value: [geo, supply]}]\n",
+        );
+        let text = text.replace(
+            "{name: id, logicalType: integer,",
+            "{name: id, customProperties: [{property: portolan.keys, value: never}], logicalType: integer,",
+        );
+        std::fs::write(folder.path().join(file), text).unwrap();
+    }
+    let catalog = load_domain(&sales(), folder.path()).unwrap();
+    let port = |name: &str| catalog.port(&ProductName::new("orders"), &PortName::new(name)).unwrap();
+    let keys: Vec<_> = port("orders").columns.iter().map(|column| column.keys().word()).collect();
+    assert_eq!(keys, ["never", "hash", "ship"], "the second one by its classification");
+    assert_eq!(port("orders").processed_at.to_string(), "geo, supply");
+    assert!(port("lineitem").processed_at.is_any());
+}
+
+#[test]
 fn what_travels_has_no_source() {
     let catalog = load_domain(&sales(), &testdata().join("good")).unwrap();
     let text = serde_json::to_string(&catalog).unwrap();

@@ -10,7 +10,7 @@ use super::commands::RowLimit;
 use super::describe::Description;
 use super::script::At;
 use super::shell::{DEFAULT_ROWS, Results, Shell, Statement};
-use super::{pager, plan};
+use super::{label, pager, plan};
 use crate::connection::{Control, Running};
 use crate::lexer::Position;
 use crate::output::{Format, Output, print, print_error};
@@ -133,6 +133,7 @@ impl Shell {
         let shown = self.wait_or_cancel(&control, started, collect(running, job.rows)).await?;
         let shown = shown.map_err(|e| job.failed(&e))?;
         let elapsed = started.elapsed();
+        let label = control.progress().await.and_then(|progress| label::line(&progress.label, terminal::width()));
         if shown.more {
             control.cancel().await;
         }
@@ -145,6 +146,7 @@ impl Shell {
         };
         let time = self.options.timing.then_some(elapsed);
         text.push_str(&drawing.end(time, shown.more.then_some(more)).map_err(failed)?);
+        text.push_str(&label.unwrap_or_default());
         pager::show(&text, self.options.pager && self.options.confirms)
     }
 

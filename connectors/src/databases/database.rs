@@ -173,6 +173,8 @@ pub(crate) struct DescribedTable {
     pub(crate) references: Vec<Reference>,
     /// True if [`SqlQuery::in_range`] works for it.
     pub(crate) has_ranges: bool,
+    /// True if the database stores the rows, and computes them by no view and no query.
+    pub(crate) is_stored: bool,
 }
 
 /// A column as the database describes it.

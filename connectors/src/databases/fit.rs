@@ -77,7 +77,8 @@ pub(super) fn fit(
     }
     match faults.is_empty() {
         true => {
-            let table = SqlTable { from, columns, has_ranges: described.has_ranges };
+            let DescribedTable { has_ranges, is_stored, .. } = *described;
+            let table = SqlTable { from, columns, has_ranges, is_stored };
             Ok(Fit { schema: Arc::new(Schema::new(fields)), table: Arc::new(table), names })
         }
         false => Err(Diagnostics(faults)),
@@ -128,7 +129,8 @@ fn unreadable(column: &Column, found: &DescribedColumn, reason: &str) -> String 
 fn check_sql(field: &Field, column: &SqlColumn, dialect: &SqlDialect) -> Result<(), String> {
     let plan = table_scan(Some("port"), &Schema::new(vec![field.clone()]), None).and_then(|plan| plan.build());
     let plan = plan.map_err(|e| e.strip_backtrace())?;
-    let table = Arc::new(SqlTable { from: "port".to_owned(), columns: vec![column.clone()], has_ranges: false });
+    let columns = vec![column.clone()];
+    let table = Arc::new(SqlTable { from: "port".to_owned(), columns, has_ranges: false, is_stored: true });
     sql::query(&plan, dialect, &|_| Some(table.clone())).map(drop).map_err(|refusal| refusal.to_string())
 }
 
@@ -215,7 +217,7 @@ mod tests {
             found("place", "point", Err("the type has no equivalent".to_owned())),
             found("at", "timestamptz", Ok(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))),
         ];
-        DescribedTable { columns, has_ranges: true, ..DescribedTable::default() }
+        DescribedTable { columns, has_ranges: true, is_stored: true, ..DescribedTable::default() }
     }
 
     #[test]
@@ -229,7 +231,7 @@ mod tests {
         ];
         assert_eq!(*fit.schema, Schema::new(fields));
         assert_eq!(fit.names, ["amount", "id", "o_day"]);
-        assert!(fit.table.has_ranges && fit.table.from == "\"orders\"");
+        assert!(fit.table.has_ranges && fit.table.is_stored && fit.table.from == "\"orders\"");
         let day = SqlColumn { name: "day".into(), sql: "t.\"o_day\"".into(), usage: ColumnUsage::Returned };
         assert_eq!(fit.table.columns[2], day);
     }

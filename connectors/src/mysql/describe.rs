@@ -41,6 +41,7 @@ pub(super) async fn table(
     let mut described = DescribedTable {
         columns: columns.iter().map(described).collect(),
         comment: table.comment,
+        is_stored: !table.is_view,
         ..DescribedTable::default()
     };
     for column in &mut described.columns {

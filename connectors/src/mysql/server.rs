@@ -80,11 +80,15 @@ impl Flavor {
             // Hash joins compare the whole condition again, so a hash by a collation loses no row and adds none.
             // The cache of subqueries compares outer strings in the collation of their column. Aria loses rows of an
             // index whose condition it checks on the index. A hash join that filters its table by the row ids of an index
-            // loses almost all rows. Only this many bytes of a string are sorted and grouped.
+            // loses almost all rows. Only this many bytes of a string are sorted and grouped. A list of 1,000 numbers or more
+            // would become a subquery: `EXPLAIN` has no useful estimate for it, and the server then reads the whole table
+            // although an index has the keys. In a table of 1 M rows, 2,000 keys of an index take 15 ms instead of 330 ms,
+            // and 16,000 keys 85 ms instead of 440 ms. Without an index there is no difference.
             Self::MariaDb => (
                 "utf8mb4_nopad_bin",
                 "join_cache_level = 4, optimizer_switch = \
-                 'subquery_cache=off,index_condition_pushdown=off,rowid_filter=off', max_sort_length = 196620, sort_buffer_size = 8388608",
+                 'subquery_cache=off,index_condition_pushdown=off,rowid_filter=off', max_sort_length = 196620, sort_buffer_size = 8388608, \
+                 in_predicate_conversion_threshold = 0",
             ),
             Self::MySql => ("utf8mb4_0900_bin", "information_schema_stats_expiry = 0"),
         };

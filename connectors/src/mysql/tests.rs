@@ -5,6 +5,7 @@
 mod appending;
 mod describing;
 mod faults;
+mod joins;
 mod reading;
 mod server;
 mod types;

@@ -20,8 +20,8 @@ use tonic::{Code, Request, Status, Streaming};
 use super::endpoint::endpoint_url;
 use super::options::{NodeCredentials, NodeOptions, is_exposed};
 use super::protocol::{
-    ACTION_CATALOG, ACTION_HELLO, FragmentTicket, MAX_MESSAGE_BYTES, NodeHello, QUERY_ID_KEY, TRACEPARENT_KEY,
-    TRACESTATE_KEY,
+    ACTION_CATALOG, ACTION_DECISIONS, ACTION_HELLO, FragmentTicket, MAX_MESSAGE_BYTES, NodeHello, QUERY_ID_KEY,
+    TRACEPARENT_KEY, TRACESTATE_KEY,
 };
 use super::reported;
 use super::status::{from_status, to_status};
@@ -186,6 +186,15 @@ impl Connection {
         let Signer { identity, audience } = &self.signer;
         let signed = identity.as_ref().map(|identity| identity.identity(audience, fragment)).transpose();
         signed.and_then(|identity| FragmentTicket::bytes(fragment, identity)).map_err(|e| to_status(&e))
+    }
+
+    /// Sends a request for decisions, which has the head of a fragment.
+    pub(super) async fn decisions(&self, request: &FragmentRequest, until: Until) -> Result<Bytes> {
+        self.call(until, |_, authorization| {
+            let (client, ticket) = (self.action_client(), self.ticket(request));
+            async move { action(client, authorization, ACTION_DECISIONS.to_owned(), ticket?).await }
+        })
+        .await
     }
 
     /// Requests the catalog of the node.

@@ -8,6 +8,9 @@ use rustls_pki_types::pem::PemObject;
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// What the HTTP/2 library reports if a connection closed before a request was sent.
+const CLOSED: &str = "operation was canceled: transport error: connection closed";
+
 /// Returns the likely cause of a failed connection to the node at `url`, and what to do. `said` is the libraries' error,
 /// with its causes. `None` for a failure that this function does not know.
 pub fn likely_cause(url: &str, said: &str) -> Option<String> {
@@ -19,8 +22,12 @@ pub fn likely_cause(url: &str, said: &str) -> Option<String> {
     } else if has(&["InvalidContentType"]) {
         format!("the node does not use TLS: write `{}`", url.replacen("grpc+tls://", "grpc://", 1))
     } else if has(&["frame with invalid size"]) && !url.starts_with("grpc+tls://") {
-        let (_, address) = url.split_once("://")?;
-        format!("the node uses TLS: write `grpc+tls://{address}`, with the certificate of its authority (`ca`)")
+        format!("the node uses TLS: {}", with_tls(url)?)
+    } else if has(&[CLOSED]) && !url.starts_with("grpc+tls://") {
+        // A node with TLS closes the connection, and its last bytes are not always read before that is seen.
+        format!("the node closed the connection before it responded: if it uses TLS, {}", with_tls(url)?)
+    } else if has(&[CLOSED]) {
+        "the node closed the connection before it responded: try again, or look into its log".to_owned()
     } else if let Some((_, names)) = said.split_once("certificate is only valid for ") {
         format!("the node's certificate is for {}: write this name in the URL", plain(names))
     } else if has(&["certificate not valid for name", "NotValidForName"]) {
@@ -36,6 +43,12 @@ pub fn likely_cause(url: &str, said: &str) -> Option<String> {
         return None;
     };
     Some(format!("cannot connect: {cause}"))
+}
+
+/// Returns how to connect to the node at `url`, which has no TLS, with TLS.
+fn with_tls(url: &str) -> Option<String> {
+    let (_, address) = url.split_once("://")?;
+    Some(format!("write `grpc+tls://{address}`, with the certificate of its authority (`ca`)"))
 }
 
 /// Returns the names in a certificate, as the TLS library lists them: `DnsName("a") or IpAddress(127.0.0.1)`.
@@ -77,6 +90,17 @@ mod tests {
                 "grpc://a:1",
                 "h2 protocol error: http2 error: transport error: connection error detected: frame with invalid size",
                 "the node uses TLS: write `grpc+tls://a:1`, with the certificate of its authority (`ca`)",
+            ),
+            (
+                "grpc://a:1",
+                "operation was canceled: transport error: connection closed",
+                "the node closed the connection before it responded: if it uses TLS, write `grpc+tls://a:1`, with the \
+                 certificate of its authority (`ca`)",
+            ),
+            (
+                "grpc+tls://a:1",
+                "operation was canceled: transport error: connection closed",
+                "the node closed the connection before it responded: try again, or look into its log",
             ),
             (
                 "grpc+tls://a:1",

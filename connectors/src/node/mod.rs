@@ -5,6 +5,7 @@ mod connection;
 mod diagnosis;
 mod endpoint;
 pub mod keys;
+mod layout;
 pub mod message;
 mod options;
 pub mod protocol;

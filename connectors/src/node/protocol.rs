@@ -3,10 +3,12 @@
 //!
 //! The answer to a fragment is a Flight stream: the schema, batches, dictionaries if it has any, and at the end one
 //! message without header and body. The `app_metadata` of every message begins with a
-//! [checksum](super::checksum::StreamChecksum) of the stream up to there. In the last message, a
+//! [checksum](super::checksum::StreamChecksum) of the stream up to there. In the first message, a
+//! [`ResultLabel`](crate::ResultLabel) in JSON may follow. In the last message, a
 //! [`FragmentSummary`](crate::FragmentSummary) in JSON follows, such as
 //! `{"rows": 42, "operators": [{"depth": 0, "operator": "…", "metrics": "…"}]}`. A stream that ends without a summary
-//! was cut short. Batches are not compressed.
+//! was cut short. Batches are not compressed. A receiver that relays the rows to a client can request plain columns, which
+//! every driver reads.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -17,19 +19,24 @@ use datafusion::DATAFUSION_VERSION;
 use prost::Message;
 
 use super::checksum::Checksum;
+use crate::decisions::{DecisionRequest, PortDecision};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fragment::{EncodedPlan, FragmentHead, FragmentRequest, ReceivedFragment};
+use crate::fragment::{EncodedPlan, FragmentHead, FragmentRequest, ReceivedFragment, RelayedColumns};
 use crate::principal::Principal;
 use crate::trace::TraceContext;
 
 /// The version of this protocol. Nodes with different versions do not exchange fragments.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 
 /// `DoAction`: the version handshake. Body and answer are a [`NodeHello`].
 pub const ACTION_HELLO: &str = "portolan.hello";
 /// `DoAction`: the catalog exchange. The body is a [`CatalogRequest`](super::signed_catalog::CatalogRequest), and the
 /// answer a [`SignedCatalog`](super::signed_catalog::SignedCatalog).
 pub const ACTION_CATALOG: &str = "portolan.catalog";
+/// `DoAction`: the decisions of the node's policies about its ports, for the principal of a query. The body is the ticket
+/// of a fragment whose plan is a [`decision_request`], so that the sender signs the request in the same way. The answer
+/// is a list of [`PortDecision`] in JSON. Older nodes do not support the action.
+pub const ACTION_DECISIONS: &str = "portolan.decisions";
 /// `DoAction`: the progress of a query. The body is a [`ProgressRequest`], the answer a JSON `Progress` of the engine.
 pub const ACTION_PROGRESS: &str = "portolan.progress";
 /// The `type_url` of a fragment, which is an `Any` around a [`FragmentTicket`]. It is the ticket of a `DoGet`, which
@@ -52,6 +59,11 @@ pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 /// The size of the messages that rows are split into, in bytes, approximately. Every client accepts it (gRPC's default
 /// limit is 4 MiB).
 pub const TARGET_MESSAGE_BYTES: usize = 2 << 20;
+/// The metadata of a column in the schema of a fragment's rows: the identity of the hash by which the owner's policies mask
+/// the column. A column without it is not hashed.
+pub const HASHED_BY: &str = "portolan.hashed_by";
+/// The largest length of a hash's identity, in bytes.
+pub(super) const MAX_HASH_IDENTITY: usize = 200;
 /// The advice that ends the errors about damaged messages.
 pub(super) const AGAINST_DAMAGE: &str =
     "connect the nodes over TLS (`grpc+tls://`), and look for the fault in the network between them";
@@ -170,6 +182,9 @@ pub struct FragmentTicket {
     /// The checksum of the other fields, as [`FragmentTicket::sealed`] sets it.
     #[prost(fixed64, tag = "11")]
     pub checksum: u64,
+    /// True if the rows come in [plain columns](RelayedColumns::Plain), because the sender relays them to a client.
+    #[prost(bool, tag = "12")]
+    pub plain_columns: bool,
 }
 
 impl FragmentTicket {
@@ -181,7 +196,8 @@ impl FragmentTicket {
         let NodeHello { protocol, datafusion, .. } = NodeHello::current();
         let FragmentRequest { head, plan, schema: _ } = request;
         let EncodedPlan { plan, keys } = plan.encoded()?;
-        let FragmentHead { query_id, principal: _, via: _, hops, deadline, measured, trace: _ } = head;
+        let FragmentHead { query_id, principal: _, purpose: _, via: _, hops, deadline, measured, relayed, trace: _ } =
+            head;
         let remaining = deadline.saturating_duration_since(Instant::now());
         let ticket = Self {
             protocol,
@@ -194,6 +210,7 @@ impl FragmentTicket {
             identity,
             measured: *measured,
             checksum: 0,
+            plain_columns: *relayed == Some(RelayedColumns::Plain),
         };
         let ticket = ticket.sealed();
         let ticket = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: Bytes::from(ticket.encode_to_vec()) };
@@ -221,11 +238,23 @@ impl FragmentTicket {
 
     fn expected_checksum(&self) -> u64 {
         // Every field is named, so that a new one cannot be forgotten.
-        let Self { protocol, datafusion, query_id, hops, remaining_ms, plan, keys, identity, measured, checksum: _ } =
-            self;
+        let Self {
+            protocol,
+            datafusion,
+            query_id,
+            hops,
+            remaining_ms,
+            plan,
+            keys,
+            identity,
+            measured,
+            checksum: _,
+            plain_columns,
+        } = self;
         let mut checksum = Checksum::default();
-        let numbers = [u64::from(*protocol), u64::from(*hops), *remaining_ms, u64::from(*measured)];
-        numbers.into_iter().for_each(|number| checksum.number(number));
+        let flags = [u64::from(*measured), u64::from(*plain_columns)];
+        let numbers = [u64::from(*protocol), u64::from(*hops), *remaining_ms].into_iter().chain(flags);
+        numbers.for_each(|number| checksum.number(number));
         checksum.part(datafusion.as_bytes());
         checksum.part(query_id.as_bytes());
         checksum.part(plan);
@@ -236,9 +265,15 @@ impl FragmentTicket {
         checksum.value()
     }
 
-    /// Returns the fragment of a ticket. `principal` and `via` are those that the receiver has verified, and `trace` is
-    /// the span in the headers. Nothing in a ticket makes a principal an administrator.
-    pub fn into_fragment(self, principal: Principal, via: Vec<String>, trace: TraceContext) -> ReceivedFragment {
+    /// Returns the fragment of a ticket. `principal`, `purpose` and `via` are those that the receiver has verified, and
+    /// `trace` is the span in the headers. Nothing in a ticket makes a principal an administrator.
+    pub fn into_fragment(
+        self,
+        principal: Principal,
+        purpose: Option<String>,
+        via: Vec<String>,
+        trace: TraceContext,
+    ) -> ReceivedFragment {
         let Self {
             protocol: _,
             datafusion: _,
@@ -250,13 +285,48 @@ impl FragmentTicket {
             identity: _,
             measured,
             checksum: _,
+            plain_columns,
         } = self;
         let now = Instant::now();
         let deadline = now.checked_add(Duration::from_millis(remaining_ms)).unwrap_or(now + MOST_REMAINING);
         let principal = principal.with_admin(false);
-        let head = FragmentHead { query_id, principal, via, hops, deadline, measured, trace };
-        ReceivedFragment { head, encoded: EncodedPlan { plan, keys } }
+        let relayed = plain_columns.then_some(RelayedColumns::Plain);
+        let head = FragmentHead { query_id, principal, purpose, via, hops, deadline, measured, relayed, trace };
+        ReceivedFragment::new(head, EncodedPlan { plan, keys })
     }
+}
+
+/// The first bytes of a request for decisions, which no plan begins with.
+const DECISION_REQUEST: &[u8] = b"portolan decisions\0";
+
+/// Returns a request for decisions in the place of a fragment's plan.
+///
+/// # Errors
+/// `Internal` if the request cannot be encoded.
+pub fn decision_request(asked: &DecisionRequest) -> Result<Bytes> {
+    let mut bytes = DECISION_REQUEST.to_vec();
+    serde_json::to_writer(&mut bytes, asked)
+        .map_err(|e| Error::new(ErrorKind::Internal, "a request for decisions cannot be encoded").with_source(e))?;
+    Ok(bytes.into())
+}
+
+/// Returns the request for decisions in the place of a fragment's plan.
+///
+/// # Errors
+/// `InvalidQuery` if it is no such request.
+pub fn read_decision_request(plan: &[u8]) -> Result<DecisionRequest> {
+    let invalid = || Error::new(ErrorKind::InvalidQuery, "the request for decisions is malformed");
+    let json = plan.strip_prefix(DECISION_REQUEST).ok_or_else(invalid)?;
+    serde_json::from_slice(json).map_err(|e| invalid().with_source(e))
+}
+
+/// Returns the decisions in the answer to a request.
+///
+/// # Errors
+/// `SiteUnavailable` if the answer is malformed.
+pub fn read_decisions(answer: &[u8]) -> Result<Vec<PortDecision>> {
+    serde_json::from_slice(answer)
+        .map_err(|e| Error::new(ErrorKind::SiteUnavailable, "its decisions are malformed").with_source(e))
 }
 
 /// True if a text is a valid id of a query. Logs and tables show the ids that other nodes send, so they are restricted.

@@ -1,5 +1,8 @@
 //! Reads the rows of a fragment from a node's Flight stream. A task of the I/O runtime reads the network, and the
-//! consumer decodes the rows. A few messages wait between them. Everything that a node sends is checked.
+//! consumer decodes the rows, or relays them. A few messages wait between them. Everything that a node sends is checked,
+//! except most values of rows that are relayed.
+
+mod source;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +13,6 @@ use arrow::array::RecordBatchOptions;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use arrow_flight::FlightData;
-use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
 use arrow_flight::error::FlightError;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, stream};
@@ -20,22 +22,24 @@ use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 use tonic::Streaming;
 
-use super::checksum::StreamChecksum;
-use super::message::check_message;
-use super::protocol::AGAINST_DAMAGE;
+pub(super) use self::source::RowForm;
+use self::source::{Arrived, Part, Source};
+use super::protocol::{HASHED_BY, MAX_HASH_IDENTITY};
 use super::status::from_status;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::{FragmentItem, FragmentStream, FragmentSummary};
+use crate::label::ResultLabel;
 use crate::site::SiteId;
 
 /// The largest number of messages that wait between the network and the consumer.
 const WAITING_MESSAGES: usize = 4;
 
-/// Returns the rows of the fragment whose answer is `answer`. Dropping the stream ends the task that reads the network.
-/// This resets the request, and stops the work at the node.
+/// Returns the rows of the fragment whose answer is `answer`, in this form. Dropping the stream ends the task that reads
+/// the network. This resets the request, and stops the work at the node.
 pub(super) fn fragment_stream(
     site: SiteId,
     schema: SchemaRef,
+    form: RowForm,
     deadline: Instant,
     answer: Streaming<FlightData>,
     io: &Handle,
@@ -43,7 +47,7 @@ pub(super) fn fragment_stream(
     let (messages, waiting) = mpsc::channel(WAITING_MESSAGES);
     let mut reader = JoinSet::new();
     reader.spawn_on(read(site.clone(), deadline, answer, messages), io);
-    decode(site, schema, waiting, reader)
+    decode(site, schema, form, waiting, reader)
 }
 
 /// Reads the network until the answer ends, an error occurs, or the consumer drops the stream.
@@ -73,24 +77,20 @@ async fn read(
 #[derive(Default)]
 struct StreamState {
     wire_bytes: AtomicUsize,
+    /// The application's metadata of the first message.
+    label: OnceLock<Bytes>,
     summary: OnceLock<Bytes>,
-}
-
-/// The messages that have arrived from the network and are not decoded yet.
-struct Arrived {
-    site: SiteId,
-    waiting: mpsc::Receiver<Result<FlightData>>,
-    checksum: StreamChecksum,
-    shared: Arc<StreamState>,
 }
 
 struct Decoding {
     site: SiteId,
     schema: SchemaRef,
-    decoder: FlightDataDecoder,
+    source: Source,
     shared: Arc<StreamState>,
     rows: u64,
     schema_seen: bool,
+    /// The second item of the first message.
+    waiting: Option<FragmentItem>,
     done: bool,
     _reader: JoinSet<()>,
 }
@@ -98,98 +98,99 @@ struct Decoding {
 fn decode(
     site: SiteId,
     schema: SchemaRef,
+    form: RowForm,
     waiting: mpsc::Receiver<Result<FlightData>>,
     reader: JoinSet<()>,
 ) -> FragmentStream {
     let shared = Arc::new(StreamState::default());
-    let arrived = Arrived { site: site.clone(), waiting, checksum: StreamChecksum::default(), shared: shared.clone() };
-    let messages = stream::unfold(arrived, |mut arrived| async move {
-        let item = arrived.next().await?;
-        Some((item, arrived))
-    });
-    let decoder = FlightDataDecoder::new(messages);
-    let state = Decoding { site, schema, decoder, shared, rows: 0, schema_seen: false, done: false, _reader: reader };
+    let arrived = Arrived::new(site.clone(), waiting, shared.clone());
+    let source = Source::new(arrived, &schema, form);
+    let state = Decoding {
+        site,
+        schema,
+        source,
+        shared,
+        rows: 0,
+        schema_seen: false,
+        waiting: None,
+        done: false,
+        _reader: reader,
+    };
     stream::unfold(state, |mut state| async move {
         if state.done {
             return None;
         }
         let item = state.next().await;
-        state.done = !matches!(item, Ok(FragmentItem::Batch { .. }));
+        state.done = matches!(item, Err(_) | Ok(FragmentItem::Finished(_)));
         Some((item, state))
     })
     .boxed()
 }
 
-impl Arrived {
-    /// Returns the next message; `None` after the last one.
-    async fn next(&mut self) -> Option<Result<FlightData, FlightError>> {
-        match self.waiting.recv().await? {
-            Ok(data) => self.admit(data).transpose(),
-            Err(error) => Some(Err(external(error))),
-        }
-    }
-
-    /// Counts the bytes of a message, and checks the message before it is decoded. Returns `None` for the summary, which
-    /// is the end.
-    fn admit(&mut self, data: FlightData) -> Result<Option<FlightData>, FlightError> {
-        let bytes = data.data_header.len() + data.data_body.len() + data.app_metadata.len();
-        self.shared.wire_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let Some(metadata) = self.checksum.open(&data) else {
-            let what = "its rows were damaged on the way: the checksum of a message is missing or wrong";
-            return Err(external(wrong(&self.site, &format!("{what}; {AGAINST_DAMAGE}"))));
-        };
-        if data.data_header.is_empty() {
-            let _ = self.shared.summary.set(metadata);
-            return Ok(None);
-        }
-        check_message(&data).map_err(FlightError::DecodeError)?;
-        Ok(Some(data))
-    }
-}
-
-fn external(error: Error) -> FlightError {
-    FlightError::from_external_error(Box::new(error))
-}
-
 impl Decoding {
     async fn next(&mut self) -> Result<FragmentItem> {
+        if let Some(item) = self.waiting.take() {
+            return Ok(item);
+        }
         loop {
             // The decoder panics on some malformed messages. The panic becomes an error about the node.
-            let decoded = AssertUnwindSafe(self.decoder.next())
+            let part = AssertUnwindSafe(self.source.next())
                 .catch_unwind()
                 .await
                 .map_err(|_| self.wrong("it sent rows that cannot be decoded"))?;
-            let Some(decoded) = decoded else { return self.finish() };
-            match decoded.map_err(|e| self.decoding_error(e))?.payload {
-                DecodedPayload::None => {}
-                DecodedPayload::Schema(_) if self.schema_seen => {
-                    return Err(self.wrong("it sent a second schema"));
-                }
-                DecodedPayload::Schema(theirs) => {
+            let Some(part) = part else { return self.finish() };
+            match part.map_err(|e| self.decoding_error(e))? {
+                Part::Columns(_) if self.schema_seen => return Err(self.wrong("it sent a second schema")),
+                Part::Columns(theirs) => {
                     self.check_schema(&theirs)?;
                     self.schema_seen = true;
+                    let hashes = self.hashes(&theirs)?;
+                    let hashes = hashes.iter().any(Option::is_some).then_some(FragmentItem::Hashes(hashes));
+                    if let Some(label) = self.shared.label.get().filter(|label| !label.is_empty()) {
+                        self.waiting = hashes;
+                        return self.label(label).map(FragmentItem::Label);
+                    }
+                    if let Some(hashes) = hashes {
+                        return Ok(hashes);
+                    }
                 }
-                DecodedPayload::RecordBatch(batch) => {
+                Part::Batch(batch) => {
                     self.rows += batch.num_rows() as u64;
                     let batch = self.conform(batch)?;
-                    let wire_bytes = self.shared.wire_bytes.swap(0, Ordering::Relaxed);
-                    return Ok(FragmentItem::Batch { batch, wire_bytes });
+                    return Ok(FragmentItem::Batch { batch, wire_bytes: self.wire_bytes() });
+                }
+                Part::Message(_) if !self.schema_seen => return Err(self.wrong("it sent rows before their columns")),
+                Part::Message(message) => {
+                    self.rows += message.rows as u64;
+                    return Ok(FragmentItem::Relayed { message, wire_bytes: self.wire_bytes() });
                 }
             }
         }
+    }
+
+    /// Returns the bytes that have arrived since the last call.
+    fn wire_bytes(&self) -> usize {
+        self.shared.wire_bytes.swap(0, Ordering::Relaxed)
     }
 
     fn finish(&self) -> Result<FragmentItem> {
         let Some(summary) = self.shared.summary.get() else {
             return Err(self.wrong("its rows were cut short"));
         };
-        let summary: FragmentSummary = serde_json::from_slice(summary)
+        let mut summary: FragmentSummary = serde_json::from_slice(summary)
             .map_err(|e| self.wrong("the summary of its rows is malformed").with_source(e))?;
+        summary.label = summary.label.map(|label| label.bounded());
         if summary.rows != self.rows {
             return Err(self
                 .wrong(&format!("its rows were cut short: got {} rows, but it reports {}", self.rows, summary.rows)));
         }
         Ok(FragmentItem::Finished(summary))
+    }
+
+    fn label(&self, label: &[u8]) -> Result<ResultLabel> {
+        let label: ResultLabel = serde_json::from_slice(label)
+            .map_err(|e| self.wrong("the label of its rows is malformed").with_source(e))?;
+        Ok(label.bounded())
     }
 
     fn check_schema(&self, theirs: &Schema) -> Result<()> {
@@ -209,6 +210,15 @@ impl Decoding {
             }
         }
         Ok(())
+    }
+
+    /// Returns the identity of each column's hash.
+    fn hashes(&self, theirs: &Schema) -> Result<Vec<Option<String>>> {
+        let hashes: Vec<_> = theirs.fields().iter().map(|field| field.metadata().get(HASHED_BY).cloned()).collect();
+        match hashes.iter().flatten().all(|hash| hash.len() <= MAX_HASH_IDENTITY) {
+            true => Ok(hashes),
+            false => Err(self.wrong("it sent a name of a hash that is too long")),
+        }
     }
 
     /// Returns the batch with the requested names and nullability. Rejects NULL in a column that may have none.

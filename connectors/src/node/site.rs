@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message;
@@ -12,11 +13,13 @@ use uuid::Uuid;
 
 use super::connection::{Connection, Until};
 use super::options::NodeOptions;
-use super::receive::fragment_stream;
+use super::protocol::{decision_request, read_decisions};
+use super::receive::{RowForm, fragment_stream};
 use super::reported;
 use super::signed_catalog::{CatalogRequest, SignedCatalog};
+use crate::decisions::{DecisionRequest, PortDecision};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fragment::{FragmentEstimate, FragmentRequest, FragmentStream};
+use crate::fragment::{EncodedPlan, FragmentEstimate, FragmentHead, FragmentPlan, FragmentRequest, FragmentStream};
 use crate::peer::{OwnerKey, Peer, PeerCatalog};
 use crate::site::{Site, SiteId};
 
@@ -78,11 +81,16 @@ impl Site for NodeSite {
         &self.id
     }
 
+    fn relays(&self) -> bool {
+        true
+    }
+
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
         let (schema, deadline) = (request.schema.clone(), request.head.deadline);
+        let form = if request.head.relayed.is_some() { RowForm::Messages } else { RowForm::Batches };
         let connection = self.connection.clone();
         let answer = self.on_io(async move { connection.do_get(&request, Until::deadline(deadline)).await }).await?;
-        Ok(fragment_stream(self.id.clone(), schema, deadline, answer, &self.io))
+        Ok(fragment_stream(self.id.clone(), schema, form, deadline, answer, &self.io))
     }
 
     async fn estimate(&self, request: FragmentRequest) -> Result<FragmentEstimate> {
@@ -96,6 +104,15 @@ impl Site for NodeSite {
         // A negative number means unknown.
         let known = |figure: i64| u64::try_from(figure).ok();
         Ok(FragmentEstimate { rows: known(info.total_records), bytes: known(info.total_bytes) })
+    }
+
+    async fn decisions(&self, head: &FragmentHead, asked: &DecisionRequest) -> Result<Vec<PortDecision>> {
+        let plan = FragmentPlan::Encoded(EncodedPlan { plan: decision_request(asked)?, keys: vec![] });
+        let request = FragmentRequest { head: head.clone(), plan, schema: Arc::new(Schema::empty()) };
+        let until = Until::deadline(head.deadline).sooner(Until::small_answer());
+        let connection = self.connection.clone();
+        let answer = self.on_io(async move { connection.decisions(&request, until).await }).await?;
+        read_decisions(&answer).map_err(|e| e.within(format!("node {}", self.id)))
     }
 }
 

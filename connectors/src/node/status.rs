@@ -109,6 +109,7 @@ fn retry_after(status: &Status) -> Option<Duration> {
 pub fn from_status(status: &Status, site: &SiteId) -> Error {
     let sent = status.metadata().get(ERROR_KIND_KEY).and_then(|v| v.to_str().ok()).and_then(ErrorKind::parse);
     let mut message = status.message().to_owned();
+    let kind = sent.unwrap_or_else(|| kind_of(status.code()));
     if sent.is_none() {
         // For failures of the connection, the message is general and the causes have the details.
         message = with_causes(&message, status);
@@ -120,8 +121,7 @@ pub fn from_status(status: &Status, site: &SiteId) -> Error {
     if message.is_empty() {
         message = format!("answered {:?}", status.code());
     }
-    Error::new(sent.unwrap_or_else(|| kind_of(status.code())), format!("node {site}: {}", printable(&message)))
-        .with_retry_after(retry_after(status))
+    Error::new(kind, format!("node {site}: {}", printable(&message))).with_retry_after(retry_after(status))
 }
 
 fn code_of(kind: ErrorKind) -> Code {

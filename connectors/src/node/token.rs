@@ -49,6 +49,9 @@ pub struct IdentityClaims {
     /// The attributes of the principal.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, Vec<String>>,
+    /// The purpose that the principal's session declares, if it declares one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
     /// The query that the fragment is part of.
     pub query_id: String,
     /// The number of nodes that the query has passed through.
@@ -147,7 +150,8 @@ impl NodeIdentity {
     /// `ResourceExhausted` if the principal's groups and attributes are too long. `Internal` if the token cannot be
     /// signed.
     pub fn identity(&self, audience: &str, request: &FragmentRequest) -> Result<String> {
-        let FragmentHead { query_id, principal, via, hops, deadline, measured: _, trace: _ } = &request.head;
+        let FragmentHead { query_id, principal, purpose, via, hops, deadline, measured: _, relayed: _, trace: _ } =
+            &request.head;
         let EncodedPlan { plan, keys } = request.plan.encoded()?;
         let left = deadline.saturating_duration_since(std::time::Instant::now());
         let act = via.iter().fold(None, |before, node| Some(Actor { sub: node.clone(), act: before.map(Box::new) }));
@@ -155,6 +159,7 @@ impl NodeIdentity {
             registered: self.registered(principal.name(), audience, left)?,
             groups: principal.groups().clone(),
             attributes: principal.attributes().clone(),
+            purpose: purpose.clone(),
             query_id: query_id.clone(),
             hops: *hops,
             fragment: fragment_digest(plan, keys),

@@ -170,6 +170,6 @@ impl LocalDomain {
             *place = opened.clone();
             replace(&mut catalog, entry);
         }
-        Self { catalog: Arc::new(catalog.with_statistics(&BTreeMap::new())), ports }
+        Self { catalog: Arc::new(catalog.with_statistics(&BTreeMap::new())), ports, policies: self.policies.clone() }
     }
 }

@@ -44,6 +44,9 @@ pub struct SqlDialect {
     /// True if the database keeps the result of a correlated subquery for outer strings that are equal in their own
     /// collation. The subquery then gets strings with the collation of bytes.
     pub caches_subqueries: bool,
+    /// True if the database hashes the keys of `IN (SELECT …)`, but runs `EXISTS` row by row in a derived table. Semi, anti
+    /// and mark joins are then written with `IN`.
+    pub hashes_in: bool,
     /// True if aggregates have a `FILTER` clause.
     pub has_filter: bool,
     /// The largest number of queries inside one another. Each operator of a fragment is a query.
@@ -104,6 +107,7 @@ impl SqlDialect {
         nulls: NullOrder::Written,
         endless: None,
         caches_subqueries: false,
+        hashes_in: false,
         has_filter: true,
         max_depth: 20,
         max_tables: 50,

@@ -40,7 +40,8 @@ type Relation<'a> = dyn Fn(&TableScan) -> Option<Arc<SqlTable>> + 'a;
 /// let schema = Schema::new(vec![Field::new("id", DataType::Int64, true)]);
 /// let plan = table_scan(Some("orders"), &schema, None)?.filter(col("id").gt(lit(5_i64)))?.build()?;
 /// let id = SqlColumn { name: "id".into(), sql: r#"t."id""#.into(), usage: ColumnUsage::All };
-/// let table = Arc::new(SqlTable { from: r#""shop"."orders""#.into(), columns: vec![id], has_ranges: false });
+/// let from = r#""shop"."orders""#.into();
+/// let table = Arc::new(SqlTable { from, columns: vec![id], has_ranges: false, is_stored: true });
 /// let sql = query(&plan, &POSTGRES, &|_| Some(table.clone())).map(|sql| sql.text).map_err(|r| r.to_string());
 /// assert_eq!(
 ///     sql.as_deref(),
@@ -59,25 +60,25 @@ pub fn query(plan: &LogicalPlan, dialect: &SqlDialect, relation: &Relation<'_>) 
     Ok(SqlQuery { text: text.replace(RANGE_MARK, ""), ranges })
 }
 
-/// Checks that this one operator can be written, whatever its inputs are.
+/// Returns the bytes of this one operator, whatever its inputs are.
 ///
 /// # Errors
 /// The operator or the expression that the dialect does not have.
-pub(crate) fn admits(operator: &LogicalPlan, dialect: &SqlDialect) -> Result<()> {
+pub(crate) fn admits(operator: &LogicalPlan, dialect: &SqlDialect) -> Result<usize> {
     let anywhere = |scan: &TableScan| Some(Arc::new(any_table(scan)));
     let writer = Writer::new(dialect, &anywhere);
     let unknown = QueryColumn { usage: ColumnUsage::All, is_stored: true };
     let input = |plan| writer.input(plan, String::new(), vec![unknown; plan.schema().fields().len()]);
     let inputs: Vec<Input<'_>> = operator.inputs().into_iter().map(input).collect();
     let query = writer.operator(operator, &inputs)?;
-    writer.finished(&query, operator.schema()).map(drop)
+    writer.finished(&query, operator.schema()).map(|text| text.len())
 }
 
 /// Returns a table with the columns of a scan, for an operator whose inputs are not known.
 fn any_table(scan: &TableScan) -> SqlTable {
     let column = |name: &String| SqlColumn { name: name.clone(), sql: "t".to_owned(), usage: ColumnUsage::All };
     let columns = scan.projected_schema.fields().iter().map(|field| column(field.name())).collect();
-    SqlTable { from: String::new(), columns, has_ranges: false }
+    SqlTable { from: String::new(), columns, has_ranges: false, is_stored: true }
 }
 
 pub(super) struct Writer<'a> {
@@ -286,10 +287,7 @@ impl<'a> Writer<'a> {
     /// Returns a text if it is not longer than a query may be.
     pub(super) fn bounded(&self, sql: String) -> Result<String> {
         match sql.len() > self.dialect.max_bytes {
-            true => {
-                let long = format!("a query of more than {} bytes", self.dialect.max_bytes);
-                Err(Refusal::SqlOperator(self.dialect.name, long))
-            }
+            true => Err(Refusal::SqlLength(self.dialect.name, self.dialect.max_bytes)),
             false => Ok(sql),
         }
     }

@@ -9,6 +9,17 @@ pub struct SqlTable {
     pub columns: Vec<SqlColumn>,
     /// True if the database can read the rows in ranges, so that several connections read one table.
     pub has_ranges: bool,
+    /// True if the database stores the rows. It computes those of a view and of a query.
+    pub is_stored: bool,
+}
+
+impl SqlTable {
+    /// True if the database reads a column as it is stored, so that no row makes the read fail. A name with a bracket
+    /// counts as computed.
+    pub fn stores(&self, column: &str) -> bool {
+        let mut named = self.columns.iter().filter(|known| known.name == column);
+        self.is_stored && named.next().is_some_and(|known| !known.sql.contains('('))
+    }
 }
 
 /// A column of a port in the database.
@@ -69,5 +80,20 @@ impl SqlQuery {
             }
             None => self.text.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_computed_column_is_not_stored() {
+        let column = |name: &str, sql: &str| SqlColumn { name: name.into(), sql: sql.into(), usage: ColumnUsage::All };
+        let columns = vec![column("id", "t.\"id\""), column("mood", "CAST(t.\"mood\" AS text)")];
+        let table = SqlTable { from: "\"items\"".into(), columns, has_ranges: false, is_stored: true };
+        assert_eq!(["id", "mood", "other"].map(|name| table.stores(name)), [true, false, false]);
+        let view = SqlTable { is_stored: false, ..table };
+        assert!(!view.stores("id"));
     }
 }

@@ -195,6 +195,7 @@ impl Describing<'_> {
             primary_key: primary_key(&relation),
             references,
             has_ranges: false,
+            is_stored: relation.entry.is_some(),
         })
     }
 

@@ -47,5 +47,5 @@ pub fn local_domain(catalog: DomainCatalog, rows: impl Fn(&PortRef) -> Vec<Recor
         OpenedPort::new(port.name.clone(), Arc::new(table))
     };
     let ports = catalog.ports().filter(|port| !port.is_derived()).map(open).collect();
-    LocalDomain { catalog: Arc::new(catalog), ports }
+    LocalDomain { catalog: Arc::new(catalog), ports, policies: None }
 }

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
+use bytes::Bytes;
 use portolan_catalog::DomainCatalog;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::{
-    FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics,
+    FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics, RelayedMessage,
 };
 use crate::peer::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, Reach, ReportedPeer};
 use crate::poison::lock;
@@ -41,6 +42,7 @@ struct PeerState {
     connections: usize,
     /// The rows of every fragment.
     rows: Option<RecordBatch>,
+    relays: bool,
     takes_fragments: Option<bool>,
     /// True if the stream of every fragment fails after its first rows, false if it fails before them.
     breaks: Option<bool>,
@@ -118,6 +120,12 @@ impl FakePeer {
         self.state().rows = Some(rows);
     }
 
+    /// Makes the peer send messages for rows that are relayed. Their metadata and their bodies are the words `header` and
+    /// `body`.
+    pub fn relay(&self) {
+        self.state().relays = true;
+    }
+
     /// Makes the peer fail every fragment before or after its first rows from now on.
     pub fn break_streams(&self, after_rows: bool) {
         self.state().breaks = Some(after_rows);
@@ -164,6 +172,10 @@ impl Site for FakePeer {
         &self.id
     }
 
+    fn relays(&self) -> bool {
+        self.state().relays || self.inner.as_ref().is_some_and(|inner| inner.relays())
+    }
+
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
         let (hangs, breaks, rows) = {
             let mut state = self.state();
@@ -187,7 +199,14 @@ impl Site for FakePeer {
             estimated_rows: None,
         }];
         let summary = FragmentSummary { rows: batch.num_rows() as u64, operators, ..FragmentSummary::default() };
-        let rows = Ok(FragmentItem::Batch { batch, wire_bytes: WIRE_BYTES });
+        let (header, body) = (Bytes::from_static(b"header"), Bytes::from_static(b"body"));
+        let rows = Ok(match request.head.relayed {
+            None => FragmentItem::Batch { batch, wire_bytes: WIRE_BYTES },
+            Some(_) => {
+                let message = RelayedMessage { header, body, rows: batch.num_rows() };
+                FragmentItem::Relayed { message, wire_bytes: WIRE_BYTES }
+            }
+        });
         let broken = || Err(Error::new(ErrorKind::SiteUnavailable, format!("node {}: the stream broke", self.id)));
         let items = match breaks {
             None => vec![rows, Ok(FragmentItem::Finished(summary))],

@@ -19,6 +19,7 @@ use crate::encode::admit;
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
 use crate::names::{DerivedTable, MeshCatalogs};
+use crate::plan::Shared;
 use crate::planner::normalise::normalise;
 use crate::planner::resolve::labelled;
 use crate::planner::{analyse_statement, cardinality};
@@ -51,6 +52,8 @@ impl Definition {
         let planned = Box::pin(labelled(query.statement.clone(), &state, &view.snapshot)).now_or_never();
         let planned = planned.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "planning waits for something")));
         let (plan, labels) = planned.map_err(hidden)?;
+        // A fragment may contain the query, and shared parts do not travel. Their numbers count in one statement only.
+        let plan = Shared::without_parts(plan).map_err(|e| hidden(from_datafusion(&e)))?;
         check_plan(&plan).map_err(hidden)?;
         let analysed = analyse_statement(&state, plan.clone()).map_err(hidden)?;
         check_operators(port, &analysed)?;

@@ -24,6 +24,11 @@ pub(super) enum PortChange {
 }
 
 impl DerivedDomain {
+    /// Returns the domain, and logs nothing.
+    pub(crate) fn into_domain(self) -> LocalDomain {
+        self.domain
+    }
+
     /// Logs the changes, and returns the domain.
     pub(crate) fn logged(self) -> LocalDomain {
         for (port, change) in self.changes {

@@ -163,6 +163,26 @@ async fn a_derived_port_has_the_rows_of_its_query_at_the_owner_and_at_a_gateway(
 }
 
 #[tokio::test]
+async fn a_limited_with_query_in_the_query_of_a_port_is_read_several_times() {
+    let best = |port: &str, order: &str| {
+        let text = format!(
+            "WITH r AS (SELECT id FROM p.orders ORDER BY amount {order} LIMIT 2) SELECT a.id FROM r a JOIN r b ON a.id = b.id"
+        );
+        derived(port, &text, &[("id", "integer")])
+    };
+    let owner = OwnerPeer::of(domain([best("most", "DESC"), best("least", "ASC")]));
+    assert_eq!([load_error(&owner.engine, "most"), load_error(&owner.engine, "least")], [None, None]);
+    let gateway = Engine::builder().cpu_threads(2).peer(owner.clone()).build().unwrap();
+    gateway.refresh().await;
+    for engine in [&owner.engine, &gateway] {
+        // The ports and the statement have queries of one name and with the same columns.
+        let sql = "WITH r AS (SELECT id FROM sales.p.customers WHERE id = 1 LIMIT 2) SELECT 'm', id FROM sales.p.most UNION ALL \
+                   SELECT 'l', id FROM sales.p.least UNION ALL SELECT 'r', a.id FROM r a JOIN r b ON a.id = b.id ORDER BY 1, 2";
+        assert_eq!(lines(engine, sql).await, ["l|3", "l|4", "m|2", "m|5", "r|1"]);
+    }
+}
+
+#[tokio::test]
 async fn the_query_stays_with_the_owner() {
     let owner = OwnerPeer::of(domain([totals()]));
     let gateway = Engine::builder().cpu_threads(2).peer(owner.clone()).build().unwrap();
@@ -243,7 +263,7 @@ async fn metrics_for_another_node_have_no_constants_of_a_query_without_scans() {
     assert_eq!(lines(&gateway, sql).await, ["4711"]);
     let request = owner.requests().remove(0);
     let head = FragmentHead { measured: true, ..request.head };
-    let fragment = ReceivedFragment { head, encoded: request.plan.encoded().unwrap().clone() };
+    let fragment = ReceivedFragment::new(head, request.plan.encoded().unwrap().clone());
     let mut rows = run_fragment(&owner.engine, fragment).await.unwrap();
     while rows.try_next().await.unwrap().is_some() {}
     let operators = rows.summary().operators;

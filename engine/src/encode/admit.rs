@@ -4,20 +4,17 @@
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
-use portolan_connectors::{Capabilities, Refusal};
+use portolan_connectors::{Capabilities, Refusal, WireForm};
 
 use super::keys;
-use crate::names::PortTable;
+use crate::names::{Barrier, PortTable};
 use crate::{Error, ErrorKind, Result};
 
 /// Returns an error with the reason if a site does not run this one operator, whatever its inputs are.
 pub(crate) fn at_site(operator: &LogicalPlan, capabilities: &Capabilities) -> Result<(), Refusal> {
-    if capabilities.runs_everything() {
-        return Ok(());
-    }
-    match keys::with_lists(operator) {
-        Ok(listed) => capabilities.admits(&listed),
-        Err(_) => capabilities.admits(operator),
+    match capabilities.wire_form {
+        WireForm::Plan => Ok(()),
+        WireForm::Sql(dialect) => keys::admit(operator, capabilities, dialect),
     }
 }
 
@@ -83,6 +80,10 @@ fn without_volatile_functions(plan: &LogicalPlan) -> Result<(), Refusal> {
 pub(crate) fn plan(plan: &LogicalPlan) -> Result<()> {
     let mut refused = None;
     let walked = plan.apply_with_subqueries(|node| {
+        // The receiver itself puts the query of a derived port in the place of its scan.
+        if Barrier::of(node).is_some() {
+            return Ok(TreeNodeRecursion::Continue);
+        }
         Ok(match operator(node) {
             Ok(()) => TreeNodeRecursion::Continue,
             Err(reason) => {

@@ -10,6 +10,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use datafusion::prelude::SessionConfig;
+use portolan_audit::Store;
 use portolan_catalog::DomainName;
 use portolan_connectors::{LocalDomain, LocalFileOpener, OwnerKey, Peer};
 
@@ -21,10 +22,11 @@ use crate::execution::pressure::{Pressure, ProcessMemory, ResidentMemory};
 use crate::execution::runtime::CpuRuntime;
 use crate::execution::spill_folder::SpillFolder;
 use crate::functions::{BoundedFunctions, TableFunctions};
-use crate::mesh::{Mesh, Owners, PeerOptions};
+use crate::mesh::{FilterCheck, Mesh, Owners, PeerOptions};
 use crate::metrics::Metrics;
 use crate::names::RESERVED_CATALOG;
-use crate::state::{Activity, EngineState, MemoryGuard};
+use crate::planner::govern::filter_errors;
+use crate::state::{Activity, Audit, EngineState, Governance, MemoryGuard};
 use crate::{Error, ErrorKind, Limits, Result, SpanSink, derived, upstream};
 
 /// A builder of an [`Engine`].
@@ -43,6 +45,8 @@ pub struct EngineBuilder {
     spans: Option<Arc<dyn SpanSink>>,
     process_memory: Arc<dyn ResidentMemory>,
     local_files: Option<Arc<dyn LocalFileOpener>>,
+    strict_policies: bool,
+    audit: Option<Audit>,
 }
 
 impl Default for EngineBuilder {
@@ -61,6 +65,8 @@ impl Default for EngineBuilder {
             spans: None,
             process_memory: Arc::new(ProcessMemory),
             local_files: None,
+            strict_policies: false,
+            audit: None,
         }
     }
 }
@@ -167,6 +173,24 @@ impl EngineBuilder {
         self
     }
 
+    /// Keeps the conditions and the join keys of statements above the policies of ports. The rows and bytes that a governed
+    /// port reads then do not depend on them, and reveal nothing of hidden rows. Statements read more. Default: false.
+    #[must_use]
+    pub fn strict_policies(mut self, strict: bool) -> Self {
+        self.strict_policies = strict;
+        self
+    }
+
+    /// Sets the store of audit records. The engine then records each read of a port that it owns, each insert, and each
+    /// refusal. No row leaves before the record is durable, and a read that cannot be recorded is refused. In `mesh.audit`,
+    /// administrators and the members of the groups `readers` see all records. Other principals see their own ones. Default:
+    /// no records.
+    #[must_use]
+    pub fn audit(mut self, store: Store, readers: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.audit = Some(Audit { store, readers: readers.into_iter().map(Into::into).collect() });
+        self
+    }
+
     /// Replaces the memory that the system reports for the process.
     #[cfg(test)]
     #[must_use]
@@ -188,7 +212,8 @@ impl EngineBuilder {
         let base = base_state(self.cpu_threads, self.limits.query_memory, runtime);
         let owners = Owners::open(self.key, self.domain_keys, self.owners_file)?;
         let domains = self.domains.into_iter().map(|domain| derived::open(&base, domain, None).logged());
-        let mesh = Mesh::new(domains.collect(), self.peers, owners)?;
+        let filter_check = FilterCheck { state: base.clone(), errors: filter_errors };
+        let mesh = Mesh::open(domains.collect(), self.peers, owners, Some(filter_check))?;
         mesh.start_refreshing(self.refresh_interval)?;
         let pressure = Pressure::new(self.limits.host_memory);
         let admission = Admission::new(&self.limits, &pressure);
@@ -204,6 +229,9 @@ impl EngineBuilder {
             pressure,
             activity,
             metrics,
+            governance: Governance::new(self.strict_policies)?,
+            plans: Arc::default(),
+            audit: self.audit,
             cpu: CpuRuntime::new(self.cpu_threads, &self.limits)?,
             limits: ArcSwap::from_pointee(self.limits),
             base,

@@ -36,6 +36,8 @@ use crate::plan::Fragment;
 /// [`with_remote_scans`](crate::server::with_remote_scans) returns, of an engine with the same peers that has
 /// fetched their catalogs. The catalogs show which peers are replicas of one owner.
 ///
+/// Parts of a plan that [several readers share](crate::Settings::share) cannot be encoded: plan with `portolan.share` off.
+///
 /// Convert plans with
 /// [`DeduplicatingProtoConverter`](datafusion_proto::physical_plan::DeduplicatingProtoConverter) in both directions: a
 /// join and the scan that waits for the join's keys then share one filter, as before. Otherwise the scan waits as long
@@ -68,7 +70,7 @@ struct WireScan {
 
 impl WireScan {
     fn of(fragment: &Fragment, filters: Vec<protobuf::PhysicalExprNode>) -> Result<Self> {
-        let Fragment { number, site, domains, plan: _, sent, schema, rows, edge } = fragment;
+        let Fragment { number, site, domains, plan: _, sent, schema, rows, edge, is_hidden: _ } = fragment;
         let FragmentPlan::Encoded(EncodedPlan { plan, keys }) = sent.clone() else {
             return not_impl_err!("the scan of {site} cannot run in another process: it does not read from a node");
         };
@@ -107,6 +109,8 @@ impl WireScan {
             sent: FragmentPlan::Encoded(encoded),
             rows: rows.map(|rows| rows as usize),
             edge: edge.edge()?,
+            // Fragments below a barrier are queries of databases, which stay in their process.
+            is_hidden: false,
         })
     }
 }

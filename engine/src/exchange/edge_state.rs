@@ -4,12 +4,14 @@
 use std::sync::{Arc, Mutex};
 
 use datafusion::common::Result;
-use portolan_connectors::FragmentSummary;
+use portolan_connectors::{FragmentSummary, lock};
 
+use super::hashed::FragmentHashes;
 use super::keys::KeyReport;
 use crate::execution::errors::into_datafusion;
 use crate::mesh::{MeshView, Replica};
 use crate::plan::Fragment;
+use crate::planner::govern::label_of_fragment;
 use crate::progress::EdgeCounters;
 use crate::{Error, ErrorKind};
 
@@ -22,6 +24,8 @@ pub(super) struct EdgeState {
     pub(super) counters: Arc<EdgeCounters>,
     /// The summary that the site sent at the end.
     pub(super) summary: Arc<Mutex<Option<FragmentSummary>>>,
+    /// The hashes of the columns, as the site reports them before the first row.
+    pub(super) hashes: FragmentHashes,
     /// The report about keys.
     pub(super) report: Arc<Mutex<Option<KeyReport>>>,
 }
@@ -38,10 +42,13 @@ impl EdgeState {
             return Err(into_datafusion(Error::new(ErrorKind::Internal, what)));
         }
         let domains = fragment.domains.iter().map(ToString::to_string).collect();
+        let counters = EdgeCounters::new(domains, fragment.site.to_string());
+        *lock(&counters.label) = label_of_fragment(&fragment.plan, view);
         Ok(Self {
             replicas,
-            counters: Arc::new(EdgeCounters::new(domains, fragment.site.to_string())),
+            counters: Arc::new(counters),
             summary: Arc::default(),
+            hashes: Arc::default(),
             report: Arc::default(),
             fragment,
         })

@@ -3,7 +3,9 @@
 
 mod ambiguous;
 mod codec;
+mod counted_keys;
 mod edge_state;
+mod hashed;
 mod keys;
 mod live;
 mod physical;
@@ -12,8 +14,10 @@ mod prefetch;
 mod reading;
 mod remote_scan;
 mod start;
+mod trace;
 
 pub use codec::RemoteScanCodec;
+pub use hashed::HashedColumns;
 pub(crate) use live::{LiveEdge, LiveEdges};
 pub(crate) use physical::Physical;
 pub(crate) use planner::MeshPlanner;

@@ -55,6 +55,9 @@ pub(crate) struct Physical {
 
 impl Physical {
     /// Plans the local part of a query, over these edges.
+    ///
+    /// # Errors
+    /// `PermissionDenied` if a join compares hashed columns that can have no equal values; an error of the plan.
     pub(crate) async fn of(plan: &LogicalPlan, state: SessionState, edges: LiveEdges) -> Result<Self> {
         let mut state = match expected_keys(plan).map_err(|e| from_datafusion(&e))? {
             Some(keys) => across_owners(state, keys),
@@ -70,6 +73,7 @@ impl Physical {
         growth::restrict(plan, optimizer).map_err(|e| from_datafusion(&e))?;
         aggregate_filters::restrict(plan, optimizer).map_err(|e| from_datafusion(&e))?;
         topk_groups::restrict(plan, optimizer).map_err(|e| from_datafusion(&e))?;
+        edges.check_hashes(plan)?;
         let edges = Arc::new(edges);
         state.config_mut().set_extension(edges.clone());
         let state = Arc::new(state);

@@ -1,6 +1,7 @@
 //! The rows of a remote scan that starts before the plan around it. The engine counts them while it can still plan the
 //! rest of the query in another way.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use futures::{StreamExt, stream};
 use portolan_connectors::lock;
 use tokio::time::{Instant, timeout_at};
 
+use super::counted_keys::counted_keys;
 use crate::plan::Counted;
 
 /// The largest size of the rows that are counted. They wait in memory.
@@ -39,12 +41,18 @@ impl Prefetched {
     }
 
     /// Reads rows until their end, until the size limit, or for at most `wait`. Then puts them back, in front of the
-    /// rows that have not come yet.
-    pub(super) async fn read(&self, schema: &SchemaRef, context: &TaskContext, wait: Duration) -> Result<Counted> {
+    /// rows that have not come yet. `keys` are the positions of the columns whose values are counted if all rows came.
+    pub(super) async fn read(
+        &self,
+        schema: &SchemaRef,
+        keys: &BTreeSet<usize>,
+        context: &TaskContext,
+        wait: Duration,
+    ) -> Result<Counted> {
         let until = Instant::now() + wait;
-        let Some(mut rest) = self.take() else { return Ok(Counted { rows: 0, all: false }) };
+        let Some(mut rest) = self.take() else { return Ok(Counted::default()) };
         let held = MemoryConsumer::new("rows counted ahead").register(context.memory_pool());
-        let (mut batches, mut counted) = (vec![], Counted { rows: 0, all: false });
+        let (mut batches, mut counted) = (vec![], Counted::default());
         while held.size() < COUNTED_BYTES {
             let Ok(next) = timeout_at(until, rest.next()).await else { break };
             let Some(batch) = next.transpose()? else {
@@ -58,6 +66,9 @@ impl Prefetched {
             if !fits {
                 break;
             }
+        }
+        if counted.all {
+            counted.keys = counted_keys(&batches, keys);
         }
         // The reader of a batch accounts for its memory from then on.
         let read = stream::iter(batches).map(move |(batch, size)| {
@@ -87,6 +98,11 @@ mod tests {
         RecordBatch::try_from_iter([("v", Arc::new(values) as _)]).unwrap()
     }
 
+    /// Returns the count of so many rows: too many for the statistics of their keys.
+    fn counted(rows: usize, all: bool) -> Counted {
+        Counted { rows, all, ..Counted::default() }
+    }
+
     fn prefetched(rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static) -> (Prefetched, SchemaRef) {
         let schema = batch(0).schema();
         let prefetched = Prefetched::default();
@@ -98,12 +114,11 @@ mod tests {
     async fn rows_are_counted_up_to_a_bound_and_all_of_them_come() {
         let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool.clone()).build_arc().unwrap();
-        let context = TaskContext::default().with_runtime(runtime);
-        for (batches, counted) in
-            [(1, Counted { rows: 1_000_000, all: true }), (9, Counted { rows: 3_000_000, all: false })]
-        {
+        let (keys, context) = (BTreeSet::from([0]), TaskContext::default().with_runtime(runtime));
+        for (batches, counted) in [(1, counted(1_000_000, true)), (9, counted(3_000_000, false))] {
             let (prefetched, schema) = prefetched(stream::iter((0..batches).map(|n| Ok(batch(n)))));
-            assert_eq!(prefetched.read(&schema, &context, Duration::from_secs(60)).await.unwrap(), counted);
+            let read = prefetched.read(&schema, &keys, &context, Duration::from_secs(60)).await.unwrap();
+            assert_eq!(read, counted);
             assert!(pool.reserved() > 0);
             let rows: Vec<RecordBatch> = prefetched.take().unwrap().try_collect().await.unwrap();
             assert_eq!(rows, (0..batches).map(batch).collect::<Vec<_>>());
@@ -115,8 +130,9 @@ mod tests {
     async fn a_read_waits_no_longer_than_allowed() {
         let rows = stream::iter([Ok(batch(1))]).chain(stream::pending());
         let (prefetched, schema) = prefetched(rows);
-        let counted = prefetched.read(&schema, &TaskContext::default(), Duration::from_millis(5)).await.unwrap();
-        assert_eq!(counted, Counted { rows: 1_000_000, all: false });
+        let (keys, context) = (BTreeSet::from([0]), TaskContext::default());
+        let read = prefetched.read(&schema, &keys, &context, Duration::from_millis(5)).await.unwrap();
+        assert_eq!(read, counted(1_000_000, false));
         assert_eq!(prefetched.take().unwrap().next().await.unwrap().unwrap(), batch(1));
     }
 }

@@ -137,7 +137,8 @@ impl ExecutionPlan for RemoteScanExec {
         if partition != 0 {
             return internal_err!("a remote scan has one partition, not {partition}");
         }
-        let run = ScanRun { schema: self.schema.clone(), filters: self.filters.clone(), metrics: self.metrics.clone() };
+        let (schema, filters, metrics) = (self.schema.clone(), self.filters.clone(), self.metrics.clone());
+        let run = ScanRun { schema, filters, metrics, relayed: None };
         LiveEdges::of(context.session_config())?.rows(&self.fragment, run)
     }
 

@@ -12,7 +12,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, Literal};
 use datafusion::physical_plan::metrics::{Count, Time};
 use futures::{StreamExt, stream};
-use portolan_connectors::{FragmentHead, FragmentPlan, FragmentRequest, FragmentStream, lock};
+use portolan_connectors::{FragmentHead, FragmentPlan, FragmentRequest, FragmentStream, RelayedColumns, lock};
 use tokio::sync::Notify;
 
 use super::edge_state::EdgeState;
@@ -30,6 +30,8 @@ pub(super) struct Start {
     /// The ports that the fragment may read, to encode it with its keys.
     pub(super) view: Arc<MeshView>,
     pub(super) schema: SchemaRef,
+    /// The columns of the rows, if they are relayed.
+    pub(super) relayed: Option<RelayedColumns>,
     pub(super) filters: Vec<Arc<dyn PhysicalExpr>>,
     pub(super) work: Arc<EdgeWork>,
     pub(super) keys_sent: Count,
@@ -54,7 +56,8 @@ impl Start {
                 None => return Ok(None),
             },
         };
-        let head = FragmentHead { trace: self.work.trace().clone(), ..self.query.head.sent_on() };
+        let (trace, relayed) = (self.work.trace().clone(), self.relayed);
+        let head = FragmentHead { trace, relayed, ..self.query.head.sent_on() };
         let request = FragmentRequest { head, plan, schema: self.schema.clone() };
         self.request(request).await.map(Some)
     }

@@ -18,7 +18,7 @@ use portolan_connectors::{FragmentHead, FragmentRequest, FragmentStream, Peer, P
 
 use super::{LiveEdges, Physical};
 use crate::encode::decode;
-use crate::fake_mesh::{OwnerPeer, analysed, state_of};
+use crate::fake_mesh::{OwnerPeer, analysed, rules_of, state_of};
 use crate::mesh::Link;
 use crate::metrics::Metrics;
 use crate::plan::{Exchange, Fragment, KeyPlan};
@@ -121,7 +121,8 @@ async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: boo
     let (state, view) = (state_of(engine), engine.inner().mesh.view());
     // The left side of each join is the build side, as written, and this node requests every fragment.
     let settings = Settings { join_order: false, strategy: vec![StrategyChoice::Gather], ..Settings::default() };
-    let planned = planner::plan(&state, &analysed(engine, sql).await, &settings, &view, false).unwrap();
+    let planned =
+        planner::plan(&state, &analysed(engine, sql).await, &settings, &view, &rules_of(engine), false).unwrap();
     let with_keys = |fragment: &Fragment| {
         let mut edge = fragment.edge.clone();
         edge.keys = keys.clone().filter(|_| fragment.site.as_str() == "grpc://large");

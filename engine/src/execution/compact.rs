@@ -1,47 +1,116 @@
-//! Copies rows that are kept. Rows of a query share memory with the batches that they came from: strings point into
-//! the pages of a file, and a slice holds all of its batch. A copy holds its own rows alone.
+//! Copies rows that are kept, or beside which nothing may be seen. Rows of a query share memory with the batches that
+//! they came from: strings point into the pages of a file, and a slice holds all of its batch. A copy holds its own rows
+//! alone.
 
 use arrow::array::{
-    Array, ArrayData, ArrayRef, AsArray, MutableArrayData, RecordBatch, RecordBatchOptions, make_array,
+    Array, ArrayData, ArrayRef, AsArray, GenericByteArray, MutableArrayData, RecordBatch, RecordBatchOptions,
+    make_array,
 };
-use arrow::datatypes::DataType;
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::cast;
+use arrow::datatypes::{ArrowNativeType, ByteArrayType, DataType};
 use arrow::error::ArrowError;
 
 use crate::{Error, ErrorKind, Result};
+
+/// What happens to the values of dictionaries in a copy.
+#[derive(Clone, Copy)]
+enum Dictionaries {
+    /// They stay shared with other batches.
+    Shared,
+    /// The copy has those that its rows have, in the order of these rows.
+    Own,
+}
 
 /// Returns a copy of the rows in memory of its own. Only the values of a dictionary stay shared.
 ///
 /// # Errors
 /// `ResourceExhausted` if the copy of a column exceeds the offsets of its type.
 pub(crate) fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
-    let columns = batch.columns().iter().map(copied).collect::<Result<Vec<_>, _>>();
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    columns
-        .and_then(|columns| RecordBatch::try_new_with_options(batch.schema(), columns, &options))
-        .map_err(|e| Error::new(ErrorKind::ResourceExhausted, "the rows cannot be copied").with_source(e))
+    let copy = each_column(batch, |column| copied(column, Dictionaries::Shared));
+    copy.map_err(|e| Error::new(ErrorKind::ResourceExhausted, "the rows cannot be copied").with_source(e))
 }
 
-fn copied(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+/// Returns the rows without the bytes of any other row in their buffers: a client gets whole buffers. Only what shares
+/// memory with other rows is copied.
+///
+/// # Errors
+/// A copy exceeds the offsets of its type; a dictionary of a type for which none can be made.
+pub(super) fn isolated(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    each_column(batch, |column| match column.data_type() {
+        _ if is_part(column) => copied(column, Dictionaries::Own),
+        DataType::Utf8View | DataType::BinaryView | DataType::Dictionary(..) => {
+            own(column.to_data(), Dictionaries::Own).map(make_array)
+        }
+        DataType::RunEndEncoded(..) => copied(column, Dictionaries::Own),
+        data_type if data_type.is_nested() => copied(column, Dictionaries::Own),
+        _ => Ok(column.clone()),
+    })
+}
+
+fn each_column(
+    batch: &RecordBatch,
+    change: impl Fn(&ArrayRef) -> Result<ArrayRef, ArrowError>,
+) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().map(change).collect::<Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(batch.schema(), columns, &options)
+}
+
+fn copied(array: &ArrayRef, dictionaries: Dictionaries) -> Result<ArrayRef, ArrowError> {
     let data = array.to_data();
     let mut copy = MutableArrayData::new(vec![&data], false, data.len());
     copy.try_extend(0, 0, data.len())?;
-    let mut copy = make_array(own_strings(copy.freeze())?);
+    let mut copy = make_array(own(copy.freeze(), dictionaries)?);
     copy.shrink_to_fit();
     Ok(copy)
 }
 
-/// Copies the bytes of strings, which a copy of a view leaves where they are. Views may be in nested values.
-fn own_strings(data: ArrayData) -> Result<ArrayData, ArrowError> {
-    match data.data_type().clone() {
-        DataType::Utf8View => Ok(make_array(data).as_string_view().gc().into_data()),
-        DataType::BinaryView => Ok(make_array(data).as_binary_view().gc().into_data()),
-        // The values of a dictionary are shared with other batches.
-        data_type if data_type.is_nested() && !matches!(data_type, DataType::Dictionary(..)) => {
-            let children = data.child_data().iter().cloned().map(own_strings).collect::<Result<_, _>>()?;
+/// Copies what a copy of an array leaves where it is: the bytes behind views, and the values of dictionaries. Both may
+/// be in nested values.
+fn own(data: ArrayData, dictionaries: Dictionaries) -> Result<ArrayData, ArrowError> {
+    let data_type = data.data_type().clone();
+    match (&data_type, dictionaries) {
+        (DataType::Utf8View, _) => Ok(make_array(data).as_string_view().gc().into_data()),
+        (DataType::BinaryView, _) => Ok(make_array(data).as_binary_view().gc().into_data()),
+        (DataType::Dictionary(..), Dictionaries::Shared) => Ok(data),
+        (DataType::Dictionary(_, values), Dictionaries::Own) => {
+            let values = own(cast(&make_array(data), values)?.to_data(), dictionaries)?;
+            Ok(cast(&make_array(values), &data_type)?.to_data())
+        }
+        _ if data.child_data().is_empty() => Ok(data),
+        _ => {
+            let children = data.child_data().iter().cloned().map(|child| own(child, dictionaries));
+            let children = children.collect::<Result<_, _>>()?;
             data.into_builder().child_data(children).build()
         }
-        _ => Ok(data),
     }
+}
+
+/// True if the buffers of an array that is not nested may have more than its rows: it is a part of a longer one.
+fn is_part(array: &ArrayRef) -> bool {
+    let of_values = match array.data_type() {
+        DataType::Boolean => has_more_bits(array.as_boolean().values()),
+        DataType::Utf8 => has_more_bytes(array.as_string::<i32>()),
+        DataType::LargeUtf8 => has_more_bytes(array.as_string::<i64>()),
+        DataType::Binary => has_more_bytes(array.as_binary::<i32>()),
+        DataType::LargeBinary => has_more_bytes(array.as_binary::<i64>()),
+        _ => false,
+    };
+    of_values || array.nulls().is_some_and(|nulls| has_more_bits(nulls.inner()))
+}
+
+fn has_more_bytes<T: ByteArrayType>(array: &GenericByteArray<T>) -> bool {
+    let at = |offset: Option<&T::Offset>| offset.map_or(0, |offset| offset.as_usize());
+    let offsets = array.value_offsets();
+    at(offsets.first()) > 0 || at(offsets.last()) < array.value_data().len()
+}
+
+/// True if a buffer of bits has others beside these. A buffer is padded with zeros.
+fn has_more_bits(bits: &BooleanBuffer) -> bool {
+    let all = bits.inner().len() * 8;
+    let more = all.saturating_sub(bits.len());
+    bits.offset() > 0 || more >= 64 || bits.inner().count_set_bits_offset(bits.len(), more) > 0
 }
 
 #[cfg(test)]
@@ -50,8 +119,13 @@ mod tests {
 
     use std::sync::Arc;
 
-    use arrow::array::{DictionaryArray, Int64Array, ListBuilder, StringArray, StringViewArray, StringViewBuilder};
-    use arrow::datatypes::Int32Type;
+    use arrow::array::{
+        BooleanArray, DictionaryArray, FixedSizeListArray, Int32Array, Int64Array, ListArray, ListBuilder,
+        ListViewArray, MapArray, RunArray, StringArray, StringViewArray, StringViewBuilder, StructArray, UnionArray,
+    };
+    use arrow::buffer::{OffsetBuffer, ScalarBuffer};
+    use arrow::compute::filter_record_batch;
+    use arrow::datatypes::{Field, Int32Type, UnionFields};
     use datafusion::physical_plan::spill::get_record_batch_memory_size;
 
     use super::*;
@@ -101,5 +175,93 @@ mod tests {
         let empty = RecordBatch::try_new_with_options(Arc::new(arrow::datatypes::Schema::empty()), vec![], &none);
         let empty = empty.unwrap();
         assert_eq!(compact(&empty).unwrap().num_rows(), 3);
+    }
+
+    /// Visible and hidden rows come in runs of this length.
+    const RUN: usize = 16;
+
+    fn is_visible(i: usize) -> bool {
+        (i / RUN).is_multiple_of(2)
+    }
+
+    /// Returns strings in each kind of array. Those of hidden rows have a word of their own.
+    fn secrets() -> RecordBatch {
+        let rows = 20 * RUN;
+        let word = |i: usize| if is_visible(i) { "a visible text" } else { "a concealed text" };
+        let words: Vec<String> = (0..rows).map(|i| format!("{} number {i}", word(i))).collect();
+        let text: ArrayRef = Arc::new(StringArray::from_iter_values(&words));
+        let view: ArrayRef = Arc::new(StringViewArray::from_iter_values(&words));
+        let dictionary: DictionaryArray<Int32Type> = words.iter().map(String::as_str).collect();
+        let dictionary: ArrayRef = Arc::new(dictionary);
+        let mut columns = vec![("text".to_owned(), text.clone())];
+        for (name, values) in [("view", view), ("dictionary", dictionary)] {
+            let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
+            let offsets = OffsetBuffer::<i32>::from_lengths(std::iter::repeat_n(1, rows));
+            let (starts, ones): (ScalarBuffer<i32>, ScalarBuffer<i32>) =
+                ((0..rows as i32).collect(), (0..rows).map(|_| 1).collect());
+            let pairs = StructArray::from(vec![
+                (Arc::new(Field::new("key", DataType::Utf8, false)), text.clone()),
+                (Arc::new(Field::new("value", values.data_type().clone(), true)), values.clone()),
+            ]);
+            let entries = Arc::new(Field::new("entries", pairs.data_type().clone(), false));
+            let fields = UnionFields::from_fields([
+                Field::new("a", values.data_type().clone(), true),
+                Field::new("b", DataType::Utf8, true),
+            ]);
+            let kinds = || (0..rows).map(|i| i8::from(i % 3 == 0)).collect::<ScalarBuffer<i8>>();
+            let union = |offsets: Option<ScalarBuffer<i32>>| {
+                UnionArray::try_new(fields.clone(), kinds(), offsets, vec![values.clone(), text.clone()]).unwrap()
+            };
+            let ends = Int32Array::from_iter_values(1..=rows as i32);
+            let arrays: [(&str, ArrayRef); 9] = [
+                ("", values.clone()),
+                ("list", Arc::new(ListArray::new(item.clone(), offsets.clone(), values.clone(), None))),
+                ("list view", Arc::new(ListViewArray::new(item.clone(), starts.clone(), ones, values.clone(), None))),
+                ("fixed list", Arc::new(FixedSizeListArray::new(item, 1, values.clone(), None))),
+                ("map", Arc::new(MapArray::new(entries, offsets, pairs.clone(), None, false))),
+                ("struct", Arc::new(pairs)),
+                ("dense union", Arc::new(union(Some(starts)))),
+                ("sparse union", Arc::new(union(None))),
+                ("runs", Arc::new(RunArray::<Int32Type>::try_new(&ends, values.as_ref()).unwrap())),
+            ];
+            columns.extend(arrays.map(|(kind, array)| (format!("{name} {kind}"), array)));
+        }
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)))
+            .unwrap()
+    }
+
+    fn has(data: &ArrayData, bytes: &[u8]) -> bool {
+        let is_in = |buffer: &arrow::buffer::Buffer| buffer.windows(bytes.len()).any(|window| window == bytes);
+        data.buffers().iter().any(is_in) || data.child_data().iter().any(|child| has(child, bytes))
+    }
+
+    #[test]
+    fn isolated_rows_have_no_bytes_of_other_rows() {
+        let all = secrets();
+        let visible: BooleanArray = (0..all.num_rows()).map(|i| Some(is_visible(i))).collect();
+        let filtered = filter_record_batch(&all, &visible).unwrap();
+        for rows in [filtered, all.slice(0, RUN), all.slice(2 * RUN, RUN)] {
+            let alone = isolated(&rows).unwrap();
+            for (field, (before, after)) in all.schema().fields().iter().zip(rows.columns().iter().zip(alone.columns()))
+            {
+                assert_eq!(before, after, "{}", field.name());
+                let data = after.to_data();
+                assert!(has(&data, b"visible") && !has(&data, b"concealed"), "{}", field.name());
+            }
+        }
+        assert!(all.columns().iter().all(|column| has(&column.to_data(), b"concealed")), "the test finds bytes");
+    }
+
+    #[test]
+    fn isolated_rows_have_no_bits_of_other_rows() {
+        let flags: ArrayRef = Arc::new((0..200).map(|i| (i != 7).then_some(i % 2 == 0)).collect::<BooleanArray>());
+        for part in [flags.slice(8, 12), flags.slice(0, 5), flags.slice(64, 64)] {
+            assert!(is_part(&part));
+            let alone =
+                isolated(&RecordBatch::try_from_iter_with_nullable([("f", part.clone(), true)]).unwrap()).unwrap();
+            assert_eq!(alone.column(0), &part);
+            assert!(!is_part(alone.column(0)));
+        }
+        assert!(!is_part(&flags));
     }
 }

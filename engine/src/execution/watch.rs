@@ -174,21 +174,63 @@ impl JoinSetTracer for SpawnedTasks {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use arrow::array::RecordBatch;
+    use arrow::datatypes::{Schema, SchemaRef};
+    use datafusion::common::Result;
     use datafusion::common::runtime::SpawnedTask;
+    use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+    use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+    use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+    use datafusion::physical_plan::{ExecutionPlan, collect};
+    use futures::stream;
 
     use super::*;
+    use crate::execution::shared::{SharedExec, SharedPart, count_readers};
+
+    /// Returns the queries of the tasks that are polled now.
+    fn busy(watch: &Watch) -> Vec<String> {
+        let tasks: Vec<_> = lock(&watch.tasks).iter().filter_map(Weak::upgrade).collect();
+        tasks.iter().filter(|t| t.since.load(Ordering::Relaxed) > 0).map(|t| t.query.to_string()).collect()
+    }
+
+    /// Rows that take note of the polled tasks when they are read.
+    #[derive(Debug)]
+    struct Noting {
+        schema: SchemaRef,
+        watch: Arc<Watch>,
+        seen: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl PartitionStream for Noting {
+        fn schema(&self) -> &SchemaRef {
+            &self.schema
+        }
+
+        fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+            let (watch, seen) = (self.watch.clone(), self.seen.clone());
+            let rows = stream::poll_fn(move |_| {
+                *lock(&seen) = busy(&watch);
+                Poll::Ready(None::<Result<RecordBatch>>)
+            });
+            Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_poll_is_seen_in_the_task_of_a_shared_part() {
+        let watch = Watch::start().unwrap();
+        let (schema, seen) = (Arc::new(Schema::empty()), Arc::new(Mutex::default()));
+        let rows = Noting { schema: schema.clone(), watch: watch.clone(), seen: seen.clone() };
+        let part = StreamingTableExec::try_new(schema, vec![Arc::new(rows)], None, [], false, None).unwrap();
+        let reader: Arc<dyn ExecutionPlan> = Arc::new(SharedExec::new(SharedPart::new(1, Arc::new(part))));
+        count_readers(reader.as_ref());
+        watch.over("q", 0, async move { collect(reader, Arc::default()).await.unwrap() }).await;
+        assert_eq!(*lock(&seen), ["q"]);
+    }
 
     #[tokio::test]
     async fn a_poll_is_seen_in_spawned_tasks_too() {
         let watch = Watch::start().unwrap();
-        let busy = |watch: &Watch| {
-            let tasks: Vec<_> = lock(&watch.tasks).iter().filter_map(Weak::upgrade).collect();
-            tasks
-                .iter()
-                .filter(|t| t.since.load(Ordering::Relaxed) > 0)
-                .map(|t| t.query.to_string())
-                .collect::<Vec<_>>()
-        };
         let seen = watch.clone();
         let within = watch.over("q", 0, async move {
             let outer = busy(&seen);

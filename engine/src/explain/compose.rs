@@ -10,13 +10,13 @@ use portolan_connectors::{FragmentPlan, SiteId};
 
 use super::document::{
     AlternativeEntry, DecisionEntry, EdgeEntry, Errors, FragmentEntry, KeysEntry, OperatorActual, OperatorEntry,
-    PlanDocument, SiteEntry,
+    PlanDocument, SharedEntry, SiteEntry,
 };
 use super::match_operators::match_operators;
 use super::measured::edge_actual;
 use super::sql;
 use crate::exchange::LiveEdge;
-use crate::plan::{Alternative, Decision, Fragment, Placed, Planned, SiteChoice, Strategy};
+use crate::plan::{Alternative, Decision, Fragment, Placed, Planned, SharedMark, SiteChoice, Strategy};
 use crate::planner::cardinality::q_error::q_error;
 use portolan_connectors::KeyForm;
 
@@ -47,7 +47,7 @@ fn note_sites(placed: &Placed, sites: &mut BTreeMap<String, Vec<String>>) {
         domains.sort_unstable();
         domains.dedup();
     }
-    placed.inputs.iter().chain(&placed.subqueries).for_each(|input| note_sites(input, sites));
+    placed.shown_inputs().iter().chain(&placed.subqueries).for_each(|input| note_sites(input, sites));
 }
 
 struct DocumentWriter<'a> {
@@ -92,9 +92,9 @@ impl<'a> DocumentWriter<'a> {
             let written = inputs.iter().map(|input| writer.operator(input, nearest.as_ref(), limited));
             written.map(|(input, ended)| (input, complete &= ended).0).collect()
         };
-        let (subqueries, inputs) = (inputs(self, &placed.subqueries), inputs(self, &placed.inputs));
+        let (subqueries, inputs) = (inputs(self, &placed.subqueries), inputs(self, placed.shown_inputs()));
         let mut operator = OperatorEntry {
-            operator: placed.plan.display().to_string(),
+            operator: described(placed),
             site: site_name(&placed.site),
             domains: placed.domains.iter().map(ToString::to_string).collect(),
             port: if let LogicalPlan::TableScan(scan) = &placed.plan {
@@ -104,6 +104,7 @@ impl<'a> DocumentWriter<'a> {
             },
             reason: placed.reason.as_ref().map(ToString::to_string),
             fragment: placed.fragment,
+            shared: placed.shared.map(|mark| SharedEntry { part: mark.number, readers: mark.readers }),
             rows: known(placed.rows).map(whole),
             decision,
             actual: None,
@@ -113,7 +114,8 @@ impl<'a> DocumentWriter<'a> {
         if let Some(number) = placed.fragment {
             complete = self.fragment(number, placed, nearest, &mut operator);
         } else if let Some((rows, fallback)) = measure {
-            let estimate = known(placed.rows).or(fallback).filter(|_| complete && !limited);
+            let is_estimated = complete && !limited && !placed.is_assumed();
+            let estimate = known(placed.rows).or(fallback).filter(|_| is_estimated);
             operator.rows = operator.rows.or(fallback.map(whole));
             let what = || format!("here, {}", operator.operator);
             let q_error = estimate.map(|estimate| self.compare(estimate, rows, what));
@@ -175,6 +177,14 @@ fn note_rows(plan: &dyn ExecutionPlan, statistics: &StatisticsContext, rows: &mu
     let expected = statistics.compute(plan, &StatisticsArgs::new()).ok();
     rows.push((actual, expected.and_then(|s| s.num_rows.get_value().map(|r| *r as f64))));
     plan.children().into_iter().for_each(|child| note_rows(child.as_ref(), statistics, rows));
+}
+
+/// Describes an operator in one line.
+fn described(placed: &Placed) -> String {
+    match placed.shared {
+        Some(SharedMark { number, readers: None, .. }) => format!("shared part {number}"),
+        _ => placed.plan.display().to_string(),
+    }
 }
 
 fn summarised(mut errors: Vec<(f64, String)>) -> Option<Errors> {

@@ -112,6 +112,9 @@ pub(super) struct OperatorEntry {
     /// The fragment whose root is this operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fragment: Option<usize>,
+    /// The shared part whose root is this operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) shared: Option<SharedEntry>,
     /// The expected number of rows.
     pub(super) rows: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,6 +124,16 @@ pub(super) struct OperatorEntry {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) subqueries: Vec<OperatorEntry>,
     pub(super) inputs: Vec<OperatorEntry>,
+}
+
+/// A part of the plan that runs once for several readers.
+#[derive(Debug, Serialize)]
+pub(super) struct SharedEntry {
+    /// The number of the part.
+    pub(super) part: usize,
+    /// The number of readers. `None` for a reader whose operators the plan shows elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) readers: Option<usize>,
 }
 
 /// The measurements of an operator.

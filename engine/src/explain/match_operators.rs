@@ -76,7 +76,7 @@ impl Operators {
         let place = self.next;
         self.next += 1;
         let mut leaves: Vec<String> =
-            placed.subqueries.iter().chain(&placed.inputs).flat_map(|i| self.placed(i)).collect();
+            placed.subqueries.iter().chain(placed.shown_inputs()).flat_map(|i| self.placed(i)).collect();
         if let Some(number) = placed.fragment {
             // The operators below run at another site.
             self.found.retain(|_, found| {

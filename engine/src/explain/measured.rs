@@ -4,7 +4,7 @@
 use std::fmt::{self, Write};
 
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, ExecutionPlanVisitor, accept};
+use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan};
 use portolan_connectors::{OperatorMetrics, PulledRows};
 
 use super::document::{EdgeActual, Pulled};
@@ -77,10 +77,8 @@ pub(super) fn lines(operators: &[OperatorMetrics]) -> String {
 
 /// Returns every operator of a physical plan with its metrics, and with the planner's estimate if it is known.
 pub(crate) fn local_operators(plan: &dyn ExecutionPlan, placed: Option<&Placed>) -> Vec<OperatorMetrics> {
-    let mut collector = Collector { depth: 0, operators: vec![] };
-    // The collector itself never fails.
-    let _ = accept(plan, &mut collector);
-    let mut operators = collector.operators;
+    let mut operators = vec![];
+    note_operators(plan, 0, &mut operators);
     if let Some(placed) = placed {
         let mut expected = vec![];
         note_expected(placed, false, &mut expected);
@@ -93,15 +91,17 @@ pub(crate) fn local_operators(plan: &dyn ExecutionPlan, placed: Option<&Placed>)
     operators
 }
 
-/// Notes the estimates in the order of the printed plan, but none below a limit, which stops operators early.
+/// Notes the estimates in the order of the printed plan, but none below a limit, which stops operators early, and no
+/// assumptions.
 fn note_expected(placed: &Placed, limited: bool, expected: &mut Vec<Option<f64>>) {
     let limited = match placed.plan {
         LogicalPlan::Limit(_) => true,
         LogicalPlan::Aggregate(_) | LogicalPlan::Sort(_) | LogicalPlan::Window(_) => false,
         _ => limited,
     };
-    expected.push(Some(placed.rows).filter(|rows| *rows > 0.0 && !limited));
-    placed.subqueries.iter().chain(&placed.inputs).for_each(|input| note_expected(input, limited, expected));
+    let is_estimated = !limited && !placed.is_assumed();
+    expected.push(Some(placed.rows).filter(|rows| *rows > 0.0 && is_estimated));
+    placed.subqueries.iter().chain(placed.shown_inputs()).for_each(|input| note_expected(input, limited, expected));
 }
 
 /// An operator that prints itself in one line.
@@ -125,40 +125,25 @@ fn without_locations(line: &str) -> String {
     }
 }
 
-struct Collector {
-    depth: usize,
-    operators: Vec<OperatorMetrics>,
-}
-
-impl ExecutionPlanVisitor for Collector {
-    type Error = std::convert::Infallible;
-
-    fn pre_visit(&mut self, plan: &dyn ExecutionPlan) -> Result<bool, Self::Error> {
-        let metrics = plan.metrics().map(|m| m.aggregate_by_name().sorted_for_display());
-        let told: Vec<String> = metrics
-            .iter()
-            .flat_map(|m| m.iter())
-            .filter(|m| {
-                METRICS_TOLD.contains(&m.value().name())
-                    && (m.value().as_usize() > 0 || m.value().name() == "output_rows")
-            })
-            .map(|m| m.to_string())
-            .collect();
-        self.operators.push(OperatorMetrics {
-            depth: self.depth,
-            operator: without_locations(&OperatorLine(plan).to_string()),
-            metrics: told.join(", "),
-            rows: metrics.as_ref().and_then(|m| m.output_rows()).map(|rows| rows as u64),
-            estimated_rows: None,
-        });
-        self.depth += 1;
-        Ok(true)
-    }
-
-    fn post_visit(&mut self, _: &dyn ExecutionPlan) -> Result<bool, Self::Error> {
-        self.depth -= 1;
-        Ok(true)
-    }
+/// Notes the operators in the order of the printed plan.
+fn note_operators(plan: &dyn ExecutionPlan, depth: usize, operators: &mut Vec<OperatorMetrics>) {
+    let metrics = plan.metrics().map(|m| m.aggregate_by_name().sorted_for_display());
+    let told: Vec<String> = metrics
+        .iter()
+        .flat_map(|m| m.iter())
+        .filter(|m| {
+            METRICS_TOLD.contains(&m.value().name()) && (m.value().as_usize() > 0 || m.value().name() == "output_rows")
+        })
+        .map(|m| m.to_string())
+        .collect();
+    operators.push(OperatorMetrics {
+        depth,
+        operator: without_locations(&OperatorLine(plan).to_string()),
+        metrics: told.join(", "),
+        rows: metrics.as_ref().and_then(|m| m.output_rows()).map(|rows| rows as u64),
+        estimated_rows: None,
+    });
+    plan.children().into_iter().for_each(|child| note_operators(child.as_ref(), depth + 1, operators));
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The rows of `EXPLAIN VERBOSE` about planning: the plan after each pass.
 
+use crate::names::Barrier;
 use crate::planner::Draft;
 
 /// The text of a pass that changed nothing.
@@ -26,7 +27,7 @@ impl PassRows {
 
     /// Adds the plan after a pass.
     fn add(&mut self, pass: &str, draft: &Draft) {
-        let plan = draft.plan.display_indent().to_string();
+        let plan = Barrier::without_policies(&draft.plan);
         let sites = draft.placed.as_ref().map(ToString::to_string);
         let text = match &sites {
             _ if plan != self.plan => plan.clone(),

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::document::{AlternativeEntry, DecisionEntry, FragmentEntry, OperatorActual, OperatorEntry};
+use super::document::{AlternativeEntry, DecisionEntry, FragmentEntry, OperatorActual, OperatorEntry, SharedEntry};
 use super::edges::strategy;
 use super::figures::{bytes, count, milliseconds, table};
 
@@ -18,13 +18,22 @@ pub(super) fn draw(plan: &OperatorEntry, fragments: &[FragmentEntry]) -> String 
 fn operator(plan: &OperatorEntry, fragments: &[FragmentEntry], depth: usize, text: &mut String) {
     let mut depth = depth;
     let mut indent = "  ".repeat(depth);
+    if let Some(SharedEntry { part, readers }) = &plan.shared {
+        // Writing to a string does not fail.
+        let Some(readers) = readers else {
+            let _ = writeln!(text, "{indent}= shared part {part}");
+            return;
+        };
+        let _ = writeln!(text, "{indent}= shared part {part} for {readers} readers");
+        depth += 1;
+        indent.push_str("  ");
+    }
     if let Some(number) = plan.fragment {
         let entry = fragments.iter().find(|f| f.number == number);
         // Gathering is the default, which is not shown.
         let how = entry.filter(|e| e.edge.strategy != "gather").map(|e| format!(": {}", strategy(&e.edge)));
         let how = how.unwrap_or_default();
         let crossed = plan.actual.as_ref().map(|a| did(a, plan.rows)).unwrap_or_default();
-        // Writing to a string does not fail.
         let _ = writeln!(text, "{indent}=> fragment {number} at {}{how}{crossed}", plan.domains.join(", "));
         depth += 1;
         indent.push_str("  ");

@@ -203,7 +203,7 @@ async fn with_keys(count: usize, at_gateway: bool) -> Vec<String> {
         engine(database.domain([]))
     };
     let session = engine.session(Principal::new("bob"));
-    let create = format!("CREATE TABLE keys AS SELECT value * 7 * 13 AS id FROM range({count})");
+    let create = format!("CREATE TABLE keys AS SELECT value * 7 AS id FROM range({count})");
     rows(&session, &create).await.unwrap();
     let sql = "SELECT count(l.name) FROM lab.p.large l JOIN keys k ON l.id = k.id";
     gives(&session, sql, &[&count.to_string()]).await;
@@ -214,11 +214,11 @@ async fn with_keys(count: usize, at_gateway: bool) -> Vec<String> {
 async fn keys_are_listed_in_sql_as_far_as_they_are_few() {
     for at_gateway in [false, true] {
         let few = with_keys(3, at_gateway).await;
-        assert!(few.iter().any(|sql| sql.contains("'182'")), "{few:?}");
+        assert!(few.iter().any(|sql| sql.contains("'14'")), "{few:?}");
         // The gateway sends a batch of so many keys, and the node of the database writes them as a list.
-        for many in [500, encode::keys::SQL_KEYS] {
+        for many in [500, 16_384] {
             let queries = with_keys(many, at_gateway).await;
-            let last = format!("'{}'", (many - 1) * 91);
+            let last = format!("'{}'", (many - 1) * 7);
             assert!(queries.iter().any(|sql| sql.contains(&last)), "a query lacks some of {many} keys");
         }
         let all = with_keys(encode::keys::SQL_KEYS + 1, at_gateway).await;

@@ -2,20 +2,22 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use futures::StreamExt;
+use portolan_audit::Store;
 use portolan_catalog::{Port, PortRef, PortStatistics};
-use portolan_connectors::testing::{catalog, columns, local_domain};
+use portolan_connectors::testing::{catalog, columns, fragment_items, local_domain};
 use portolan_connectors::{
-    FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, LocalDomain, Peer, PeerCatalog, ReceivedFragment,
-    Site, SiteId,
+    CatalogAnswer, DecisionRequest, EncodedPlan, FragmentHead, FragmentRequest, FragmentStream, LocalDomain, Peer,
+    PeerCatalog, PortDecision, ReceivedFragment, Site, SiteId,
 };
+use portolan_governance::PolicyFiles;
 
 use crate::server::CatalogReader;
-use crate::{Engine, Result, server};
+use crate::{Engine, EngineBuilder, Error, ErrorKind, Result, server};
 
 /// A peer that owns a domain, runs fragments in this process, and records the requests.
 #[derive(Debug)]
@@ -23,11 +25,20 @@ pub(crate) struct OwnerPeer {
     id: SiteId,
     pub(crate) engine: Engine,
     requests: Mutex<Vec<FragmentRequest>>,
+    /// True if the owner does not answer requests for decisions.
+    pub(crate) is_silent: AtomicBool,
+    /// True if the owner publishes no marks of ports that its policies can hide, as older nodes do.
+    pub(crate) is_older: AtomicBool,
 }
 
 impl OwnerPeer {
     /// Returns the owner of `domain`. Its ports, all of product `p`, have these rows.
     pub(crate) fn new(domain: &str, ports: &[(&str, RecordBatch)]) -> Arc<Self> {
+        Self::of(Self::domain(domain, ports, ""))
+    }
+
+    /// Returns a domain whose product `p` has these ports and these policies.
+    pub(crate) fn domain(domain: &str, ports: &[(&str, RecordBatch)], policies: &str) -> LocalDomain {
         let described = ports.iter().map(|(name, rows)| {
             let mut port = Port::new(PortRef::new(domain, "p", *name)).with_columns(columns(&rows.schema()));
             port.statistics = Arc::new(PortStatistics { rows: Some(rows.num_rows() as u64), ..Default::default() });
@@ -36,14 +47,27 @@ impl OwnerPeer {
         let local = local_domain(catalog(domain, described), |name| {
             ports.iter().filter(|port| port.0 == name.port.as_str()).map(|port| port.1.clone()).collect()
         });
-        Self::of(local)
+        if policies.is_empty() {
+            return local;
+        }
+        local.with_policies(PolicyFiles::of_product("p", policies))
     }
 
     /// Returns the owner of a domain.
     pub(crate) fn of(domain: LocalDomain) -> Arc<Self> {
+        Self::built(domain, Engine::builder())
+    }
+
+    /// Returns the owner of a domain, which records its reads.
+    pub(crate) fn audited(domain: LocalDomain, store: Store) -> Arc<Self> {
+        Self::built(domain, Engine::builder().audit(store, [""; 0]))
+    }
+
+    fn built(domain: LocalDomain, builder: EngineBuilder) -> Arc<Self> {
         let id = SiteId::new(format!("grpc://{}", domain.catalog.domain));
-        let engine = Engine::builder().cpu_threads(2).local_domain(domain).build().unwrap();
-        Arc::new(Self { id, engine, requests: Mutex::default() })
+        let engine = builder.cpu_threads(2).local_domain(domain).build().unwrap();
+        let (is_silent, is_older) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { id, engine, requests: Mutex::default(), is_silent, is_older })
     }
 
     /// Returns the requests to run fragments, in order.
@@ -60,30 +84,28 @@ impl Site for OwnerPeer {
 
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
         self.requests.lock().unwrap().push(request.clone());
-        let fragment = ReceivedFragment { head: request.head, encoded: request.plan.encoded()?.clone() };
+        let fragment = ReceivedFragment::new(request.head, request.plan.encoded()?.clone());
         let rows = server::run_fragment(&self.engine, fragment).await?;
-        let state = (rows, 0_u64, false);
-        Ok(Box::pin(futures::stream::try_unfold(state, |(mut rows, count, ended)| async move {
-            if ended {
-                return Ok(None);
-            }
-            Ok(Some(match rows.next().await.transpose()? {
-                Some(batch) => {
-                    let count = count + batch.num_rows() as u64;
-                    (FragmentItem::Batch { batch, wire_bytes: 1 }, (rows, count, false))
-                }
-                None => {
-                    let summary = FragmentSummary { rows: count, ..FragmentSummary::default() };
-                    (FragmentItem::Finished(summary), (rows, count, true))
-                }
-            }))
-        })))
+        let hashed = server::hashed_columns(&rows);
+        Ok(fragment_items(rows, move || hashed.of_result()))
+    }
+
+    async fn decisions(&self, head: &FragmentHead, asked: &DecisionRequest) -> Result<Vec<PortDecision>> {
+        if self.is_silent.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::SiteUnavailable, format!("node {}: it is silent", self.id)));
+        }
+        let sent = ReceivedFragment::new(head.clone(), EncodedPlan::default());
+        server::decide_ports(&self.engine, sent, asked.clone()).await
     }
 }
 
 #[async_trait]
 impl Peer for OwnerPeer {
     async fn catalog(&self, known: Option<&str>) -> Result<PeerCatalog> {
-        Ok(PeerCatalog::without_key(&self.id, server::catalog(&self.engine, known, CatalogReader::TrustedNode)))
+        let mut answer = server::catalog(&self.engine, known, CatalogReader::TrustedNode);
+        if let (true, CatalogAnswer::Changed { domains, .. }) = (self.is_older.load(Ordering::Relaxed), &mut answer) {
+            *domains = domains.iter().map(|domain| domain.clone().with_hidden_from_some(|_| false)).collect();
+        }
+        Ok(PeerCatalog::without_key(&self.id, answer))
     }
 }

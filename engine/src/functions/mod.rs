@@ -57,6 +57,12 @@ pub(crate) fn metered(plan: LogicalPlan, meter: &Arc<WorkMeter>) -> Result<Logic
     bound(plan, Some(meter))
 }
 
+/// Returns an analysed plan whose constants may take as much time and memory as in its first planning. Without it, a plan
+/// that is planned often would have nothing left.
+pub(crate) fn bounded_again(plan: LogicalPlan) -> Result<LogicalPlan> {
+    bound(plan, None)
+}
+
 /// Returns a plan with plain functions, to send it to another node. That node analyses the plan, and so bounds the calls
 /// again.
 pub(crate) fn plain_calls(plan: LogicalPlan) -> Result<LogicalPlan> {

@@ -10,6 +10,8 @@ use portolan_connectors::{FragmentSummary, lock};
 const REMEMBERED: usize = 16;
 /// The smallest stream that is measured. Shorter streams measure buffers rather than the link.
 const LEAST_STREAM_BYTES: u64 = 256 << 10;
+/// The factor by which the speed of a link must change before it counts as another one.
+const OTHER_SPEED: f64 = 2.0;
 
 /// The speed of the link between two nodes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,6 +20,14 @@ pub(crate) struct Link {
     pub(crate) latency: Duration,
     /// The bytes per second.
     pub(crate) bandwidth: f64,
+}
+
+impl Link {
+    /// True if the speeds of two links are so different that it matters.
+    pub(super) fn differs(self, other: Self) -> bool {
+        let differs = |a: f64, b: f64| a.max(b) > a.min(b) * OTHER_SPEED;
+        differs(self.latency.as_secs_f64(), other.latency.as_secs_f64()) || differs(self.bandwidth, other.bandwidth)
+    }
 }
 
 impl Default for Link {

@@ -9,6 +9,7 @@ mod link;
 mod local_domains;
 mod owners;
 mod owners_file;
+mod policies;
 mod reach;
 mod refresh;
 mod reported;
@@ -31,8 +32,10 @@ pub use self::known_peer::PeerOptions;
 pub use self::link::LinkOverride;
 pub(crate) use self::link::{Link, LinkMeter, StreamMeter};
 pub(crate) use self::owners::Owners;
+use self::policies::DomainPolicies;
+pub(crate) use self::policies::{FilterCheck, resolve_policies};
 pub use self::refresh::Refreshed;
-pub(crate) use self::view::{MeshView, Replica};
+pub(crate) use self::view::{GuardedPorts, MeshView, Replica};
 use crate::{Error, ErrorKind, Result};
 
 /// The mesh as this engine knows it.
@@ -74,6 +77,10 @@ struct Refresher {
 #[derive(Debug, Default)]
 struct MeshState {
     local: BTreeMap<DomainName, LocalDomain>,
+    /// The policies of the local domains that have any.
+    policies: BTreeMap<DomainName, DomainPolicies>,
+    /// The check of the SQL conditions of policies; `None` checks them when a query needs them.
+    filter_check: Option<FilterCheck>,
     /// The peers by their numbers, in the order in which they were added. A number is used once.
     peers: BTreeMap<usize, KnownPeer>,
     /// The number of the next peer.
@@ -81,21 +88,40 @@ struct MeshState {
     owners: Owners,
     /// The meters of the links to the sites that have rows of local ports.
     site_meters: BTreeMap<SiteId, Arc<LinkMeter>>,
+    /// The first view of the present version.
+    first_of_version: Arc<MeshView>,
 }
 
 impl Mesh {
+    /// As [`Self::open`], without a check of the SQL conditions of policies.
+    #[cfg(test)]
     pub(crate) fn new(
         domains: Vec<LocalDomain>,
         peers: Vec<(Arc<dyn Peer>, PeerOptions)>,
         owners: Owners,
     ) -> Result<Arc<Self>> {
-        let local = local_domains::by_name(domains)?;
-        let mut state = MeshState { local, owners, ..MeshState::default() };
+        Self::open(domains, peers, owners, None)
+    }
+
+    /// Returns the mesh of these local domains and peers.
+    ///
+    /// # Errors
+    /// Two domains of one name.
+    pub(crate) fn open(
+        domains: Vec<LocalDomain>,
+        peers: Vec<(Arc<dyn Peer>, PeerOptions)>,
+        owners: Owners,
+        filter_check: Option<FilterCheck>,
+    ) -> Result<Arc<Self>> {
+        let mut state = MeshState { owners, filter_check, ..MeshState::default() };
+        for domain in local_domains::by_name(domains)?.into_values() {
+            state.put_local(domain);
+        }
         for (peer, options) in peers {
             state.add_peer(KnownPeer::new(peer, options));
         }
         state.measure_sites();
-        let view = ArcSwap::from_pointee(state.view());
+        let view = ArcSwap::new(state.next_view());
         Ok(Arc::new_cyclic(|me| Self {
             instance: Uuid::new_v4().to_string(),
             state: Mutex::new(state),
@@ -155,9 +181,7 @@ impl Mesh {
     }
 
     pub(crate) fn replace_local(&self, domain: LocalDomain) {
-        self.change(|state| {
-            state.local.insert(domain.catalog.domain.clone(), domain);
-        });
+        self.change(|state| state.put_local(domain));
     }
 
     /// Returns a local domain.
@@ -183,19 +207,24 @@ impl Mesh {
         let is_full = reader == CatalogReader::TrustedNode;
         // The versions differ if the contents do, because a caller may become a trusted node.
         let kind = if is_full { "" } else { "redacted|" };
-        let (version, catalogs, reaches, peers) = self.with_state(|state| {
+        let (version, catalogs, policies, reaches, peers) = self.with_state(|state| {
             let claims = state.claims();
             let reaches = reach::reached(state, &claims);
             let peers = if reader == CatalogReader::Other { vec![] } else { reported::peers(&claims) };
-            let version = format!("{kind}{}", state.local_version(&reaches, &peers));
-            (version, state.local.values().map(|l| l.catalog.clone()).collect::<Vec<_>>(), reaches, peers)
+            let policies = if reader == CatalogReader::Other { BTreeMap::new() } else { state.policy_states() };
+            let version = format!("{kind}{}{policies:?}", state.local_version(&reaches, &peers));
+            (version, state.local.values().map(|l| l.catalog.clone()).collect::<Vec<_>>(), policies, reaches, peers)
         });
         if known == Some(version.as_str()) {
             return CatalogAnswer::Unchanged;
         }
         let domains = catalogs.iter().map(|catalog| {
-            let catalog = DomainCatalog::clone(catalog);
-            if is_full { catalog } else { catalog.without_classified_statistics() }
+            let catalog = DomainCatalog::clone(catalog).without_guarded_values();
+            let catalog = if is_full { catalog } else { catalog.without_classified_statistics() };
+            match policies.get(&catalog.domain) {
+                Some(state) => catalog.with_policies(state),
+                None => catalog,
+            }
         });
         CatalogAnswer::Changed { version, domains: domains.collect(), reaches, peers }
     }
@@ -210,7 +239,7 @@ impl Mesh {
         let changed = change(&mut state);
         state.measure_sites();
         state.peers.values_mut().for_each(KnownPeer::report_link);
-        self.view.store(Arc::new(state.view()));
+        self.view.store(state.next_view());
         changed
     }
 }

@@ -11,17 +11,11 @@ use super::claims::Claims;
 use super::known_peer::KnownPeer;
 use super::{Link, MeshState};
 
-/// The factor by which a link must change before the new figures are reported.
-const WORTH_REPORTING: f64 = 2.0;
-
 impl KnownPeer {
     /// Updates the reported figures of the link.
     pub(super) fn report_link(&mut self) {
-        let (now, reported) = (self.meter.link(), self.reported_link);
-        let differs = |a: f64, b: f64| a.max(b) > a.min(b) * WORTH_REPORTING;
-        if differs(now.latency.as_secs_f64(), reported.latency.as_secs_f64())
-            || differs(now.bandwidth, reported.bandwidth)
-        {
+        let now = self.meter.link();
+        if now.differs(self.reported_link) {
             self.reported_link = now;
         }
     }

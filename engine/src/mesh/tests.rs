@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use portolan_catalog::{DomainCatalog, DomainName, NodeLocation, NodeState, PortName, PortRef, ProductName, ServedBy};
+use portolan_catalog::{
+    DomainCatalog, DomainName, KeyUse, NodeLocation, NodeState, PortName, PortRef, ProductName, ServedBy,
+};
 use portolan_connectors::{
     CatalogAnswer, FragmentRequest, FragmentStream, LocalDomain, OwnerKey, Peer, PeerCatalog, Reach, Site, SiteId,
 };
@@ -154,7 +156,7 @@ fn an_answer_without_classified_statistics_has_a_version_of_its_own() {
     let mut catalog = tpch_domain("geo");
     let places = catalog.products.get_mut(&ProductName::new("places")).unwrap();
     let nation = places.ports.get_mut(&PortName::new("nation")).unwrap();
-    nation.columns.iter_mut().find(|c| c.name == "n_regionkey").unwrap().classification = Some("secret".into());
+    nation.columns.iter_mut().find(|c| c.name == "n_regionkey").unwrap().classification = Some("restricted".into());
     let mesh = mesh_of(vec![owned(catalog)], &[]);
     let told = |answer: CatalogAnswer| {
         let CatalogAnswer::Changed { version, domains, .. } = answer else { panic!("never asked before") };
@@ -167,6 +169,22 @@ fn an_answer_without_classified_statistics_has_a_version_of_its_own() {
     assert_eq!(mesh.answer(Some(&redacted.0), node), CatalogAnswer::Unchanged);
     assert!(matches!(mesh.answer(Some(&redacted.0), FULL), CatalogAnswer::Changed { .. }), "it became a trusted node");
     assert!(matches!(mesh.answer(Some(&full.0), node), CatalogAnswer::Changed { .. }), "it is no longer trusted");
+}
+
+#[test]
+fn no_node_gets_statistics_with_values_that_must_not_leave() {
+    let mut catalog = tpch_domain("geo");
+    let places = catalog.products.get_mut(&ProductName::new("places")).unwrap();
+    let nation = places.ports.get_mut(&PortName::new("nation")).unwrap();
+    nation.columns.iter_mut().find(|c| c.name == "n_regionkey").unwrap().key_use = Some(KeyUse::Never);
+    let mesh = mesh_of(vec![owned(catalog)], &[]);
+    for reader in [FULL, CatalogReader::Node, CatalogReader::Other] {
+        let CatalogAnswer::Changed { domains, .. } = mesh.answer(None, reader) else { panic!("never asked before") };
+        let statistics = domains[0].ports().next().unwrap().statistics.clone();
+        let known = ["n_nationkey", "n_regionkey"].map(|name| statistics.columns[name].min.is_some());
+        assert_eq!(known, [true, false], "{reader:?}");
+        assert_eq!(statistics.columns["n_regionkey"].distinct, Some(5));
+    }
 }
 
 #[tokio::test]

@@ -1,13 +1,16 @@
 //! The mesh at one moment. A query plans against one view, and keeps it while the mesh changes.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod version;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use portolan_catalog::{
     DomainEntry, DomainName, MeshSnapshot, NodeEntry, NodeLocation, NodeState, PortRef, RefusedClaim, ServedBy,
 };
 use portolan_connectors::{Capabilities, LocalDomain, OpenedPort, OwnerKey, Site, SiteId};
+use portolan_governance::Policies;
 
 use super::MeshState;
 use super::claims::{Claim, Claims, Refusal};
@@ -18,7 +21,7 @@ use super::link::{Link, LinkMeter};
 const MAX_REFUSED: usize = 16;
 
 /// The mesh at one moment, as a query plans against it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct MeshView {
     pub(crate) snapshot: Arc<MeshSnapshot>,
     pub(crate) local: BTreeMap<PortRef, OpenedPort>,
@@ -26,12 +29,29 @@ pub(crate) struct MeshView {
     sites: BTreeMap<SiteId, ViewedSite>,
     /// The keys of the owners of domains, as far as this engine knows them.
     owners: BTreeMap<DomainName, Vec<OwnerKey>>,
+    /// The policies of the local domains that have any.
+    pub(crate) policies: BTreeMap<DomainName, Arc<Policies>>,
     /// True if the queries of derived ports are planned in this view.
     pub(crate) is_of_queries: bool,
+    /// The number of the view's version. A plan over one view is also one over another view of the same version that hides
+    /// the same ports.
+    pub(crate) version: u64,
+    /// The ports that this view does not have because the principal may not see them.
+    pub(crate) hidden: Arc<BTreeSet<PortRef>>,
+    /// The ports that policies can hide, once they were listed.
+    guarded: OnceLock<Vec<GuardedPorts>>,
+}
+
+/// The ports of one owner that its policies can hide from some principals.
+#[derive(Clone, Debug)]
+pub(crate) struct GuardedPorts {
+    /// The site of the owner; `None` for this node.
+    pub(crate) site: Option<SiteId>,
+    pub(crate) ports: Vec<PortRef>,
 }
 
 /// A site of a view.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct ViewedSite {
     /// The places that run the fragments of the site. The first one is to be tried first.
     replicas: Vec<Replica>,
@@ -62,6 +82,35 @@ impl MeshView {
         }
     }
 
+    /// Returns the ports that policies can hide from some principals, by their owners.
+    pub(crate) fn guarded(&self) -> &[GuardedPorts] {
+        self.guarded.get_or_init(|| {
+            let mut guarded: BTreeMap<Option<SiteId>, Vec<PortRef>> = BTreeMap::new();
+            for entry in self.snapshot.domains.values() {
+                let site = match &entry.served_by {
+                    ServedBy::Here => None,
+                    peers @ ServedBy::Peers(_) => Some(SiteId::new(peers.to_string())),
+                };
+                let ports = entry.catalog.ports().filter(|port| port.hidden_from_some);
+                let mut ports = ports.map(|port| port.name.clone()).peekable();
+                if ports.peek().is_some() {
+                    guarded.entry(site).or_default().extend(ports);
+                }
+            }
+            guarded.into_iter().map(|(site, ports)| GuardedPorts { site, ports }).collect()
+        })
+    }
+
+    /// Returns the view for a principal who may not see these ports.
+    pub(crate) fn without_ports(&self, hidden: &BTreeSet<PortRef>) -> Self {
+        let mut view = self.clone();
+        view.snapshot = Arc::new(self.snapshot.without_ports(hidden));
+        view.local.retain(|port, _| !hidden.contains(port));
+        view.guarded = OnceLock::new();
+        view.hidden = Arc::new(self.hidden.union(hidden).cloned().collect());
+        view
+    }
+
     /// Returns the link to a site, as it was known when this view was made: a query compares all alternatives by the
     /// same values.
     pub(crate) fn link(&self, site: &SiteId) -> Link {
@@ -84,6 +133,23 @@ impl MeshView {
         links.collect::<Option<Vec<_>>>()?.first().copied()
     }
 
+    /// Returns the domains that are read at a site.
+    pub(crate) fn domains_at(&self, site: &SiteId) -> BTreeSet<DomainName> {
+        let domains = self.snapshot.domains.iter();
+        let there = domains.filter(|(_, entry)| match &entry.served_by {
+            ServedBy::Here => false,
+            peers @ ServedBy::Peers(_) => peers.to_string() == site.as_str(),
+        });
+        there.map(|(domain, _)| domain.clone()).collect()
+    }
+
+    /// Returns the domains that belong to one of these keys, as far as this engine knows their owners.
+    pub(crate) fn domains_of(&self, keys: &[String]) -> BTreeSet<DomainName> {
+        let is_owner = |owner: &OwnerKey| keys.iter().any(|key| key == owner.as_str());
+        let owned = self.owners.iter().filter(|(_, owners)| owners.iter().any(is_owner));
+        owned.map(|(domain, _)| domain.clone()).collect()
+    }
+
     /// Returns what a site can run. An unknown site is a node that has left.
     pub(crate) fn capabilities(&self, site: &SiteId) -> Capabilities {
         let first = self.sites.get(site).and_then(|site| site.replicas.first());
@@ -99,14 +165,16 @@ impl MeshView {
 
 impl MeshState {
     /// Returns the mesh as it is known now.
-    pub(super) fn view(&self) -> MeshView {
+    fn view(&self) -> MeshView {
         let claims = self.claims();
         let snapshot =
             MeshSnapshot { nodes: self.nodes(&claims), domains: self.domains(&claims), refused: self.refused(&claims) };
         let ports = self.local.values().flat_map(|l| &l.ports);
         let local = ports.map(|p| (p.name.clone(), p.clone())).collect();
         let (sites, owners) = (self.sites(&claims), self.owner_keys(&claims));
-        MeshView { snapshot: Arc::new(snapshot), local, sites, owners, is_of_queries: false }
+        let policies = self.policies.iter().map(|(domain, policies)| (domain.clone(), policies.resolved.clone()));
+        let policies = policies.collect();
+        MeshView { snapshot: Arc::new(snapshot), local, sites, owners, policies, ..MeshView::default() }
     }
 
     fn nodes(&self, claims: &Claims<'_>) -> Vec<NodeEntry> {

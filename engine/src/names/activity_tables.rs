@@ -1,5 +1,5 @@
 //! `mesh.sessions` and `mesh.queries`: the current activity of this node, as far as the principal may see it. Their
-//! rows are computed when they are read.
+//! rows are computed when they are read. `mesh.audit` depends on the principal too, and has a file of its own.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,15 +8,16 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray,
 use datafusion::catalog::TableProvider;
 use datafusion::common::Result;
 
-use super::SessionNames;
 use super::system_view::SystemView;
+use super::{SessionNames, audit_table};
 
 /// The names of the tables.
-pub(super) const NAMES: &[&str] = &["queries", "sessions"];
+pub(super) const NAMES: &[&str] = &[audit_table::NAME, "queries", "sessions"];
 
 /// Returns the table with this name.
 pub(super) fn table(name: &str, viewer: &Arc<SessionNames>) -> Result<Option<Arc<dyn TableProvider>>> {
     let rows: fn(&SessionNames) -> Result<RecordBatch> = match name {
+        audit_table::NAME => return audit_table::table(viewer).map(Some),
         "queries" => queries,
         "sessions" => sessions,
         _ => return Ok(None),
@@ -55,19 +56,19 @@ fn sessions(viewer: &SessionNames) -> Result<RecordBatch> {
     ])
 }
 
-fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
+pub(super) fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
     Ok(RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))?)
 }
 
-fn strings<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
+pub(super) fn strings<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
     Arc::new(values.collect::<StringArray>())
 }
 
-fn numbers(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
+pub(super) fn numbers(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
     Arc::new(values.map(|v| v.and_then(|v| i64::try_from(v).ok())).collect::<Int64Array>())
 }
 
-fn times(values: impl Iterator<Item = SystemTime>) -> ArrayRef {
+pub(super) fn times(values: impl Iterator<Item = SystemTime>) -> ArrayRef {
     let micros = |t: SystemTime| t.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_micros().try_into().ok();
     Arc::new(values.map(micros).collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
 }

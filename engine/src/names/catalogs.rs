@@ -200,7 +200,10 @@ impl SchemaProvider for MeshSchema {
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         match &self.session {
             Some(session) if activity_tables::NAMES.contains(&name) => activity_tables::table(name, session),
-            _ => mesh_tables::table(name, &self.view.snapshot),
+            session => {
+                let plans = session.as_ref().map(|session| session.plans.totals());
+                mesh_tables::table(name, &self.view.snapshot, plans)
+            }
         }
     }
 

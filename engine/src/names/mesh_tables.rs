@@ -18,16 +18,21 @@ use portolan_catalog::{
 };
 
 use super::system_view::SystemView;
+use crate::state::PlanTotals;
 
 /// The names of the tables.
 pub(super) const NAMES: &[&str] = &["columns", "domains", "nodes", "ports", "products"];
 
-/// Returns the table with this name, with the current state of the mesh.
-pub(super) fn table(name: &str, mesh: &MeshSnapshot) -> Result<Option<Arc<dyn TableProvider>>> {
+/// Returns the table with this name, with the current state of the mesh. `plans` is about the plans that this node keeps.
+pub(super) fn table(
+    name: &str,
+    mesh: &MeshSnapshot,
+    plans: Option<PlanTotals>,
+) -> Result<Option<Arc<dyn TableProvider>>> {
     let columns = match name {
         "columns" => columns(mesh),
         "domains" => domains(mesh),
-        "nodes" => nodes(mesh),
+        "nodes" => nodes(mesh, plans),
         "ports" => ports(mesh),
         "products" => products(mesh),
         _ => return Ok(None),
@@ -58,8 +63,11 @@ fn domains(mesh: &MeshSnapshot) -> NamedColumns {
     ]
 }
 
-fn nodes(mesh: &MeshSnapshot) -> NamedColumns {
+fn nodes(mesh: &MeshSnapshot, plans: Option<PlanTotals>) -> NamedColumns {
     let nodes = &mesh.nodes;
+    let plans = |of: fn(PlanTotals) -> u64| {
+        counts(nodes.iter().map(move |n| plans.filter(|_| n.location == NodeLocation::Here).map(of)))
+    };
     vec![
         (
             "url",
@@ -87,6 +95,9 @@ fn nodes(mesh: &MeshSnapshot) -> NamedColumns {
         ("key", strings(nodes.iter().map(|n| n.key.as_deref()))),
         ("refused", lists(nodes.iter().map(|n| n.refused.iter().map(String::as_str)))),
         ("learned_from", strings(nodes.iter().map(|n| n.learned_from.as_deref()))),
+        ("plans", plans(|totals| totals.entries)),
+        ("plan_hits", plans(|totals| totals.hits)),
+        ("plan_misses", plans(|totals| totals.misses)),
     ]
 }
 
@@ -118,6 +129,7 @@ fn ports(mesh: &MeshSnapshot) -> NamedColumns {
         rows.iter().map(|port| port.references.iter().map(|r| foreign_key(mesh, port, r)).collect()).collect();
     let inputs = |port: &&Port| port.derived_from.iter().map(ToString::to_string).collect();
     let inputs: Vec<Vec<String>> = rows.iter().map(inputs).collect();
+    let places: Vec<String> = rows.iter().map(|port| port.processed_at.to_string()).collect();
     let mut columns = port_names(rows.iter().copied());
     columns.extend([
         ("version", strings(rows.iter().map(|p| p.version.as_deref()))),
@@ -131,6 +143,7 @@ fn ports(mesh: &MeshSnapshot) -> NamedColumns {
         ("bytes", counts(rows.iter().map(|p| p.statistics.bytes))),
         ("load_error", strings(rows.iter().map(|p| p.load_error.as_deref()))),
         ("derived_from", lists(inputs.iter().map(|names| names.iter().map(String::as_str)))),
+        ("processed_at", strings(places.iter().map(|place| Some(place.as_str())))),
     ]);
     columns
 }
@@ -161,6 +174,7 @@ fn columns(mesh: &MeshSnapshot) -> NamedColumns {
         ("nulls", counts(rows.iter().map(|row| known(row)?.nulls))),
         ("min", strings(rows.iter().map(|row| shown(known(row)?.min.as_ref()?, row.2)))),
         ("max", strings(rows.iter().map(|row| shown(known(row)?.max.as_ref()?, row.2)))),
+        ("keys", strings(rows.iter().map(|(.., c)| Some(c.keys().word())))),
     ]);
     columns
 }

@@ -17,6 +17,11 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
+    /// True if the statement reads neither views nor files.
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.views).is_empty() && lock(&self.files).is_empty()
+    }
+
     /// Returns the plan of a view, if the statement reads the view.
     pub(crate) fn view(&self, name: &str) -> Option<LogicalPlan> {
         lock(&self.views).get(name).map(|(plan, _)| plan.clone())

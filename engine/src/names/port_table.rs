@@ -12,12 +12,13 @@ use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::datasource::source_as_provider;
-use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableScan, TableType};
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan, TableProviderFilterPushDown, TableScan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use portolan_catalog::{Port, PortRef, PortStatistics};
 use portolan_connectors::SiteId;
 use portolan_connectors::sql::SqlTable;
 
+use super::barrier::Barrier;
 use super::derived_table::DerivedTable;
 
 /// The place of a port's rows.
@@ -52,7 +53,7 @@ pub(crate) struct PortTable {
 impl PortTable {
     /// Returns the port that a catalog describes, at that site and with those columns.
     pub(crate) fn new(port: &Port, site: PortSite, schema: SchemaRef) -> Self {
-        let query = derived(&site).map(|table| table.written.clone());
+        let query = derived(&site).map(|table| below_barrier(&port.name, table.written.clone()));
         Self {
             name: port.name.clone(),
             site,
@@ -66,13 +67,28 @@ impl PortTable {
 
     /// Returns the table for a fragment, whose sender has analysed the rest of it.
     pub(crate) fn of_fragment(self) -> Self {
-        let query = derived(&self.site).map(|table| table.analysed.clone());
+        let query = derived(&self.site).map(|table| below_barrier(&self.name, table.analysed.clone()));
         Self { query, ..self }
     }
 
     /// Returns the table for the query of a derived port.
     pub(super) fn of_query(self) -> Self {
-        Self { is_of_query: true, ..self }
+        // The query of a derived port reads its inputs on behalf of their owner.
+        let query = derived(&self.site).map(|table| table.written.clone());
+        Self { query, is_of_query: true, ..self }
+    }
+
+    /// True if this node owns the port: its rows are here, or in a database of this node.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self.site, PortSite::Here(_) | PortSite::Site { table: Some(_), .. })
+    }
+
+    /// True if a column is read as it is stored, in a file or in a table of a database, so that nothing is computed.
+    pub(crate) fn stores(&self, column: &str) -> bool {
+        match &self.site {
+            PortSite::Here(_) => true,
+            PortSite::Site { table, .. } => table.as_ref().is_some_and(|table| table.stores(column)),
+        }
     }
 
     /// True if a plan takes the place of the table.
@@ -85,6 +101,11 @@ impl PortTable {
         let provider = source_as_provider(&scan.source).ok()?;
         provider.downcast_ref::<Self>().map(read)
     }
+}
+
+/// Returns the rows of a derived port, with a mark by which the planner finds the port in a plan.
+fn below_barrier(port: &PortRef, input: LogicalPlan) -> LogicalPlan {
+    LogicalPlan::Extension(Extension { node: Arc::new(Barrier { port: port.clone(), input }) })
 }
 
 /// Returns the derived port at a site, if it is one of this node.

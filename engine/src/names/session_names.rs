@@ -20,7 +20,7 @@ use super::opened::Opened;
 use super::view_table::ViewTable;
 use crate::state::tables::{NUMBERED, ROW_NUMBER, TableContent};
 use crate::state::views::View;
-use crate::state::{Activity, ClientIdentity, SessionHandle};
+use crate::state::{Activity, Audit, ClientIdentity, PlanCache, SessionHandle};
 
 /// The schema of the tables that a session creates, in the catalog that every node has.
 pub(crate) const SESSION_SCHEMA: &str = "session";
@@ -47,6 +47,10 @@ pub(crate) struct SessionNames {
     pub(crate) client: ClientIdentity,
     /// The activity of the node.
     pub(crate) activity: Arc<Activity>,
+    /// The audit records of the node, if it keeps any.
+    pub(crate) audit: Option<Audit>,
+    /// The plans that the node keeps.
+    pub(crate) plans: Arc<PlanCache>,
 }
 
 impl SessionNames {
@@ -64,6 +68,8 @@ impl SessionNames {
             schema: settings.schema,
             client: session.shared.client(),
             activity: session.engine.activity.clone(),
+            audit: session.engine.audit.clone(),
+            plans: session.engine.plans.clone(),
         }
     }
 
@@ -85,7 +91,7 @@ impl SessionNames {
     }
 
     /// True if the session has neither tables nor views.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.tables.is_empty() && self.views.is_empty()
     }
 

@@ -15,6 +15,8 @@ use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::audit_table;
+
 /// A function that returns the rows, always with the same columns.
 type MakeRows = Box<dyn Fn() -> Result<RecordBatch> + Send + Sync>;
 
@@ -60,8 +62,10 @@ pub(crate) fn reads_only_views(plan: &LogicalPlan) -> bool {
         only_views = match node {
             LogicalPlan::TableScan(scan) => {
                 let provider = source_as_provider(&scan.source)?;
-                // The tables of `information_schema` are the only ones of this type.
-                provider.is::<SystemView>() || provider.is::<StreamingTable>()
+                // The tables of `information_schema` and `mesh.audit` are the only ones of this type. A search of the audit
+                // records can take long.
+                let is_audit = scan.table_name.table() == audit_table::NAME;
+                provider.is::<SystemView>() || (provider.is::<StreamingTable>() && !is_audit)
             }
             LogicalPlan::RecursiveQuery(_) | LogicalPlan::Unnest(_) | LogicalPlan::Extension(_) => false,
             _ => true,

@@ -6,11 +6,20 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{Result, TableReference, internal_err};
+use datafusion::logical_expr::logical_plan::SubqueryAlias;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::state::views::View;
+
+/// The catalog in the alias of the plan of a view, below the alias of its name. No domain has such a name.
+const MARK: &str = "#view";
+
+/// True for the alias of the plan of a view, in a plan that comes from the SQL planner.
+pub(crate) fn is_view(alias: &SubqueryAlias) -> bool {
+    matches!(&alias.alias, TableReference::Full { catalog, .. } if &**catalog == MARK)
+}
 
 /// A view of a session.
 #[derive(Debug)]
@@ -41,7 +50,9 @@ impl TableProvider for ViewTable {
     }
 
     fn get_logical_plan(&self) -> Option<Cow<'_, LogicalPlan>> {
-        self.plan.as_ref().map(Cow::Borrowed)
+        let marked =
+            SubqueryAlias::try_new(Arc::new(self.plan.clone()?), TableReference::full(MARK, MARK, MARK)).ok()?;
+        Some(Cow::Owned(LogicalPlan::SubqueryAlias(marked)))
     }
 
     async fn scan(

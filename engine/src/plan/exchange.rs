@@ -1,12 +1,14 @@
 //! The exchange in a logical plan: a leaf in the place of a fragment that was cut out.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::common::{DFSchemaRef, Result, internal_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+use portolan_catalog::ColumnStatistics;
 
 use super::Fragment;
 
@@ -19,12 +21,14 @@ pub(crate) struct Exchange {
 }
 
 /// A fragment that runs while the rest is planned again.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Running {
     /// The fragment's number in the plan that started it.
     pub(crate) number: usize,
     /// The number of rows that the fragment returns, if it is counted.
     pub(crate) rows: Option<f64>,
+    /// The exact statistics of the columns of join keys, as [`Counted`](super::Counted) has them.
+    pub(crate) keys: Arc<BTreeMap<usize, ColumnStatistics>>,
 }
 
 impl Exchange {

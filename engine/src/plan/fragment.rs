@@ -32,6 +32,8 @@ pub(crate) struct Fragment {
     pub(crate) rows: Option<usize>,
     /// The planner's decision for the fragment's edge.
     pub(crate) edge: Edge,
+    /// True if the fragment is below a barrier: nobody sees how many rows it returns.
+    pub(crate) is_hidden: bool,
 }
 
 impl Fragment {

@@ -7,11 +7,13 @@ mod exchange;
 mod fragment;
 mod placed;
 mod planned;
+mod shared;
 
-pub(crate) use counted::Counted;
+pub(crate) use counted::{Counted, MAX_LISTED_KEYS};
 pub(crate) use decision::{Alternative, Cost, Decision};
 pub(crate) use edge::{Edge, KeyPlan, Strategy, THIS_NODE};
 pub(crate) use exchange::{Exchange, Running};
 pub(crate) use fragment::Fragment;
-pub(crate) use placed::{Placed, Reason, SiteChoice};
+pub(crate) use placed::{Placed, Reason, SharedMark, SiteChoice};
 pub(crate) use planned::Planned;
+pub(crate) use shared::Shared;

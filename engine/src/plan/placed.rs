@@ -8,6 +8,7 @@ use portolan_catalog::DomainName;
 use portolan_connectors::{Refusal, SiteId};
 
 use super::{Decision, Edge};
+use crate::names::Barrier;
 
 /// The site of an operator.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,8 +32,9 @@ pub(crate) enum Reason {
     Refused(Refusal),
     /// It costs less here.
     Cost,
-    /// The inputs are at several sites: each side in words.
-    Combines(Vec<String>),
+    /// The inputs are at several sites: each side in words, and the rules about the places of values that restrict how
+    /// they are combined.
+    Combines { sides: Vec<String>, rules: Vec<String> },
     /// The order of the rows must reach the result.
     Order,
     /// The fragment cannot be written in its wire form: the error.
@@ -46,7 +48,10 @@ impl fmt::Display for Reason {
             Self::PushdownOff => f.write_str("portolan.pushdown is scans"),
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Cost => f.write_str("it costs less here than there"),
-            Self::Combines(sides) => write!(f, "combines {}", sides.join(" with ")),
+            Self::Combines { sides, rules } => {
+                write!(f, "combines {}", sides.join(" with "))?;
+                rules.iter().try_for_each(|rule| write!(f, "; {rule}"))
+            }
             Self::Order => f.write_str("its order must reach the result"),
             Self::Unwritable(error) => f.write_str(error),
         }
@@ -74,6 +79,19 @@ pub(crate) struct Placed {
     pub(crate) edge: Option<Edge>,
     /// The number of the fragment whose root the operator is; set by the cut.
     pub(crate) fragment: Option<usize>,
+    /// The shared part whose root the operator is; set by the pass that shares.
+    pub(crate) shared: Option<SharedMark>,
+}
+
+/// The root of a shared part, in one of the places where the part is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SharedMark {
+    /// The number of the part.
+    pub(crate) number: usize,
+    /// The number of readers, at the one place that has the operators of the part. `None` at the others.
+    pub(crate) readers: Option<usize>,
+    /// True if the expected number of rows rests on that of a barrier.
+    is_assumed: bool,
 }
 
 impl Placed {
@@ -83,6 +101,20 @@ impl Placed {
             return Some(self);
         }
         self.inputs.iter().chain(&self.subqueries).find_map(|part| part.fragment_root(number))
+    }
+
+    /// Marks the operator as the root of a shared part.
+    pub(crate) fn share_as(&mut self, part: usize, readers: usize) {
+        self.shared = Some(SharedMark { number: part, readers: Some(readers), is_assumed: self.is_assumed() });
+    }
+
+    /// Makes the operator a reference to a shared part, whose operators are shown elsewhere.
+    pub(crate) fn refer_to(&mut self, part: usize) {
+        self.shared = Some(SharedMark { number: part, readers: None, is_assumed: self.is_assumed() });
+        self.fragment = None;
+        self.inputs.clear();
+        self.subqueries.clear();
+        (self.reason, self.decision) = (None, None);
     }
 
     fn write(&self, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,11 +129,24 @@ impl Placed {
             (SiteChoice::Site(site), _) => write!(f, "  [at {site}]")?,
         }
         // The order of the operators in `LogicalPlan::display_indent`.
-        self.subqueries.iter().chain(&self.inputs).try_for_each(|part| part.write(depth + 1, f))
+        self.subqueries.iter().chain(self.shown_inputs()).try_for_each(|part| part.write(depth + 1, f))
     }
 }
 
 /// Writes one operator a line, with its site and the reason.
+impl Placed {
+    /// Returns the inputs that EXPLAIN may show: none below a barrier.
+    pub(crate) fn shown_inputs(&self) -> &[Self] {
+        if Barrier::of(&self.plan).is_some() { &[] } else { &self.inputs }
+    }
+
+    /// True if the expected number of rows rests on that of a barrier, which is the same for every port.
+    pub(crate) fn is_assumed(&self) -> bool {
+        let is_shared = self.shared.is_some_and(|mark| mark.is_assumed);
+        is_shared || Barrier::of(&self.plan).is_some() || self.inputs.iter().any(Self::is_assumed)
+    }
+}
+
 impl fmt::Display for Placed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(0, f)

@@ -1,4 +1,4 @@
-//! Pass 7, cut: each maximal part at one other site becomes a fragment, and an exchange replaces it in the plan.
+//! Pass 9, cut: each maximal part at one other site becomes a fragment, and an exchange replaces it in the plan.
 //!
 //! A fragment that cannot be encoded is not sent: its root stays here, with the reason, and the parts below it are cut
 //! instead.
@@ -7,16 +7,17 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
+use datafusion::logical_expr::{Extension, LogicalPlan};
 use portolan_connectors::{FragmentPlan, SiteId};
 
 use super::cardinality::estimate;
+use super::map_parts::map_parts;
 use super::movement::Routes;
 use super::row_order::keep_order;
 use crate::Result;
 use crate::encode::write;
 use crate::execution::errors::from_datafusion;
+use crate::names::Barrier;
 use crate::plan::{Edge, Exchange, Fragment, Placed, Reason, SiteChoice};
 use crate::upstream::functional_dependencies::without_dependencies;
 
@@ -28,7 +29,7 @@ pub(super) fn cut(
     routes: Routes<'_>,
     running: Option<&Placed>,
 ) -> Result<(LogicalPlan, Placed, Vec<Arc<Fragment>>)> {
-    let mut cutter = Cutter { routes, running, fragments: vec![] };
+    let mut cutter = Cutter { routes, running, fragments: vec![], is_hidden: false };
     let plan = cutter.operator(&mut placed).map_err(|e| from_datafusion(&e))?;
     Ok((plan, placed, cutter.fragments))
 }
@@ -37,6 +38,8 @@ struct Cutter<'a> {
     routes: Routes<'a>,
     running: Option<&'a Placed>,
     fragments: Vec<Arc<Fragment>>,
+    /// True below a barrier.
+    is_hidden: bool,
 }
 
 impl Cutter<'_> {
@@ -56,39 +59,11 @@ impl Cutter<'_> {
             // The operators below become fragments of their own.
             keep_order(placed);
         }
-        let mut inputs = placed.inputs.iter_mut();
-        let plan = placed.plan.clone().map_children(|child| match inputs.next() {
-            Some(input) => Ok(Transformed::yes(self.operator(input)?)),
-            None => Ok(Transformed::no(child)),
-        })?;
-        if placed.subqueries.is_empty() {
-            return Ok(plan.data);
-        }
-        let mut subqueries = placed.subqueries.iter_mut();
-        let plan = plan.data.map_expressions(|expr| {
-            expr.transform_down(|e| {
-                if !matches!(e, Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_)) {
-                    return Ok(Transformed::no(e));
-                }
-                let cut = match subqueries.next().map(|s| self.operator(s)).transpose()? {
-                    Some(LogicalPlan::Subquery(subquery)) => subquery,
-                    _ => return Ok(Transformed::no(e)),
-                };
-                Ok(Transformed::yes(match e {
-                    Expr::ScalarSubquery(_) => Expr::ScalarSubquery(cut),
-                    Expr::InSubquery(mut s) => {
-                        s.subquery = cut;
-                        Expr::InSubquery(s)
-                    }
-                    Expr::Exists(mut s) => {
-                        s.subquery = cut;
-                        Expr::Exists(s)
-                    }
-                    other => other,
-                }))
-            })
-        })?;
-        Ok(plan.data)
+        let is_hidden = self.is_hidden;
+        self.is_hidden |= Barrier::of(&placed.plan).is_some();
+        let plan = map_parts(placed.plan.clone(), placed, |_, part| self.operator(part));
+        self.is_hidden = is_hidden;
+        plan
     }
 
     /// Returns the edge of a fragment that the place pass did not see, such as a part of a fragment that could not be
@@ -109,7 +84,7 @@ impl Cutter<'_> {
         let number = self.fragments.len() + 1;
         let before = self.running.and_then(|root| root.fragment_root(exchange.fragment.number));
         if let Some(before) = before {
-            *placed = before.clone();
+            *placed = Placed { shared: None, ..before.clone() };
         }
         placed.fragment = Some(number);
         let fragment = Arc::new(Fragment { number, ..exchange.fragment.as_ref().clone() });
@@ -135,6 +110,7 @@ impl Cutter<'_> {
             schema: without_dependencies(placed.plan.schema())?,
             rows: estimated_rows(&placed.plan),
             edge,
+            is_hidden: self.is_hidden,
         });
         self.fragments.push(fragment.clone());
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(Exchange { fragment, running: None }) }))

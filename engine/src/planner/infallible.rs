@@ -22,7 +22,10 @@ pub(super) fn never_fails(expr: &Expr, schema: &DFSchema) -> bool {
                 (Ok(from), to) => widens(&from, to),
                 (Err(_), _) => false,
             },
+            Expr::ScalarFunction(function) if function.name() == "date_part" => is_part_of_date(&function.args, schema),
             Expr::ScalarFunction(function) => FUNCTIONS.contains(&function.name()),
+            // A pattern may be too long to be compiled. That of a row would fail for this row.
+            Expr::Like(like) => is_short_text(&like.pattern) && matches!(like.escape_char, None | Some('\\')),
             Expr::AggregateFunction(_)
             | Expr::Alias(_)
             | Expr::Between(_)
@@ -37,7 +40,6 @@ pub(super) fn never_fails(expr: &Expr, schema: &DFSchema) -> bool {
             | Expr::IsNull(_)
             | Expr::IsTrue(_)
             | Expr::IsUnknown(_)
-            | Expr::Like(_)
             | Expr::Literal(..)
             | Expr::Not(_)
             | Expr::TryCast(_) => true,
@@ -54,7 +56,6 @@ const FUNCTIONS: &[&str] = &[
     "character_length",
     "coalesce",
     "concat",
-    "date_part",
     "ends_with",
     "lower",
     "ltrim",
@@ -65,6 +66,31 @@ const FUNCTIONS: &[&str] = &[
     "strpos",
     "upper",
 ];
+
+/// The longest pattern of LIKE that counts as one that compiles.
+const MAX_PATTERN: usize = 1024;
+
+fn is_short_text(pattern: &Expr) -> bool {
+    let Expr::Literal(pattern, _) = pattern else { return false };
+    pattern.try_as_str().is_some_and(|text| text.is_none_or(|text| text.len() <= MAX_PATTERN))
+}
+
+/// Parts that `date_part` returns for every date, and those that it returns for every timestamp beside them.
+const PARTS_OF_DATES: &[&str] =
+    &["year", "isoyear", "quarter", "month", "week", "day", "doy", "dow", "isodow", "epoch"];
+const PARTS_OF_TIMES: &[&str] = &["hour", "minute", "second", "millisecond", "microsecond"];
+
+/// True if the arguments of `date_part` are a part, as a literal, and a date or a timestamp that has it.
+fn is_part_of_date(args: &[Expr], schema: &DFSchema) -> bool {
+    let [Expr::Literal(part, _), value] = args else { return false };
+    let Some(Some(part)) = part.try_as_str() else { return false };
+    let is_in = |parts: &[&str]| parts.iter().any(|known| part.eq_ignore_ascii_case(known));
+    match value.get_type(schema) {
+        Ok(DataType::Date32) => is_in(PARTS_OF_DATES),
+        Ok(DataType::Timestamp(..)) => is_in(PARTS_OF_DATES) || is_in(PARTS_OF_TIMES),
+        _ => false,
+    }
+}
 
 /// Comparisons that never fail. Pattern matching is not one of them, because a pattern may be malformed.
 const COMPARISONS: &[Operator] = &[
@@ -224,6 +250,8 @@ mod tests {
             Field::new("t", DataType::Utf8, true),
             Field::new("d", DataType::Decimal128(12, 2), true),
             Field::new("full", DataType::Decimal128(38, 2), true),
+            Field::new("day", DataType::Date32, true),
+            Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, None), true),
         ]);
         never_fails(expr, &DFSchema::try_from(schema).unwrap())
     }
@@ -238,6 +266,20 @@ mod tests {
         assert!(!safe(&datafusion::prelude::random().gt(lit(0.5))));
         assert!(safe(&datafusion::prelude::lower(col("t"))));
         assert!(!safe(&datafusion::prelude::to_timestamp(vec![col("t")])));
+        assert!(!safe(&col("t").like(col("t"))), "the pattern of a row may not compile");
+        assert!(!safe(&col("t").like(lit("%".repeat(MAX_PATTERN + 1)))));
+    }
+
+    #[test]
+    fn parts_of_dates_may_be_unknown() {
+        let part = |part: Expr, value: Expr| datafusion::prelude::date_part(part, value);
+        assert!(safe(&part(lit("YEAR"), col("day"))) && safe(&part(lit("hour"), col("at"))));
+        for (name, value) in
+            [("century", "at"), ("hour", "day"), ("nothing", "day"), ("nanosecond", "at"), ("day", "t")]
+        {
+            assert!(!safe(&part(lit(name), col(value))), "{name} of {value}");
+        }
+        assert!(!safe(&part(col("t"), col("day"))));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Plans a query across owners: an ordered list of passes, one pass a file. After each pass, the local node can run the
 //! plan, with the same rows. Placement changes where work is done, and never the result.
 //!
-//! No pass imports another. They share candidates (sites with costs), movement (rows between sites), cardinalities and
-//! costs.
+//! No pass imports another. They share candidates (sites with costs), movement (rows between sites), residency and lineage
+//! (the places where values may go), cardinalities and costs.
 
 mod adapt;
 mod analyse;
@@ -10,14 +10,19 @@ mod candidates;
 pub(crate) mod cardinality;
 mod cost;
 mod cut;
+pub(crate) mod govern;
 mod infallible;
+mod lineage;
+mod map_parts;
 mod movement;
 pub(crate) mod normalise;
 mod order;
 mod passes;
 mod place;
+mod residency;
 pub(crate) mod resolve;
 mod row_order;
+mod share;
 mod sides;
 mod split;
 
@@ -29,7 +34,9 @@ use datafusion::logical_expr::LogicalPlan;
 pub(crate) use adapt::{adapt, awaited};
 pub(crate) use analyse::{analyse, analyse_statement};
 pub(crate) use passes::{Draft, Observer};
+pub(crate) use residency::check_path;
 
+use self::govern::PortRules;
 use self::movement::Routes;
 use self::passes::{PASSES, Planning};
 use crate::mesh::MeshView;
@@ -50,9 +57,10 @@ pub(crate) fn plan(
     analysed: &LogicalPlan,
     settings: &Settings,
     view: &Arc<MeshView>,
+    rules: &PortRules,
     is_fragment: bool,
 ) -> Result<Planned> {
-    plan_observed(state, analysed, settings, view, is_fragment, &mut |_, _| {})
+    plan_observed(state, analysed, settings, view, rules, is_fragment, &mut |_, _| {})
 }
 
 /// Runs the passes as [`plan`] does, and shows the plan to `observe` before the first pass and after each one.
@@ -64,11 +72,12 @@ pub(crate) fn plan_observed(
     analysed: &LogicalPlan,
     settings: &Settings,
     view: &Arc<MeshView>,
+    rules: &PortRules,
     is_fragment: bool,
     observe: &mut Observer<'_>,
 ) -> Result<Planned> {
     let routes = Routes { view, is_fragment };
-    let planning = Planning { state, settings, routes, running: None };
+    let planning = Planning { state, settings, routes, rules: Some(rules), running: None };
     let draft = Draft::new(analysed.clone(), analysed.clone());
     observe("analyse", &draft);
     draft.through(PASSES, &planning, observe)?.planned(None)

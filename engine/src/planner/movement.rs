@@ -16,9 +16,6 @@ use crate::encode::keys::SQL_KEYS;
 use crate::mesh::{Link, MeshView};
 use crate::plan::{Cost, SiteChoice};
 
-/// The factor by which an estimate of keys may be too high.
-const KEY_ERROR: f64 = 4.0;
-
 /// The bytes of a key's column.
 const KEY_COLUMN_BYTES: f64 = 8.0;
 
@@ -57,12 +54,10 @@ impl Owned {
 
 impl Routes<'_> {
     /// Returns the largest number of expected keys for which rows of a site wait. A query in SQL lists its keys, and more
-    /// would be waited for in vain.
+    /// would be waited for in vain: the scan would then begin late, and read all rows.
     pub(super) fn most_keys(&self, site: &SiteChoice) -> f64 {
         match site {
-            SiteChoice::Site(id) if !self.view.capabilities(id).key_forms.contains(&KeyForm::Batch) => {
-                SQL_KEYS as f64 * KEY_ERROR
-            }
+            SiteChoice::Site(id) if !self.view.capabilities(id).key_forms.contains(&KeyForm::Batch) => SQL_KEYS as f64,
             _ => f64::INFINITY,
         }
     }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 
+use super::govern::PortRules;
 use super::movement::Routes;
-use super::{cut, normalise, order, place, sides, split};
+use super::{cut, govern, normalise, order, place, share, sides, split};
 use crate::execution::errors::from_datafusion;
 use crate::plan::{Fragment, Placed, Planned};
 use crate::settings::Pushdown;
@@ -26,10 +27,22 @@ pub(super) struct Pass {
 /// The passes over an analysed plan, in order.
 pub(super) const PASSES: &[Pass] = &[
     Pass {
+        name: "govern",
+        what: "replaces each port of this node by what the principal may see",
+        adapts: false,
+        run: govern,
+    },
+    Pass {
         name: "normalise",
         what: "DataFusion's optimizer: pushes filters and projections down",
         adapts: false,
         run: normalise,
+    },
+    Pass {
+        name: "enclose",
+        what: "puts the policies of each governed port below a barrier",
+        adapts: false,
+        run: enclose,
     },
     Pass {
         name: "order",
@@ -50,6 +63,12 @@ pub(super) const PASSES: &[Pass] = &[
         adapts: true,
         run: cut,
     },
+    Pass {
+        name: "share",
+        what: "computes equal parts of the local node's plan once, and sends equal fragments once",
+        adapts: true,
+        run: share,
+    },
 ];
 
 /// The inputs of planning that stay the same from pass to pass.
@@ -58,6 +77,8 @@ pub(super) struct Planning<'a> {
     pub(super) state: &'a SessionState,
     pub(super) settings: &'a Settings,
     pub(super) routes: Routes<'a>,
+    /// The rules for the ports of this node; `None` if they are in the plan already, when a query is adapted.
+    pub(super) rules: Option<&'a PortRules>,
     /// The placed plan whose fragments run already, when a query is adapted.
     pub(super) running: Option<&'a Placed>,
 }
@@ -113,6 +134,22 @@ impl Draft {
     }
 }
 
+fn govern(planning: &Planning<'_>, draft: Draft) -> Result<Draft> {
+    match planning.rules {
+        Some(rules) => Ok(Draft { plan: govern::govern(&draft.plan, rules)?, ..draft }),
+        None => Ok(draft),
+    }
+}
+
+fn enclose(planning: &Planning<'_>, draft: Draft) -> Result<Draft> {
+    let Some(rules) = planning.rules else { return Ok(draft) };
+    if let Some(account) = &rules.account {
+        account.reads_scans(&draft.plan);
+    }
+    let plan = govern::enclose(planning.state, &draft.plan, rules)?;
+    Ok(Draft { normalised: plan.clone(), plan, ..draft })
+}
+
 fn normalise(planning: &Planning<'_>, draft: Draft) -> Result<Draft> {
     let plan = normalise::normalise(planning.state, &draft.plan)?;
     Ok(Draft { normalised: plan.clone(), plan, ..draft })
@@ -148,6 +185,14 @@ fn cut(planning: &Planning<'_>, draft: Draft) -> Result<Draft> {
     let placed = draft.placed.ok_or_else(unplaced)?;
     let (plan, placed, fragments) = cut::cut(placed, routes, running)?;
     Ok(Draft { plan, placed: Some(placed), fragments, ..draft })
+}
+
+fn share(planning: &Planning<'_>, draft: Draft) -> Result<Draft> {
+    let Draft { normalised, plan, placed, fragments } = draft;
+    let mut placed = placed.ok_or_else(unplaced)?;
+    let shared = share::share(plan, &mut placed, fragments, planning.settings);
+    let (plan, fragments) = shared.map_err(|e| from_datafusion(&e))?;
+    Ok(Draft { normalised, plan, placed: Some(placed), fragments })
 }
 
 fn unplaced() -> Error {

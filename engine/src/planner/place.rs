@@ -1,10 +1,13 @@
-//! Pass 6, place: every operator gets a site, so that the whole plan costs least. The site is the local node, which
+//! Pass 8, place: every operator gets a site, so that the whole plan costs least. The site is the local node, which
 //! fetches the rows, or an owner of a port that the operator reads. A join of two owners' rows runs at the local node,
 //! with or without keys from one side to the other, or at one of the owners, which fetches the rows of the other. An
-//! operator that stays here although an owner holds its input keeps the reason.
+//! operator that stays here although an owner holds its input keeps the reason. The rules about the places of values
+//! (`residency.rs`) exclude sites and keys.
 //!
 //! Before: `Join(Filter(scan sales.a), scan supply.b)`.
 //! After: `Join @here: combines sales at … with supply at … (Filter(scan sales.a) @sales, scan supply.b @supply)`.
+
+use std::collections::BTreeSet;
 
 use datafusion::logical_expr::LogicalPlan;
 use portolan_catalog::DomainName;
@@ -13,8 +16,12 @@ use super::candidates::CandidateTree;
 use super::movement::Routes;
 use super::row_order::{carries_order, keep_order, sort_here};
 use crate::execution::errors::from_datafusion;
+use crate::names::Barrier;
 use crate::plan::{Edge, Placed, Reason, SiteChoice};
 use crate::{Error, ErrorKind, Result, Settings};
+
+/// The largest number of rules about the places of values that the reason of one operator shows.
+const SHOWN_RULES: usize = 4;
 
 /// Gives every operator a site.
 pub(super) fn place(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> Result<Placed> {
@@ -56,7 +63,9 @@ fn placed(
     };
     let inputs: Vec<Placed> = operator.inputs.iter().map(&mut part).collect();
     let subqueries: Vec<Placed> = operator.subqueries.iter().map(&mut part).collect();
-    let reason = (*site == SiteChoice::Here).then(|| reason(operator, &inputs, &subqueries, settings)).flatten();
+    // What is below a barrier must not show: a policy may leave nothing to read.
+    let may_have_reason = *site == SiteChoice::Here && Barrier::of(&operator.plan).is_none();
+    let reason = may_have_reason.then(|| reason(operator, &inputs, &subqueries, settings)).flatten();
     Placed {
         plan: operator.plan.clone(),
         site: site.clone(),
@@ -68,6 +77,7 @@ fn placed(
         decision: candidate.and_then(|c| c.decisions.decision.clone()),
         edge,
         fragment: None,
+        shared: None,
     }
 }
 
@@ -77,7 +87,7 @@ fn reason(operator: &CandidateTree, inputs: &[Placed], subqueries: &[Placed], se
     let mut sites = parts().map(|i| &i.site).filter(|s| **s != SiteChoice::Anywhere);
     let first = sites.next()?;
     if !sites.all(|s| s == first) {
-        return Some(combines(parts()));
+        return Some(combines(parts(), &operator.rules));
     }
     let SiteChoice::Site(site) = first else { return None };
     Some(match operator.refusal.as_ref().or_else(|| operator.refusals.get(site)) {
@@ -88,8 +98,9 @@ fn reason(operator: &CandidateTree, inputs: &[Placed], subqueries: &[Placed], se
     })
 }
 
-/// Returns a reason such as "combines sales at grpc://a with supply at grpc://b".
-fn combines<'a>(inputs: impl Iterator<Item = &'a Placed>) -> Reason {
+/// Returns a reason such as "combines sales at grpc://a with supply at grpc://b", with the first of the rules about the
+/// places of values that restrict how.
+fn combines<'a>(inputs: impl Iterator<Item = &'a Placed>, rules: &BTreeSet<String>) -> Reason {
     let mut sides: Vec<String> = vec![];
     for input in inputs.filter(|i| i.site != SiteChoice::Anywhere) {
         let domains: Vec<&str> = input.domains.iter().map(DomainName::as_str).collect();
@@ -102,5 +113,5 @@ fn combines<'a>(inputs: impl Iterator<Item = &'a Placed>) -> Reason {
             sides.push(side);
         }
     }
-    Reason::Combines(sides)
+    Reason::Combines { sides, rules: rules.iter().take(SHOWN_RULES).cloned().collect() }
 }

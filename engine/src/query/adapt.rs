@@ -1,7 +1,7 @@
 //! Runs the first part of a plan while the rest may still change. It reads and counts the fragments that supply join
-//! keys. If a count is far from its estimate, the rest is planned again.
+//! keys. If a count is far from its estimate, or if the keys change a join, the rest is planned again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ impl Query {
             }
         };
         last.meter.start();
-        Ok((last.physical.clone(), last.task_context()))
+        Ok(Driven::Plan(last.physical.clone(), last.task_context()))
     }
 
     /// Plans the rest again; `None` if there is no reason to.
@@ -53,7 +53,7 @@ impl Query {
         }
         let _ = self.context.waiting_since.set(Instant::now());
         let wait = edges.iter().filter_map(|e| Some(e.fragment().edge.keys.as_ref()?.wait)).max().unwrap_or_default();
-        let counted = try_join_all(awaited.iter().map(|edge| count(edge, &context, wait))).await?;
+        let counted = try_join_all(awaited.iter().map(|(edge, keys)| count(edge, keys, &context, wait))).await?;
         let counted: BTreeMap<usize, Counted> = counted.into_iter().collect();
         let mut passes = ready.passes.clone();
         let (before, settings, is_fragment) = (&ready.planned, &self.settings, self.is_fragment());
@@ -84,25 +84,31 @@ impl Query {
         let state = SessionState::clone(&ready.state);
         let Physical { state, plan: physical, edges } = Physical::of(&planned.plan, state, edges).await?;
         let (memory, meter) = (ready.memory.clone(), ready.meter.clone());
-        Ok(Some(Ready { state, memory, meter, planned: Arc::new(planned), physical, edges, passes }))
+        let (decided, label) = (ready.decided.clone(), ready.label.clone());
+        Ok(Some(Ready { state, memory, meter, planned: Arc::new(planned), decided, physical, edges, passes, label }))
     }
 
-    /// Returns the edges to count first: those that supply join keys, if their rows are expected to fit in memory. None
-    /// are counted if a setting forces the plan.
-    fn awaited(&self, ready: &Ready) -> Result<Vec<Arc<LiveEdge>>> {
-        if !self.settings.strategy.is_empty() || !self.settings.placement {
+    /// Returns the edges to count first: those that supply join keys, if their rows are expected to fit in memory. Each
+    /// has the positions of the columns that joins compare. None are counted if a setting forces the plan or keeps it.
+    fn awaited(&self, ready: &Ready) -> Result<Vec<(Arc<LiveEdge>, BTreeSet<usize>)>> {
+        if !self.settings.strategy.is_empty() || !self.settings.placement || !self.settings.adapts() {
             return Ok(vec![]);
         }
-        let numbers = planner::awaited(&ready.planned).map_err(|e| from_datafusion(&e))?;
-        let mut edges = ready.edges.all();
-        edges.retain(|e| numbers.contains(&e.fragment().number));
-        let bytes: f64 = edges.iter().map(|e| e.fragment().edge.rows * e.fragment().edge.row_bytes).sum();
-        Ok(if bytes <= COUNTED_BYTES as f64 { edges } else { vec![] })
+        let mut keys = planner::awaited(&ready.planned).map_err(|e| from_datafusion(&e))?;
+        let edges = ready.edges.all().into_iter();
+        let awaited: Vec<_> = edges.filter_map(|e| keys.remove(&e.fragment().number).map(|keys| (e, keys))).collect();
+        let bytes: f64 = awaited.iter().map(|(e, _)| e.fragment().edge.rows * e.fragment().edge.row_bytes).sum();
+        Ok(if bytes <= COUNTED_BYTES as f64 { awaited } else { vec![] })
     }
 }
 
-async fn count(edge: &LiveEdge, context: &TaskContext, wait: Duration) -> Result<(usize, Counted)> {
-    let counted = edge.count_prefetched(context, wait).await.map_err(|e| from_datafusion(&e))?;
+async fn count(
+    edge: &LiveEdge,
+    keys: &BTreeSet<usize>,
+    context: &TaskContext,
+    wait: Duration,
+) -> Result<(usize, Counted)> {
+    let counted = edge.count_prefetched(keys, context, wait).await.map_err(|e| from_datafusion(&e))?;
     Ok((edge.fragment().number, counted))
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{concat_batches, filter_record_batch, interleave};
@@ -12,9 +13,11 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, TryStreamExt};
 use portolan_catalog::{Port, PortRef, ServedBy, sql_type};
-use portolan_connectors::PortWriter;
+use portolan_connectors::{FragmentHead, PortWriter};
+use portolan_governance::Action;
 
 use super::Prepared;
+use super::audit::Insert;
 use super::held_rows::HeldRows;
 use super::ingest::until_stopped;
 use super::parameter_names::rows_by_name;
@@ -22,10 +25,12 @@ use crate::execution::compact::compact;
 use crate::execution::conform::converted;
 use crate::execution::errors::{arrow_text, from_datafusion, timed_out};
 use crate::mesh::MeshView;
+use crate::planner::govern::PortRules;
 use crate::planner::resolve::change::{Change, Content, Target};
+use crate::state::SessionHandle;
 use crate::state::tables::{TableContent, unknown};
 use crate::state::views::unknown as unknown_view;
-use crate::{Error, ErrorKind, Principal, Result};
+use crate::{Error, ErrorKind, Result};
 
 impl Prepared {
     /// Runs a [`StatementKind::Change`](crate::StatementKind::Change) or a
@@ -164,8 +169,10 @@ impl Prepared {
     /// writer has read all rows. From then on, nobody knows whether a stopped writer has added them.
     async fn append(&self, port: &PortRef, rows: LogicalPlan) -> Result<u64> {
         let (rows, listed) = self.start_listed(rows).await?;
-        let writer = writer(&self.view, port, self.session.principal())?;
-        self.on_cpu(async move { writer.append(until_stopped(rows.boxed(), listed.query.stop.clone())).await }).await
+        let head = FragmentHead::new(rows.query_id(), self.session.principal().clone(), Instant::now());
+        let head = FragmentHead { purpose: self.session.settings().purpose, ..head };
+        let insert = Insert::permitted(&self.session, &head, &self.view, port)?;
+        self.on_cpu(async move { insert.append(until_stopped(rows.boxed(), listed.query.stop.clone())).await }).await
     }
 
     /// Returns the rows of the query of a statement that changes or removes rows.
@@ -175,8 +182,14 @@ impl Prepared {
     }
 }
 
-/// Returns the writer of a port, if the port is at this node and accepts rows from `principal`.
-pub(super) fn writer(view: &MeshView, port: &PortRef, principal: &Principal) -> Result<Arc<dyn PortWriter>> {
+/// Returns the writer of a port, if the port is at this node and accepts rows from the principal of a session.
+pub(super) fn writer(
+    session: &SessionHandle,
+    view: &MeshView,
+    port: &PortRef,
+    rules: &PortRules,
+) -> Result<Arc<dyn PortWriter>> {
+    let principal = session.principal();
     let denied = |what: String| Err(Error::new(ErrorKind::PermissionDenied, what));
     if view.snapshot.port(port).is_some_and(Port::is_derived) {
         let what = format!("port `{port}` accepts no rows: its rows are the result of a query over other ports");
@@ -193,6 +206,11 @@ pub(super) fn writer(view: &MeshView, port: &PortRef, principal: &Principal) -> 
     };
     if !writer.takes_from(principal.name(), principal.groups()) {
         return denied(format!("port `{port}` accepts no rows from `{principal}`"));
+    }
+    let governed = rules.decide_for(port, Action::Insert)?;
+    if governed.is_some_and(|governed| governed.filter.is_some()) {
+        let what = "its policies permit some rows only, and a node does not check the rows of an INSERT";
+        return denied(format!("port `{port}` accepts no rows from `{principal}`: {what}"));
     }
     Ok(writer.clone())
 }

@@ -1,20 +1,26 @@
 //! Fragments that other nodes send. They are admitted, and then run or only estimated.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use portolan_connectors::{FragmentEstimate, FragmentHead, ReceivedFragment};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use portolan_connectors::{EncodedPlan, FragmentEstimate, FragmentHead, ReceivedFragment};
 
-use super::{Entry, Query, QueryStream, nullable};
+use super::reuse::{Reuse, is_repeatable, plan_bytes};
+use super::visible_ports::view_of_fragment;
+use super::{Entry, Query, QueryStream, nullable, record_unaccepted};
 use crate::encode::decode;
-use crate::execution::errors::{DIVISION_BY_ZERO, not_converted};
+use crate::execution::errors::{DIVISION_BY_ZERO, from_datafusion, not_converted};
 use crate::execution::stop::Stop;
+use crate::functions::bounded_again;
 use crate::metrics::{SentEdge, Work, WorkKind};
 use crate::names::reads_for_query;
 use crate::planner::cardinality;
-use crate::state::{ClientIdentity, EngineState, QueryContext, RunningQuery};
+use crate::planner::govern::PortRules;
+use crate::state::{ClientIdentity, EngineState, PlanKey, QueryContext, RunningQuery, caller_of};
 use crate::{Error, ErrorKind, Result, Settings, planner};
 
 /// A fragment that was planned and not run.
@@ -24,6 +30,16 @@ pub struct EstimatedFragment {
     pub schema: SchemaRef,
     /// The estimate of the fragment's rows.
     pub estimate: FragmentEstimate,
+}
+
+/// A fragment before the passes.
+struct AcceptedFragment {
+    /// The number of the fragment among the kept plans; `None` if its plans are not kept.
+    number: Option<u64>,
+    decoded: LogicalPlan,
+    analysed: LogicalPlan,
+    /// True if the fragment reads a derived port.
+    hides_queries: bool,
 }
 
 /// Plans and starts a fragment that another node sent.
@@ -36,11 +52,11 @@ pub(crate) async fn run_fragment(engine: &Arc<EngineState>, fragment: ReceivedFr
         .cpu
         .run(&principal, async move {
             let state = query.state();
-            let plan = planner::analyse(&state, decode(&fragment.encoded, &query.view)?)?;
-            // The optimizer may remove the scans of the query, and leave its constants.
-            let hides_queries = reads_for_query(&plan);
-            let query = Query { hides_queries, ..query };
-            let started = query.start_in(state, &plan, nullable(plan.schema().as_arrow())).await;
+            let accepted = accepted(&query, &state, &fragment).inspect_err(|e| query.record_unaccepted(e))?;
+            let AcceptedFragment { analysed: plan, hides_queries, number, .. } = &*accepted;
+            let (hides_queries, reuse) = (*hides_queries, number.map(|number| reuse(&query, number)));
+            let query = Query { hides_queries, reuse, ..query };
+            let started = query.start_in(state, plan, nullable(plan.schema().as_arrow())).await;
             match hides_queries {
                 true => started.map(QueryStream::without_values).map_err(without_values),
                 false => started,
@@ -62,9 +78,13 @@ pub(crate) async fn estimate_fragment(
         .cpu
         .run(&principal, async move {
             let state = query.state();
-            let plan = planner::analyse(&state, decode(&fragment.encoded, &query.view)?)?;
-            let planned = planner::plan(&state, &plan, &query.settings, &query.view, query.is_fragment());
-            let planned = planned.map_err(|e| if reads_for_query(&plan) { without_values(e) } else { e })?;
+            let accepted = accepted(&query, &state, &fragment).inspect_err(|e| query.record_unaccepted(e))?;
+            let rules = PortRules::of(&query.engine, &query.context.head, &query.view);
+            // Other estimates of the same fragment share its plan.
+            let plan = &bounded_again(accepted.analysed.clone()).map_err(|e| from_datafusion(&e))?;
+            let planned = planner::plan(&state, plan, &query.settings, &query.view, &rules, query.is_fragment());
+            let planned = planned.inspect_err(|e| query.record_refusal(e, &rules));
+            let planned = planned.map_err(|e| if accepted.hides_queries { without_values(e) } else { e })?;
             let expected = cardinality::estimate(&planned.normalised);
             let rows = expected.known.then(|| expected.rows.round());
             let row_bytes = expected.row_bytes(plan.schema());
@@ -77,6 +97,37 @@ pub(crate) async fn estimate_fragment(
         .await;
     work.end(estimate.as_ref().err().map(Error::kind));
     estimate
+}
+
+/// Returns the plan of a fragment, if its ports may be processed by all nodes on its path. The engine keeps fragments
+/// without join keys: the keys are data.
+fn accepted(query: &Query, state: &SessionState, fragment: &ReceivedFragment) -> Result<Arc<AcceptedFragment>> {
+    let (view, plans, EncodedPlan { plan, keys }) = (&query.view, &query.engine.plans, &fragment.encoded);
+    let key = |plan: Bytes| PlanKey::Fragment { plan, hidden: view.hidden.clone() };
+    let known = if keys.is_empty() { plans.find::<AcceptedFragment>(view.version, &key(plan.clone())) } else { None };
+    if let Some(known) = known {
+        planner::check_path(&known.decoded, fragment, view)?;
+        return Ok(known);
+    }
+    let decoded = decode(&fragment.encoded, view)?;
+    planner::check_path(&decoded, fragment, view)?;
+    let analysed = planner::analyse(state, decoded.clone())?;
+    // The optimizer may remove the scans of the query, and leave its constants.
+    let hides_queries = reads_for_query(&analysed);
+    let number = (keys.is_empty() && is_repeatable(&analysed)).then(|| plans.next());
+    let bytes = plan_bytes(&decoded) + plan_bytes(&analysed);
+    let accepted = Arc::new(AcceptedFragment { number, decoded, analysed, hides_queries });
+    if number.is_some() {
+        // The bytes of the request are a part of a larger message.
+        plans.keep(view.version, key(Bytes::copy_from_slice(plan)), accepted.clone(), bytes);
+    }
+    Ok(accepted)
+}
+
+/// Returns the place of the plan of a kept fragment.
+fn reuse(query: &Query, number: u64) -> Reuse {
+    let caller = caller_of(&query.context.head);
+    Reuse::of(&query.engine, query.view.version, number, &[], caller, &query.settings)
 }
 
 /// Returns an error of a fragment that reads a derived port as other nodes may see it: without values that the query of
@@ -97,7 +148,10 @@ pub(super) fn without_values(error: Error) -> Error {
 
 /// Returns the fragment as a query of this node, if it is within the limits.
 fn admitted(engine: &Arc<EngineState>, fragment: &ReceivedFragment, kind: WorkKind) -> Result<Query> {
-    check_limits(engine, fragment).inspect_err(|e| engine.metrics.refused(kind, e.kind()))?;
+    check_limits(engine, fragment).inspect_err(|e| {
+        engine.metrics.refused(kind, e.kind());
+        record_unaccepted(engine, &fragment.head.principal, &fragment.head.query_id, e);
+    })?;
     let FragmentHead { query_id, principal, .. } = &fragment.head;
     let limits = engine.limits();
     let head = FragmentHead {
@@ -109,21 +163,25 @@ fn admitted(engine: &Arc<EngineState>, fragment: &ReceivedFragment, kind: WorkKi
     let client = ClientIdentity::of_fragment(principal);
     let listed = RunningQuery::new(query_id.clone(), client, None, Stop::default(), work);
     Ok(Query {
+        view: view_of_fragment(engine, &head),
         engine: engine.clone(),
-        view: engine.mesh.view(),
         settings: Settings::default(),
         names: None,
         listed: Arc::new(engine.activity.started(listed)),
         context: Arc::new(QueryContext::new(head, limits.key_bytes, engine.metrics.clone())),
         account: engine.accounts.of(principal),
         entry: Entry::InLine,
+        reuse: None,
         hides_queries: false,
+        reads_rows: true,
+        relay: None,
+        recording: Mutex::default(),
     })
 }
 
 /// Checks that a fragment is within the limits.
-fn check_limits(engine: &EngineState, fragment: &ReceivedFragment) -> Result<()> {
-    let ReceivedFragment { head, encoded } = fragment;
+pub(super) fn check_limits(engine: &EngineState, fragment: &ReceivedFragment) -> Result<()> {
+    let ReceivedFragment { head, encoded, .. } = fragment;
     let FragmentHead { query_id, principal, via, trace, .. } = head;
     let hops = head.hops;
     let limits = engine.limits();

@@ -11,8 +11,10 @@ use portolan_catalog::nearest::nearest;
 use portolan_catalog::{PortRef, sql_type};
 use portolan_connectors::{FragmentHead, TraceContext};
 
+use super::audit::Insert;
 use super::held_rows::HeldRows;
 use super::nullable;
+use super::visible_ports::view_of;
 use crate::execution::conform::{conform, converted};
 use crate::execution::errors::arrow_text;
 use crate::execution::stop::Stop;
@@ -91,7 +93,8 @@ pub(crate) async fn ingest(
     let id = uuid::Uuid::new_v4().to_string();
     let trace = session.trace.as_ref().map_or_else(TraceContext::start, TraceContext::child);
     // An upload sends no fragments, so the deadline of the head has no effect.
-    let head = FragmentHead { trace, ..FragmentHead::new(&id, session.principal().clone(), Instant::now()) };
+    let head = FragmentHead::new(&id, session.principal().clone(), Instant::now());
+    let head = FragmentHead { trace, purpose: session.settings().purpose, ..head };
     let (client, stop) = (session.shared.client(), Stop::below(&session.shared.closed));
     let work = Work::start(&session.engine.metrics, WorkKind::Query, &head);
     let what = format!("INGEST INTO {}", target.name());
@@ -100,7 +103,7 @@ pub(crate) async fn ingest(
     let outcome = if target.is_of_session() {
         into_table(session, target, mode, columns, rows).await
     } else {
-        into_port(session, target, mode, rows).await
+        into_port(session, &head, target, mode, rows).await
     };
     listed.query.work.end(outcome.as_ref().err().map(Error::kind));
     outcome
@@ -148,12 +151,13 @@ async fn into_table(
 
 async fn into_port(
     session: &SessionHandle,
+    head: &FragmentHead,
     target: &IngestTarget,
     mode: IngestMode,
     rows: BoxStream<'static, Result<RecordBatch>>,
 ) -> Result<u64> {
     let name = target.name();
-    let view = session.engine.mesh.view();
+    let view = view_of(session).await;
     let (Some(domain), Some(product)) = (target.catalog.as_deref(), target.schema.as_deref()) else {
         let what = format!("`{name}` names no port: send the domain as catalog and the data product as schema");
         return Err(Error::new(ErrorKind::InvalidQuery, what));
@@ -172,12 +176,12 @@ async fn into_port(
             return Err(Error::new(ErrorKind::PermissionDenied, what));
         }
     }
-    let writer = super::change::writer(&view, &port, session.principal())?;
+    let insert = Insert::permitted(session, head, &view, &port)?;
     let Some(schema) = known.schema() else {
         return Err(Error::new(ErrorKind::SiteUnavailable, format!("the columns of `{name}` are not known yet")));
     };
     let rows = rows.map(move |batch| by_name(&batch?, &schema, &name)).boxed();
-    session.engine.cpu.run(session.principal(), async move { writer.append(rows).await }).await
+    session.engine.cpu.run(session.principal(), async move { insert.append(rows).await }).await
 }
 
 /// Returns the rows, which end with an error if the statement or its session is stopped.

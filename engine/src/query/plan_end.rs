@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use portolan_connectors::{OperatorMetrics, lock};
 
 use super::Ready;
+use crate::execution::barrier::all_children;
 use crate::explain;
 use crate::metrics::Metrics;
 use crate::state::ActivityGuard;
@@ -60,7 +61,7 @@ impl Drop for PlanEnd {
         let (mut open, mut bytes) = (vec![&ready.physical], 0);
         while let Some(operator) = open.pop() {
             bytes += operator.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or(0);
-            open.extend(operator.children());
+            open.extend(all_children(operator.as_ref()));
         }
         self.metrics.spilled(bytes);
     }

@@ -1,5 +1,6 @@
 //! A parsed and planned statement.
 
+mod kept;
 mod running;
 
 use std::borrow::Cow;
@@ -15,8 +16,12 @@ use super::casts::Casts;
 use super::parameter_names::{Numbered, by_name, numbered, require_numbers, with_names};
 use super::parameters::parameters;
 use super::place::located;
+use super::policy_table;
 use super::settings::show_schema;
-use super::{Entry, QueryStream, session_state};
+#[cfg(feature = "files")]
+use super::visible_ports::view_without_asking;
+use super::visible_ports::{known_view, view_of};
+use super::{Entry, QueryStream, Relay, session_state};
 use crate::bounds::{check_plan, check_types};
 use crate::execution::errors::planning_timed_out;
 use crate::mesh::MeshView;
@@ -74,20 +79,31 @@ pub struct Prepared {
     schema: SchemaRef,
     parameters: SchemaRef,
     casts: Casts,
+    /// The number of the statement among the kept plans; `None` if its plans are not kept.
+    number: Option<u64>,
     /// The deadline of all runs together, if a caller has set one.
     pub(super) deadline: Option<Instant>,
+    /// The permission to relay the rows of the runs.
+    relay: Option<Relay>,
 }
 
 impl Prepared {
     pub(crate) async fn new(session: &SessionHandle, sql: &str) -> Result<Self> {
         session.require_open()?;
+        if let Some(known) = Self::known(session, sql) {
+            return Ok(known);
+        }
         let session = session.clone();
         let text = sql;
         let sql = sql.to_owned();
         let (engine, principal, limit) = (session.engine.clone(), session.principal().clone(), session.query_timeout());
         let planning = engine.cpu.run(&principal, async move {
-            let view = session.engine.mesh.view();
+            let view = view_of(&session).await;
             let names = Arc::new(SessionNames::of(&session));
+            // Owners have told only now which ports the principal may see.
+            if let Some(known) = Self::known_in(&session, &sql, &view, &names) {
+                return Ok(known);
+            }
             let state = session_state(&session.engine, &view, Some(names.clone()));
             let (resolved, parameter_names) = {
                 let Numbered { text, names: parameter_names } = numbered(&sql)?;
@@ -110,8 +126,10 @@ impl Prepared {
             };
             let schema = promised(&resolved);
             let casts = plan_of(&resolved).map(Casts::of).unwrap_or_default();
-            let resolved = Arc::new(resolved);
-            Ok(Self { session, sql, view, names, resolved, schema, parameters, casts, deadline: None })
+            let (number, deadline, relay, resolved) = (None, None, None, Arc::new(resolved));
+            let statement =
+                Self { session, sql, view, names, resolved, schema, parameters, casts, number, deadline, relay };
+            Ok(statement.kept())
         });
         // Planning does not yield, so its caller watches the time.
         let prepared = tokio::time::timeout(limit, planning).await;
@@ -123,13 +141,14 @@ impl Prepared {
     #[cfg(feature = "files")]
     pub(super) fn of_plan(session: &SessionHandle, what: String, plan: LogicalPlan) -> Result<Self> {
         session.require_open()?;
-        let view = session.engine.mesh.view();
+        let view = view_without_asking(session);
         let names = Arc::new(SessionNames::of(session));
         let state = session_state(&session.engine, &view, Some(names.clone()));
         let resolved = analysed(Resolved::Query(plan, Labels::default()), &state)?;
         let (schema, parameters) = (promised(&resolved), Arc::new(Schema::empty()));
         let (session, resolved, casts) = (session.clone(), Arc::new(resolved), Casts::default());
-        Ok(Self { session, sql: what, view, names, resolved, schema, parameters, casts, deadline: None })
+        let (sql, number, deadline, relay) = (what, None, None, None);
+        Ok(Self { session, sql, view, names, resolved, schema, parameters, casts, number, deadline, relay })
     }
 
     /// Runs the query as it was planned, also if the meaning of names has changed since.
@@ -203,6 +222,9 @@ impl Prepared {
             return Ok(self.schema());
         }
         require_numbers(&self.parameters)?;
+        if let Some(known) = self.known_schema(parameters) {
+            return Ok(known);
+        }
         let (this, parameters) = (self.clone(), parameters.to_vec());
         self.on_cpu(async move {
             match this.resolved.as_ref() {
@@ -259,9 +281,16 @@ impl Prepared {
         Self { deadline: Some(self.deadline.unwrap_or_else(|| Instant::now() + timeout)), ..self.clone() }
     }
 
+    /// Returns the statement with the permission to relay the rows of its runs.
+    #[must_use]
+    pub(crate) fn relaying(self, relay: Relay) -> Self {
+        Self { relay: Some(relay), ..self }
+    }
+
     /// True if the names of the statement have the same meaning as when it was planned.
     pub(crate) fn is_current(&self) -> bool {
-        Arc::ptr_eq(&self.session.engine.mesh.view(), &self.view) && self.names.same(&SessionNames::of(&self.session))
+        let is_same_view = known_view(&self.session).is_some_and(|view| Arc::ptr_eq(&view, &self.view));
+        is_same_view && self.names.same(&SessionNames::of(&self.session))
     }
 
     /// Returns the statement with the current meaning of its names. It is planned again if the mesh or the session's
@@ -280,7 +309,7 @@ impl Prepared {
             return Ok(Cow::Borrowed(self));
         }
         let again = Box::pin(Self::new(&self.session, &self.sql)).await?;
-        Ok(Cow::Owned(Self { deadline: self.deadline, ..again }))
+        Ok(Cow::Owned(Self { deadline: self.deadline, relay: self.relay.clone(), ..again }))
     }
 
     /// Returns the change that the statement makes.
@@ -316,6 +345,7 @@ fn plan_of(resolved: &Resolved) -> Option<&LogicalPlan> {
 fn promised(resolved: &Resolved) -> SchemaRef {
     match resolved {
         Resolved::Query(plan, labels) => labels.named(nullable(plan.schema().as_arrow())),
+        Resolved::Explain { options, .. } if options.policy => policy_table::schema(),
         Resolved::Explain { .. } => explain::schema(),
         Resolved::Set(_) => Arc::new(Schema::empty()),
         Resolved::Change(_) => Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, true)])),

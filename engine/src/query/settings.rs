@@ -9,6 +9,7 @@ use portolan_catalog::{DomainName, MeshSnapshot};
 use portolan_connectors::Subject;
 
 use super::QueryStream;
+use super::visible_ports::view_without_asking;
 use crate::names::RESERVED_CATALOG;
 use crate::state::SessionHandle;
 use crate::{Error, ErrorKind, Result, Settings};
@@ -19,7 +20,7 @@ use crate::{Error, ErrorKind, Result, Settings};
 /// As [`Settings::set`]; `NotFound` if the catalog does not exist.
 pub(crate) fn set(session: &SessionHandle, name: &str, value: &str) -> Result<()> {
     if name.eq_ignore_ascii_case("catalog") {
-        check_catalog(&session.engine.mesh.snapshot(), value)?;
+        check_catalog(&view_without_asking(session).snapshot, value)?;
     }
     session.change_settings(|settings| settings.set(name, value))
 }

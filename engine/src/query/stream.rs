@@ -15,12 +15,14 @@ use super::casts::Casts;
 use super::fragment::without_values;
 use super::place::located;
 use super::plan_end::{CurrentPlan, EndedOperators};
+use crate::exchange::HashedColumns;
+use crate::execution::part::RowPart;
 use crate::execution::run::Batches;
 use crate::execution::stop::Stop;
 use crate::metrics::SentEdge;
 use crate::progress::EdgeProgress;
-use crate::state::EngineState;
-use crate::{Error, ErrorKind, ProgressHandle, Result};
+use crate::state::{EngineState, RowAccess};
+use crate::{Error, ErrorKind, Progress, ProgressHandle, Result};
 
 /// The rows of a running statement: a stream of record batches. Dropping the stream stops the work at the local node and
 /// at every other site. The rows can be read after the program has dropped the engine and the session.
@@ -66,8 +68,12 @@ pub struct QueryStream {
     /// True if errors must not have values: the rows are those of a fragment that reads a derived port.
     hides_values: bool,
     stop: Stop,
+    /// The hashes in the plan.
+    hashed: Arc<HashedColumns>,
     /// The engine of a running query. Its threads drive the plan, and stop when the engine is dropped.
     engine: Option<Arc<EngineState>>,
+    /// The right to see the rows; `None` for rows that come from no plan.
+    access: Option<Arc<RowAccess>>,
 }
 
 /// A handle that cancels a running statement, also while another task reads the rows. Clones cancel the same statement.
@@ -99,13 +105,48 @@ impl QueryStream {
     ) -> Self {
         let (rows, edge) = (RowSource::Running(batches), SentEdge::default());
         let (stop, text, casts) = (Stop::default(), None, Casts::default());
-        let (hides_values, engine) = (false, None);
-        Self { schema, query_id, progress, plan, operators, rows, edge, text, casts, hides_values, stop, engine }
+        let (hides_values, hashed, engine, access) = (false, Arc::default(), None, None);
+        Self {
+            schema,
+            query_id,
+            progress,
+            plan,
+            operators,
+            rows,
+            edge,
+            text,
+            casts,
+            hides_values,
+            stop,
+            hashed,
+            engine,
+            access,
+        }
+    }
+
+    /// Ends the rows when the principal may no longer see them.
+    pub(super) fn while_allowed(self, access: Arc<RowAccess>) -> Self {
+        Self { access: Some(access), ..self }
+    }
+
+    /// Returns the right to see the rows.
+    pub(crate) fn access(&self) -> Option<Arc<RowAccess>> {
+        self.access.clone()
     }
 
     /// Sets the engine, and the signal that stops the query.
     pub(super) fn of_engine(self, engine: Arc<EngineState>, stop: Stop) -> Self {
         Self { stop, engine: Some(engine), ..self }
+    }
+
+    /// Sets the hashes in the plan.
+    pub(super) fn with_hashed(self, hashed: Arc<HashedColumns>) -> Self {
+        Self { hashed, ..self }
+    }
+
+    /// Returns the hashes in the plan.
+    pub(crate) fn hashed(&self) -> Arc<HashedColumns> {
+        self.hashed.clone()
     }
 
     /// Returns the current plan, or the final one if the query keeps it.
@@ -126,7 +167,9 @@ impl QueryStream {
             casts: Casts::default(),
             hides_values: false,
             stop: Stop::default(),
+            hashed: Arc::default(),
             engine: None,
+            access: None,
         }
     }
 
@@ -205,10 +248,12 @@ impl QueryStream {
     /// Returns the summary of the query, which is complete when the stream has ended. It includes the metrics of the
     /// operators if this is a fragment whose sender requests them. `EXPLAIN ANALYZE` returns those of a statement.
     pub(crate) fn summary(&self) -> FragmentSummary {
+        let Progress { rows, edges, label, .. } = self.progress.now();
         FragmentSummary {
-            rows: self.progress.now().rows,
+            rows,
             operators: self.operators.get().cloned().unwrap_or_default(),
-            pulled: self.progress.now().edges.into_iter().take(MOST_EDGES_REPORTED).map(pulled).collect(),
+            pulled: edges.into_iter().take(MOST_EDGES_REPORTED).map(pulled).collect(),
+            label: label.is_notable().then_some(label),
             // The code that sends the rows on measures this.
             producing_ms: None,
         }
@@ -223,29 +268,49 @@ fn pulled(edge: EdgeProgress) -> PulledRows {
     PulledRows { domains, site, rows, bytes, bytes_sent }
 }
 
-impl Stream for QueryStream {
-    type Item = Result<RecordBatch>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        match &mut this.rows {
+impl QueryStream {
+    /// Returns the next part of the rows.
+    pub(super) fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<RowPart>>> {
+        match &mut self.rows {
             RowSource::Running(batches) => {
-                let next = std::task::ready!(batches.poll_next_unpin(cx));
-                let text = this.text.as_deref().unwrap_or_default();
-                let shown = |error| match this.hides_values {
-                    true => without_values(error),
-                    false => this.casts.named(located(error, text), text),
+                let mut next = std::task::ready!(batches.poll_next_unpin(cx));
+                // The rows may have waited for a slow reader.
+                let lost = match (&next, &self.access) {
+                    (Some(Ok(_)), Some(access)) => access.check().err(),
+                    _ => None,
                 };
-                Poll::Ready(next.map(|batch| batch.map_err(shown)))
+                let is_lost = lost.is_some();
+                if let Some(lost) = lost {
+                    self.stop.end(lost.flat());
+                    next = Some(Err(lost));
+                }
+                batches.record(next.as_ref());
+                if is_lost {
+                    self.rows = RowSource::Fixed(vec![].into_iter());
+                }
+                let text = self.text.as_deref().unwrap_or_default();
+                let shown = |error| match self.hides_values {
+                    true => without_values(error),
+                    false => self.casts.named(located(error, text), text),
+                };
+                Poll::Ready(next.map(|part| part.map_err(shown)))
             }
             RowSource::Fixed(batches) => {
                 let next = batches.next();
                 match &next {
-                    Some(batch) => this.progress.add_rows(batch.num_rows()),
-                    None => this.progress.finish(),
+                    Some(batch) => self.progress.add_rows(batch.num_rows()),
+                    None => self.progress.finish(),
                 }
-                Poll::Ready(next.map(Ok))
+                Poll::Ready(next.map(|batch| Ok(RowPart::Batch(batch))))
             }
         }
+    }
+}
+
+impl Stream for QueryStream {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_part(cx).map(|next| next.map(|part| part.and_then(RowPart::into_batch)))
     }
 }

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use datafusion::execution::session_state::SessionState;
 use portolan_connectors::LocalFileOpener;
 
-use super::Activity;
+use super::{Activity, Audit, Governance, PlanCache};
 use crate::Limits;
 use crate::execution::accounts::Accounts;
 use crate::execution::admission::Admission;
@@ -30,6 +30,11 @@ pub(crate) struct EngineState {
     pub(crate) pressure: Arc<Pressure>,
     pub(crate) activity: Arc<Activity>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) governance: Governance,
+    /// The plans of repeated statements and fragments.
+    pub(crate) plans: Arc<PlanCache>,
+    /// The records of reads; `None` if the engine keeps none.
+    pub(crate) audit: Option<Audit>,
     /// Functions, rules and configuration. Each query starts with a copy.
     pub(crate) base: SessionState,
     /// The opener of the files that statements name; `None` if statements must not read any.

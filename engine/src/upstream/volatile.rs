@@ -15,7 +15,6 @@
 //!               TableScan: t
 //! ```
 
-mod common_tables;
 mod leaves;
 mod subqueries;
 
@@ -31,8 +30,8 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::expressions::is_volatile;
 
-pub(crate) use common_tables::check;
 pub(super) use leaves::GUARDS;
+pub(crate) use leaves::calls_volatile;
 pub(crate) use subqueries::apart;
 
 /// The prefix of the columns of volatile calls. A number follows.

@@ -3,7 +3,7 @@
 
 mod used_tokens;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -36,8 +36,12 @@ pub(crate) struct Delegations {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Asker {
     pub(crate) principal: Principal,
+    /// The purpose that the principal's session declares; `None` without a signature.
+    pub(crate) declared_purpose: Option<String>,
     /// The known nodes on the query's path, the first one first.
     pub(crate) via: Vec<String>,
+    /// The public keys of the trusted ones among them, by their names.
+    pub(crate) node_keys: BTreeMap<String, Vec<String>>,
 }
 
 /// The purpose of a fragment.
@@ -87,7 +91,8 @@ impl Delegations {
         }
         if self.trusted.is_empty() {
             let principal = caller.principal.clone().with_admin(false);
-            return Ok(Asker { principal, via: sent_by(sender, ticket.hops) });
+            let via = sent_by(sender, ticket.hops);
+            return Ok(Asker { principal, declared_purpose: None, via, node_keys: BTreeMap::new() });
         }
         let Some(token) = &ticket.identity else {
             return Err(denied(format!(
@@ -107,7 +112,15 @@ impl Delegations {
         if purpose == Purpose::Run {
             self.first_use(iss, jti, exp + SKEW, now)?;
         }
-        Ok(Asker { principal, via })
+        let node_keys = self.keys_of(&via);
+        Ok(Asker { principal, declared_purpose: claims.purpose, via, node_keys })
+    }
+
+    /// Returns the public keys of the trusted nodes among these.
+    fn keys_of(&self, names: &[String]) -> BTreeMap<String, Vec<String>> {
+        let trusted = names.iter().filter_map(|name| Some((name, self.trusted.get(name)?)));
+        let keys = |nodes: &[TrustedNode]| nodes.iter().map(|node| node.key.to_string()).collect();
+        trusted.map(|(name, nodes)| (name.clone(), keys(nodes))).collect()
     }
 
     /// Returns the identity of a node that logs in with a token of its own; `None` if the token is of another kind. A
@@ -290,7 +303,7 @@ fn belongs(claims: &IdentityClaims, ticket: &FragmentTicket) -> Result<Vec<Strin
 fn acted_for(node: &TrustedNode, claims: &IdentityClaims) -> Result<Principal> {
     let (name, principal) = (&node.name, &claims.registered.sub);
     let names = std::iter::once(principal).chain(&claims.groups).chain(claims.attributes.keys());
-    let values = claims.attributes.values().flatten();
+    let values = claims.attributes.values().flatten().chain(&claims.purpose);
     if !names.into_iter().all(|name| is_sound_name(name)) || !values.into_iter().all(|value| is_sound_value(value)) {
         return Err(denied(format!(
             "node `{name}` sent an invalid principal: a name or value is empty, too long, or has control characters, \

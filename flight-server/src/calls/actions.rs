@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use arrow_flight::sql::Command;
 use arrow_flight::{Action, ActionType, CancelStatus, FlightInfo};
 use bytes::Bytes;
-use portolan_connectors::node::protocol::{ACTION_CATALOG, ACTION_HELLO, ACTION_PROGRESS, NodeHello, ProgressRequest};
+use portolan_connectors::node::protocol::{
+    ACTION_CATALOG, ACTION_DECISIONS, ACTION_HELLO, ACTION_PROGRESS, NodeHello, ProgressRequest,
+};
 use portolan_connectors::node::signed_catalog::{CatalogContent, CatalogRequest, MAX_NONCE_BYTES, SignedCatalog};
 use portolan_engine::{Error, ErrorKind, Progress, Result, SETTINGS, server};
 use prost::Message;
@@ -20,9 +22,10 @@ use crate::failure::invalid;
 use crate::statements::handle_and_part;
 
 /// The node's own actions, each with a description.
-const ACTIONS: [(&str, &str); 3] = [
+const ACTIONS: [(&str, &str); 4] = [
     (ACTION_HELLO, "the version handshake between nodes"),
     (ACTION_CATALOG, "the catalogs of the domains that this node owns"),
+    (ACTION_DECISIONS, "what the policies of this node's ports decide for a principal"),
     (ACTION_PROGRESS, "the progress of a running statement"),
 ];
 
@@ -35,7 +38,7 @@ pub(crate) fn own_actions() -> Vec<ActionType> {
 }
 
 impl Service {
-    /// Runs one of the node's own actions.
+    /// Runs one of the node's own actions, except for the decisions of policies.
     pub(crate) fn own_action(&self, caller: &Caller, action: Action) -> Result<Bytes> {
         match action.r#type.as_str() {
             ACTION_HELLO => Ok(self.hello(caller, &plain(action.body)?).encode_to_vec().into()),
@@ -65,8 +68,9 @@ impl Service {
         let content = CatalogContent {
             instance: server::instance(&self.engine),
             audiences: delegations.audiences().to_vec(),
-            answer: server::catalog(
+            answer: server::catalog_for(
                 &self.engine,
+                &caller.identity.principal,
                 known,
                 delegations.reader(&caller.identity, request.proof.as_deref()),
             ),
@@ -144,7 +148,7 @@ pub(crate) fn set_options(
     Ok(errors)
 }
 
-fn json<T: Serialize>(value: &T) -> Result<Bytes> {
+pub(super) fn json<T: Serialize>(value: &T) -> Result<Bytes> {
     serde_json::to_vec(value)
         .map(Bytes::from)
         .map_err(|e| Error::new(ErrorKind::Internal, "a response cannot be encoded").with_source(e))

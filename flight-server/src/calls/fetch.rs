@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use arrow_flight::sql::Command;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use portolan_connectors::ReceivedFragment;
 use portolan_connectors::node::protocol::{FragmentTicket, NodeHello, is_query_id};
-use portolan_engine::server::{EstimatedFragment, estimate_fragment, is_current, run_fragment};
+use portolan_engine::server::{
+    EstimatedFragment, RowPart, estimate_fragment, is_current, record_unaccepted, run_fragment,
+};
 use portolan_engine::{Result, TraceContext};
 use tokio_util::sync::CancellationToken;
 
@@ -14,8 +16,10 @@ use super::service::Service;
 use crate::callers::{Asker, Caller, OpenCall, Purpose};
 use crate::dispatch::{Messages, Request, unknown};
 use crate::failure::{invalid, statement_cancelled};
-use crate::rows::{fragment_messages, no_rows, statement_messages, table_messages, until_cancelled};
-use crate::statements::{Delivery, Execution, Kind, Part, Statement, When, announce_prepared, bound, handle_and_part};
+use crate::rows::{fragment_messages, labelled, no_rows, statement_messages, table_messages, until_cancelled};
+use crate::statements::{
+    Delivery, Execution, ExecutionAccess, Kind, Part, Statement, When, announce_prepared, bound, handle_and_part, relay,
+};
 
 impl Service {
     /// Starts the request in a ticket.
@@ -43,6 +47,7 @@ impl Service {
         let (handle, part) = handle_and_part(handle)?;
         let statement = self.statements.find(&caller.identity.principal, handle.as_bytes())?;
         let (schema, stop) = (statement.schema.clone(), statement.runs.stop.clone());
+        let settings = caller.session.settings();
         let rows = match (&statement.kind, part) {
             (Kind::Query(prepared, parameters, speculative_run), None) => {
                 let execution = Execution {
@@ -50,6 +55,8 @@ impl Service {
                     parameters: parameters.clone(),
                     schema: schema.clone(),
                     runs: statement.runs.clone(),
+                    access: ExecutionAccess::default(),
+                    relay: relay(&schema, statement.strings, &settings),
                 };
                 let rows = async {
                     // The client must see rows that were inserted after the announcement.
@@ -68,7 +75,10 @@ impl Service {
                     rows = rows => rows?,
                 }
             }
-            (Kind::Kept(result), part) => result.clone().rows(part.unwrap_or(Part::Share { first: 0, of: 1 })),
+            (Kind::Kept(result), part) => {
+                let rows = result.clone().rows(part.unwrap_or(Part::Share { first: 0, of: 1 }));
+                rows.map_ok(RowPart::Batch).boxed()
+            }
             (Kind::Applied, _) => return Ok(no_rows(schema)),
             (Kind::Query(..), Some(_)) => {
                 return Err(invalid("the statement has no parts, because its rows are not kept"));
@@ -77,14 +87,18 @@ impl Service {
                 return Err(invalid("the handle belongs to a prepared statement, which must be executed first"));
             }
         };
-        let messages = statement_messages(rows, schema, caller.session.settings().compression)?;
+        let messages = statement_messages(rows, schema, settings.compression)?;
+        let label = statement.runs.progress().map(|progress| progress.now().label).unwrap_or_default();
+        let messages = labelled(messages, &label);
         let messages = until_cancelled(messages, stop, self.stopping.clone());
         Ok(held_by(messages, statement))
     }
 
     async fn fragment(&self, caller: &Caller, ticket: FragmentTicket) -> Result<Messages> {
-        let rows = run_fragment(&self.engine, self.sent(caller, ticket, Purpose::Run)?).await?;
-        Ok(until_cancelled(fragment_messages(rows), CancellationToken::new(), self.stopping.clone()))
+        let sent = self.sent(caller, ticket, Purpose::Run)?;
+        let relayed = sent.head.relayed;
+        let rows = run_fragment(&self.engine, sent).await?;
+        Ok(until_cancelled(fragment_messages(rows, relayed), CancellationToken::new(), self.stopping.clone()))
     }
 
     /// Plans a fragment without running it.
@@ -92,8 +106,14 @@ impl Service {
         estimate_fragment(&self.engine, self.sent(caller, ticket, Purpose::Estimate)?).await
     }
 
-    /// Returns the fragment in a ticket, if the caller may send it.
-    fn sent(&self, caller: &Caller, ticket: FragmentTicket, purpose: Purpose) -> Result<ReceivedFragment> {
+    /// Returns the fragment in a ticket, if the caller may send it. A refusal is recorded.
+    pub(super) fn sent(&self, caller: &Caller, ticket: FragmentTicket, purpose: Purpose) -> Result<ReceivedFragment> {
+        let query_id = ticket.query_id.clone();
+        let accepted = self.accepted(caller, ticket, purpose);
+        accepted.inspect_err(|e| record_unaccepted(&self.engine, &caller.identity.principal, &query_id, e))
+    }
+
+    fn accepted(&self, caller: &Caller, ticket: FragmentTicket, purpose: Purpose) -> Result<ReceivedFragment> {
         let (protocol, datafusion) = (ticket.protocol, ticket.datafusion.clone());
         // This check comes first, because another version may not be able to send a principal.
         NodeHello::current().check(&NodeHello { protocol, datafusion, ..NodeHello::default() })?;
@@ -105,9 +125,11 @@ impl Service {
                  characters"
             )));
         }
-        let Asker { principal, via } = self.callers.rules().delegations.asker(&caller.identity, &ticket, purpose)?;
+        let Asker { principal, declared_purpose, via, node_keys } =
+            self.callers.rules().delegations.asker(&caller.identity, &ticket, purpose)?;
         let trace = caller.session.trace().cloned().unwrap_or_else(TraceContext::start);
-        Ok(ticket.into_fragment(principal, via, trace))
+        let fragment = ticket.into_fragment(principal, declared_purpose, via, trace);
+        Ok(ReceivedFragment { node_keys, ..fragment })
     }
 }
 

@@ -12,6 +12,7 @@ use arrow_flight::{
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use portolan_connectors::node::protocol::ACTION_DECISIONS;
 use portolan_engine::{Error, ErrorKind, Result};
 use prost::Message;
 use tokio::time::timeout;
@@ -149,7 +150,10 @@ impl Handler for Service {
     }
 
     async fn act(&self, caller: &Caller, action: Action) -> Result<Option<Bytes>> {
-        self.own_action(caller, action).map(Some)
+        match action.r#type.as_str() {
+            ACTION_DECISIONS => self.decisions(caller, &action).await.map(Some),
+            _ => self.own_action(caller, action).map(Some),
+        }
     }
 }
 

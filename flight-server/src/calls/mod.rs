@@ -1,6 +1,7 @@
 //! The calls of Flight SQL, one file for each kind of request.
 
 mod actions;
+mod decisions;
 mod fetch;
 mod handler;
 mod info;

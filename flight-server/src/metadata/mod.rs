@@ -15,7 +15,7 @@ use arrow::array::RecordBatch;
 use arrow_flight::sql::metadata::SqlInfoData;
 use arrow_flight::sql::{Command, CommandGetCatalogs, CommandGetDbSchemas, CommandGetTableTypes};
 use portolan_catalog::MeshSnapshot;
-use portolan_engine::{Engine, Result, Session};
+use portolan_engine::{Engine, Result, Session, server};
 
 use crate::failure::encoding;
 use crate::options::ServerLimits;
@@ -46,7 +46,7 @@ impl Metadata {
 
     /// Returns the table that answers `command` in `session`; `None` if it is not a catalog command.
     pub(crate) async fn table(&self, session: &Session, command: &Command) -> Result<Option<Listing>> {
-        let mesh = self.engine.mesh();
+        let mesh = server::mesh_of(session).await;
         let table = match command {
             Command::CommandGetCatalogs(query) => catalogs(*query, &mesh)?,
             Command::CommandGetDbSchemas(query) => {

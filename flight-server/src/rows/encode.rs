@@ -1,5 +1,6 @@
 //! Rows as streams of Flight messages. A stream ends early if its statement is cancelled or the server stops.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,19 +13,22 @@ use bytes::Bytes;
 use futures::stream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_connectors::node::checksum::StreamChecksum;
-use portolan_connectors::node::protocol::TARGET_MESSAGE_BYTES;
-use portolan_connectors::{FragmentSummary, lock};
+use portolan_connectors::node::protocol::{HASHED_BY, TARGET_MESSAGE_BYTES};
+use portolan_connectors::{FragmentSummary, RelayedColumns, RelayedMessage, ResultLabel, lock};
+use portolan_engine::server::RowPart;
 use portolan_engine::{Compression, Error, ErrorKind, QueryStream, Result, server};
 use tokio_util::sync::CancellationToken;
 
 use super::ipc_messages::Encoder;
 use super::split::split;
+use super::wire_schema::{Strings, plain_schema, to_wire};
 use crate::dispatch::{Message, Messages};
 use crate::failure::{arrow, statement_cancelled};
 
-/// Encodes the rows of a statement with the columns that clients see, compressed as the session's settings require.
+/// Encodes the rows of a statement with the columns that clients see, compressed as the session's settings require. An
+/// owner's messages stay as they are, also if the session has asked for compression after the query started.
 pub(crate) fn statement_messages(
-    rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
+    rows: impl Stream<Item = Result<RowPart>> + Send + 'static,
     schema: SchemaRef,
     compression: Compression,
 ) -> Result<Messages> {
@@ -47,16 +51,21 @@ pub(crate) fn table_messages(
 
 /// Encodes an empty result with these columns.
 pub(crate) fn no_rows(schema: SchemaRef) -> Messages {
-    messages(stream::empty(), schema, IpcWriteOptions::default())
+    messages(stream::empty::<Result<RowPart>>(), schema, IpcWriteOptions::default())
 }
 
-/// Encodes the rows of a fragment unchanged, appends the summary, and adds the checksums with which the receiver finds
-/// damage.
-pub(crate) fn fragment_messages(rows: QueryStream) -> Messages {
-    let (schema, edge) = (rows.schema(), server::edge(&rows));
+/// Encodes the rows of a fragment, appends the summary, and adds the checksums with which the receiver finds damage. The
+/// rows stay unchanged unless the receiver relays them. The columns name the hashes of policies.
+pub(crate) fn fragment_messages(rows: QueryStream, relayed: Option<RelayedColumns>) -> Messages {
+    let (schema, edge, hashed) = (rows.schema(), server::edge(&rows), server::hashed_columns(&rows));
+    let is_plain = relayed == Some(RelayedColumns::Plain);
+    let schema = if is_plain { Arc::new(plain_schema(&schema, Strings::Plain)) } else { schema };
+    let label = rows.progress().now().label;
     let summary = Arc::new(Mutex::new(None));
     let of_rows = edge.clone();
     let rows = counted(rows, summary.clone()).inspect_ok(move |batch| of_rows.add(batch.num_rows() as u64, 0));
+    let columns = schema.clone();
+    let rows = rows.map(move |batch| if is_plain { to_wire(&batch?, &columns) } else { batch });
     let end = stream::once(async move {
         // Only a successful fragment has a summary.
         let summary = lock(&summary).take();
@@ -68,8 +77,51 @@ pub(crate) fn fragment_messages(rows: QueryStream) -> Messages {
             None => Err(Error::new(ErrorKind::Internal, "a fragment ended without its summary")),
         }
     });
-    let messages = sealed(messages(rows, schema, IpcWriteOptions::default()).chain(end));
+    let options = IpcWriteOptions::default();
+    let rows = encoded(rows, &schema, options.clone());
+    let columns = move || schema_message(&with_hashes(&schema, &hashed.of_result()), &options);
+    let rows = labelled(after_first(rows, columns), &label);
+    let messages = sealed(rows.chain(end));
     messages.inspect_ok(move |message| edge.add(0, message.size() as u64)).boxed()
+}
+
+/// Puts the columns before the messages of rows, when the first rows or the end have come. The hashes of columns that
+/// other owners send are known only then. The error of a fragment without rows comes alone.
+fn after_first(rows: Messages, columns: impl FnOnce() -> Message + Send + 'static) -> Messages {
+    let all = stream::once(async move {
+        let mut rows = rows.peekable();
+        let has_failed = matches!(Pin::new(&mut rows).peek().await, Some(Err(_)));
+        let columns = (!has_failed).then(|| Ok(columns()));
+        stream::iter(columns).chain(rows)
+    });
+    all.flatten().boxed()
+}
+
+/// Returns the columns with the identities of their hashes.
+fn with_hashes(schema: &Schema, hashes: &[Option<String>]) -> Schema {
+    let fields = schema.fields().iter().enumerate().map(|(index, field)| match hashes.get(index) {
+        Some(Some(hash)) => {
+            let mut metadata = field.metadata().clone();
+            metadata.insert(HASHED_BY.to_owned(), hash.clone());
+            Arc::new(field.as_ref().clone().with_metadata(metadata))
+        }
+        _ => field.clone(),
+    });
+    Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone())
+}
+
+/// Adds a label that people are shown to the first message, as the application's metadata in JSON.
+pub(crate) fn labelled(messages: Messages, label: &ResultLabel) -> Messages {
+    if !label.is_notable() {
+        return messages;
+    }
+    // A label consists of strings and numbers, so that its encoding does not fail.
+    let mut json = serde_json::to_vec(label).ok().map(Bytes::from);
+    let labelled = messages.map_ok(move |message| match json.take() {
+        Some(json) => message.with_app_metadata(json),
+        None => message,
+    });
+    labelled.boxed()
 }
 
 /// Adds the running checksum to each message.
@@ -149,155 +201,51 @@ fn counted(
     })
 }
 
-fn messages(
-    rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
+fn messages<P: Into<RowPart> + Send + 'static>(
+    rows: impl Stream<Item = Result<P>> + Send + 'static,
     schema: SchemaRef,
     options: IpcWriteOptions,
 ) -> Messages {
     // The schema is sent before the first row arrives.
-    let first = IpcDataGenerator::default().schema_to_bytes_with_dictionary_tracker(
-        &schema,
-        &mut DictionaryTracker::new(false),
-        &options,
-    );
-    let first = stream::iter([Ok(Message::from(FlightData::from(first)))]);
-    let mut encoder = match Encoder::new(&schema, options) {
+    let first = stream::iter([Ok(schema_message(&schema, &options))]);
+    first.chain(encoded(rows, &schema, options)).boxed()
+}
+
+fn schema_message(schema: &Schema, options: &IpcWriteOptions) -> Message {
+    let mut dictionaries = DictionaryTracker::new(false);
+    let schema =
+        IpcDataGenerator::default().schema_to_bytes_with_dictionary_tracker(schema, &mut dictionaries, options);
+    Message::from(FlightData::from(schema))
+}
+
+/// Encodes the rows, without their columns.
+fn encoded<P: Into<RowPart> + Send + 'static>(
+    rows: impl Stream<Item = Result<P>> + Send + 'static,
+    schema: &SchemaRef,
+    options: IpcWriteOptions,
+) -> Messages {
+    let mut encoder = match Encoder::new(schema, options) {
         Ok(encoder) => encoder,
         Err(e) => return stream::iter([Err(e)]).boxed(),
     };
-    let pieces =
-        rows.map_ok(|batch| stream::iter(split(batch, TARGET_MESSAGE_BYTES).into_iter().map(Ok))).try_flatten();
-    let encoded = pieces.map(move |piece| Ok(stream::iter(encoder.batch(&piece?)?.into_iter().map(Ok)))).try_flatten();
-    first.chain(encoded).boxed()
+    let pieces = rows.map_ok(|part| stream::iter(pieces_of(part.into()).into_iter().map(Ok::<_, Error>))).try_flatten();
+    let messages = pieces.map(move |piece| {
+        let messages = match piece? {
+            RowPart::Batch(batch) => encoder.batch(&batch)?,
+            RowPart::Message(RelayedMessage { header, body, .. }) => vec![Message::new(header, vec![body])],
+        };
+        Ok::<_, Error>(stream::iter(messages.into_iter().map(Ok::<_, Error>)))
+    });
+    messages.try_flatten().boxed()
+}
+
+/// Splits a batch into pieces that fit into messages. A message stays whole: its owner has split the rows.
+fn pieces_of(part: RowPart) -> Vec<RowPart> {
+    match part {
+        RowPart::Batch(batch) => split(batch, TARGET_MESSAGE_BYTES).into_iter().map(RowPart::Batch).collect(),
+        message @ RowPart::Message(_) => vec![message],
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use arrow::array::{Array, ArrayRef, Int64Array, StringArray, StringViewArray};
-    use arrow::compute::concat_batches;
-    use arrow_flight::decode::FlightRecordBatchStream;
-    use portolan_connectors::node::protocol::MAX_MESSAGE_BYTES;
-
-    use super::*;
-
-    async fn sent(batch: RecordBatch) -> Result<Vec<FlightData>> {
-        let schema = batch.schema();
-        messages(stream::iter([Ok(batch)]), schema, IpcWriteOptions::default())
-            .map_ok(FlightData::from)
-            .try_collect()
-            .await
-    }
-
-    async fn round_trip(batch: RecordBatch) -> usize {
-        let messages = sent(batch.clone()).await.unwrap();
-        for message in &messages {
-            assert!(message.data_body.len() < 4 << 20, "a message of {} bytes", message.data_body.len());
-        }
-        let total = messages.iter().map(|m| m.data_body.len()).sum();
-        let batches: Vec<RecordBatch> =
-            FlightRecordBatchStream::new_from_flight_data(stream::iter(messages.into_iter().map(Ok)))
-                .try_collect()
-                .await
-                .unwrap();
-        assert_eq!(concat_batches(&batch.schema(), &batches).unwrap(), batch);
-        total
-    }
-
-    #[tokio::test]
-    async fn large_batches_travel_in_small_messages() {
-        let text: Vec<String> = (0..2_000).map(|i| "x".repeat(if i % 1_000 == 0 { 1 << 20 } else { 4_000 })).collect();
-        let plain: ArrayRef = Arc::new(StringArray::from_iter_values(&text));
-        let views: ArrayRef = Arc::new(StringViewArray::from_iter_values(&text));
-        round_trip(RecordBatch::try_from_iter([("plain", plain), ("views", views)]).unwrap()).await;
-    }
-
-    #[tokio::test]
-    async fn lists_and_dictionaries_arrive_as_they_were_announced() {
-        let mut large = arrow::array::LargeListBuilder::new(Int64Array::builder(4));
-        let dictionary: arrow::array::DictionaryArray<arrow::datatypes::Int32Type> =
-            ["x", "y", "x"].into_iter().collect();
-        for row in [vec![1, 2], vec![], vec![3]] {
-            large.append_value(row.into_iter().map(Some));
-        }
-        let columns: Vec<(&str, ArrayRef)> = vec![("l", Arc::new(large.finish())), ("d", Arc::new(dictionary))];
-        round_trip(RecordBatch::try_from_iter(columns).unwrap()).await;
-    }
-
-    #[tokio::test]
-    async fn dictionaries_that_change_arrive_and_columns_are_announced_once() {
-        use arrow::array::{DictionaryArray, StructArray};
-        use arrow::datatypes::{Field, Fields, Int32Type};
-        let batch = |values: [&str; 2]| {
-            let dictionary: ArrayRef = Arc::new(values.into_iter().collect::<DictionaryArray<Int32Type>>());
-            let inner = Fields::from(vec![Field::new("d", dictionary.data_type().clone(), true)]);
-            let nested: ArrayRef = Arc::new(StructArray::new(inner, vec![dictionary.clone()], None));
-            RecordBatch::try_from_iter([("top", dictionary), ("nested", nested)]).unwrap()
-        };
-        let batches = [batch(["a", "b"]), batch(["c", "a"]), batch(["c", "a"]), batch(["d", "d"])];
-        for codec in [None, Some(CompressionType::LZ4_FRAME), Some(CompressionType::ZSTD)] {
-            let options = IpcWriteOptions::default().try_with_compression(codec).unwrap();
-            let rows = stream::iter(batches.clone().map(Ok));
-            let sent: Vec<FlightData> =
-                messages(rows, batches[0].schema(), options).map_ok(FlightData::from).try_collect().await.unwrap();
-            let columns = sent.iter().filter(|m| m.data_body.is_empty()).count();
-            assert_eq!(columns, 1);
-            let received = FlightRecordBatchStream::new_from_flight_data(stream::iter(sent.into_iter().map(Ok)));
-            assert_eq!(received.try_collect::<Vec<_>>().await.unwrap(), batches);
-        }
-    }
-
-    #[tokio::test]
-    async fn rows_without_columns_and_columns_without_rows_arrive() {
-        let some = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)]).unwrap();
-        round_trip(some.slice(0, 0)).await;
-        let count = arrow::array::RecordBatchOptions::new().with_row_count(Some(3));
-        let none = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &count);
-        let sent = sent(none.unwrap()).await.unwrap();
-        let received = FlightRecordBatchStream::new_from_flight_data(stream::iter(sent.into_iter().map(Ok)));
-        let rows: Vec<usize> = received.map_ok(|batch| batch.num_rows()).try_collect().await.unwrap();
-        assert_eq!(rows, [3]);
-    }
-
-    #[tokio::test]
-    async fn a_small_slice_of_a_large_batch_is_small() {
-        let text: Vec<String> = (0..100_000).map(|i| format!("a text that is longer than a view {i}")).collect();
-        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100_000));
-        let views: ArrayRef = Arc::new(StringViewArray::from_iter_values(&text));
-        let batch = RecordBatch::try_from_iter([("n", numbers), ("views", views)]).unwrap();
-        let messages = sent(batch.slice(500, 10)).await.unwrap();
-        assert_eq!(messages.len(), 2);
-        assert!(round_trip(batch.slice(500, 10)).await < 4096);
-    }
-
-    #[tokio::test]
-    async fn a_row_beyond_the_bound_is_refused() {
-        let huge: ArrayRef = Arc::new(StringArray::from_iter_values(["x".repeat(MAX_MESSAGE_BYTES)]));
-        let error = sent(RecordBatch::try_from_iter([("huge", huge)]).unwrap()).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
-    }
-
-    #[tokio::test]
-    async fn every_message_of_a_fragment_has_a_checksum() {
-        let text: Vec<String> = (0..5_000).map(|i| format!("{i} {}", "x".repeat(1_000))).collect();
-        let texts: ArrayRef = Arc::new(StringArray::from_iter_values(&text));
-        let dictionary: arrow::array::DictionaryArray<arrow::datatypes::Int32Type> =
-            text.iter().map(|text| &text[..1]).collect();
-        let batch = RecordBatch::try_from_iter([("t", texts), ("d", Arc::new(dictionary) as ArrayRef)]).unwrap();
-        let rows = messages(stream::iter([Ok(batch.clone())]), batch.schema(), IpcWriteOptions::default());
-        let sent: Vec<FlightData> = sealed(rows).map_ok(FlightData::from).try_collect().await.unwrap();
-        assert!(sent.len() >= 4, "the columns, a dictionary and several batches");
-        let mut checksum = StreamChecksum::default();
-        assert!(sent.iter().all(|message| checksum.open(message).is_some_and(|own| own.is_empty())));
-    }
-
-    #[tokio::test]
-    async fn cancelling_ends_a_stream_that_waits() {
-        let (cancelled, stopping) = (CancellationToken::new(), CancellationToken::new());
-        let mut messages = until_cancelled(stream::pending().boxed(), cancelled.clone(), stopping);
-        cancelled.cancel();
-        assert_eq!(messages.next().await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
-        assert!(messages.next().await.is_none());
-    }
-}
+mod tests;

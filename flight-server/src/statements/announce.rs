@@ -7,11 +7,11 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use arrow_flight::sql::CommandStatementQuery;
 use bytes::Bytes;
-use futures::{TryStreamExt, stream};
-use portolan_engine::server::{changes_session, refreshed, rows_of};
+use futures::{StreamExt, TryStreamExt, stream};
+use portolan_engine::server::{RowPart, changes_session, refreshed, rows_of};
 use portolan_engine::{Prepared, Result, Session, StatementKind};
 
-use super::execution::{Execution, Parameters, Runs, When};
+use super::execution::{Execution, ExecutionAccess, Parameters, Runs, When, relay};
 use super::held::{Kind, Statement, Statements};
 use super::prepared::{Bound, prepare};
 use super::results::KeptResult;
@@ -65,12 +65,14 @@ pub(crate) async fn announce_prepared(
     match prepared.kind() {
         StatementKind::Query => {
             let schema = bound_schema(&prepared, &parameters, strings).await?;
-            let runs = Runs::default();
+            let (runs, settings) = (Runs::default(), caller.session.settings());
             let execution = Execution {
                 prepared: prepared.clone(),
                 parameters: parameters.clone(),
                 schema: schema.clone(),
                 runs: runs.clone(),
+                access: ExecutionAccess::default(),
+                relay: relay(&schema, strings, &settings).filter(|_| delivery == Delivery::Stream),
             };
             let speculative_run = SpeculativeRun::default();
             let (kind, kept) = match delivery {
@@ -83,7 +85,7 @@ pub(crate) async fn announce_prepared(
             let stop = runs.stop.clone();
             let statement = Statement { runs, ..Statement::new(kind, schema.clone(), strings) };
             let handle = statements.hold(&caller.identity.principal, statement)?;
-            let timeout = caller.session.settings().query_timeout;
+            let timeout = settings.query_timeout;
             if kept.is_none() && timeout.is_none_or(|timeout| timeout >= LONG_ENOUGH) {
                 statements.speculative_runs().start(&speculative_run, execution.start(When::Speculative), &stop);
             }
@@ -121,9 +123,10 @@ pub(crate) async fn bound_schema(
 
 /// Runs a query to its end, even if no client fetches its rows.
 fn keep(session: Session, execution: Execution) -> KeptResult {
-    let (schema, stop) = (execution.schema.clone(), execution.runs.stop.clone());
+    let (schema, stop, access) = (execution.schema.clone(), execution.runs.stop.clone(), execution.access.clone());
     let rows = stream::once(execution.start(When::Asked)).try_flatten();
-    KeptResult::start(session, schema, rows, stop, RESULT_LIFETIME)
+    let rows = rows.map(|part| part.and_then(RowPart::into_batch));
+    KeptResult::start(session, schema, rows, stop, access, RESULT_LIFETIME)
 }
 
 /// Runs a statement that changes something, and returns the number of changed rows.

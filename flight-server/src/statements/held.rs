@@ -15,6 +15,7 @@ use portolan_engine::{Error, ErrorKind, Prepared, Principal, Result};
 use super::execution::{Parameters, Runs};
 use super::results::{KeptResult, Part};
 use super::speculative_runs::{SpeculativeRun, SpeculativeRuns};
+use super::totals::Totals;
 use crate::callers::{is_token, random_token};
 use crate::options::ServerLimits;
 use crate::rows::Strings;
@@ -30,11 +31,18 @@ const PLANNED: usize = 16;
 
 /// The statements of a server.
 pub(crate) struct Statements {
-    held: Mutex<HashMap<String, HeldStatement>>,
+    held: Mutex<Held>,
     most: usize,
     most_per_principal: usize,
     idle: Duration,
     speculative_runs: SpeculativeRuns,
+}
+
+/// The statements by their handles, and what their owners hold.
+#[derive(Default)]
+struct Held {
+    statements: HashMap<String, HeldStatement>,
+    totals: Totals,
 }
 
 /// A statement with its owner and its last use.
@@ -42,6 +50,33 @@ struct HeldStatement {
     owner: Principal,
     statement: Arc<Statement>,
     used: Instant,
+    /// The size that is counted in the totals.
+    bytes: usize,
+}
+
+impl Held {
+    fn insert(&mut self, handle: String, statement: HeldStatement) {
+        self.totals.add(&statement.owner, statement.bytes);
+        self.statements.insert(handle, statement);
+    }
+
+    fn remove(&mut self, handle: &str) {
+        if let Some(gone) = self.statements.remove(handle) {
+            self.totals.remove(&gone.owner, gone.bytes);
+        }
+    }
+
+    /// Drops statements that were idle for too long, and expired results.
+    fn retain_alive(&mut self, idle: Duration) {
+        let Self { statements, totals } = self;
+        statements.retain(|_, held| {
+            let is_alive = held.is_alive(idle);
+            if !is_alive {
+                totals.remove(&held.owner, held.bytes);
+            }
+            is_alive
+        });
+    }
 }
 
 /// A statement for which a client holds a handle.
@@ -118,13 +153,11 @@ impl Statements {
 
     /// Stores a statement for `owner`, and returns its handle.
     pub(crate) fn hold(&self, owner: &Principal, statement: Statement) -> Result<Bytes> {
+        let (bytes, handle) = (statement.bytes(), random_token());
         let mut held = self.lock();
-        self.make_room(&mut held, owner, 1, statement.bytes())?;
-        let handle = random_token();
-        held.insert(
-            handle.clone(),
-            HeldStatement { owner: owner.clone(), statement: Arc::new(statement), used: Instant::now() },
-        );
+        self.make_room(&mut held, owner, 1, bytes)?;
+        let (owner, statement, used) = (owner.clone(), Arc::new(statement), Instant::now());
+        held.insert(handle.clone(), HeldStatement { owner, statement, used, bytes });
         Ok(Bytes::from(handle))
     }
 
@@ -133,32 +166,34 @@ impl Statements {
         self.make_room(&mut self.lock(), owner, 0, bytes_of(parameters))
     }
 
+    /// Counts the parameters that were bound to the prepared statement of `handle`.
+    pub(crate) fn recount(&self, handle: &[u8]) {
+        let mut held = self.lock();
+        let Held { statements, totals } = &mut *held;
+        let Some(entry) = key_of(handle).ok().and_then(|key| statements.get_mut(key)) else { return };
+        totals.remove(&entry.owner, entry.bytes);
+        entry.bytes = entry.statement.bytes();
+        totals.add(&entry.owner, entry.bytes);
+    }
+
     /// Makes room for `more` statements of `owner`, with `bytes` in total.
-    fn make_room(
-        &self,
-        held: &mut HashMap<String, HeldStatement>,
-        owner: &Principal,
-        more: usize,
-        bytes: usize,
-    ) -> Result<()> {
-        let taken = |held: &HashMap<String, HeldStatement>| {
-            let of_owner = held.values().filter(|h| h.owner.shares_account(owner));
-            let add =
-                |(count, sum): (usize, usize), h: &HeldStatement| (count + 1, sum.saturating_add(h.statement.bytes()));
-            of_owner.fold((more, bytes), add)
+    fn make_room(&self, held: &mut Held, owner: &Principal, more: usize, bytes: usize) -> Result<()> {
+        let of_owner = |held: &Held| {
+            let (count, sum) = held.totals.of(owner);
+            (count + more, sum.saturating_add(bytes))
         };
-        let fits = |all: usize, count: usize, sum: usize| {
-            all + more <= self.most && count <= self.most_per_principal && sum <= MOST_BYTES
+        let fits = |held: &Held| {
+            let (count, sum) = of_owner(held);
+            held.statements.len() + more <= self.most && count <= self.most_per_principal && sum <= MOST_BYTES
         };
-        let (count, sum) = taken(held);
-        if fits(held.len(), count, sum) {
+        if fits(held) {
             return Ok(());
         }
-        held.retain(|_, h| h.is_alive(self.idle));
-        let (mut count, mut sum) = taken(held);
+        held.retain_alive(self.idle);
         // Clients close prepared statements, but do not report when they are done with a query. A running stream also
         // holds its statement, so that it can be cancelled.
         let mut idle: Vec<(Instant, String)> = held
+            .statements
             .iter()
             .filter(|(_, h)| h.owner.shares_account(owner) && h.may_go() && Arc::strong_count(&h.statement) == 1)
             .map(|(handle, h)| (h.used, handle.clone()))
@@ -166,20 +201,17 @@ impl Statements {
         idle.sort_unstable();
         // For a principal at its limit, more statements are dropped than necessary, so that not every new statement has
         // to search.
-        let wanted = match count > self.most_per_principal {
+        let wanted = match of_owner(held).0 > self.most_per_principal {
             true => self.most_per_principal - self.most_per_principal / AT_A_TIME,
             false => self.most_per_principal,
         };
         for (_, handle) in idle {
-            if fits(held.len(), count, sum) && count <= wanted {
+            if fits(held) && of_owner(held).0 <= wanted {
                 break;
             }
-            if let Some(gone) = held.remove(&handle) {
-                count -= 1;
-                sum -= gone.statement.bytes().min(sum);
-            }
+            held.remove(&handle);
         }
-        if fits(held.len(), count, sum) {
+        if fits(held) {
             return Ok(());
         }
         Err(Error::new(
@@ -196,7 +228,7 @@ impl Statements {
     pub(crate) fn find(&self, caller: &Principal, handle: &[u8]) -> Result<Arc<Statement>> {
         let mut held = self.lock();
         let key = key_of(handle)?;
-        let entry = held.get_mut(key).ok_or_else(unknown)?;
+        let entry = held.statements.get_mut(key).ok_or_else(unknown)?;
         if !entry.owner.is_same(caller) {
             return Err(Error::new(ErrorKind::PermissionDenied, "the statement belongs to another principal"));
         }
@@ -210,7 +242,7 @@ impl Statements {
 
     /// Drops statements that were idle for too long, and expired results.
     pub(crate) fn sweep(&self) {
-        self.lock().retain(|_, h| h.is_alive(self.idle));
+        self.lock().retain_alive(self.idle);
     }
 
     /// Drops the statement of `handle`, if it belongs to `caller`.
@@ -220,14 +252,14 @@ impl Statements {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, HeldStatement>> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         lock(&self.held)
     }
 }
 
 impl fmt::Debug for Statements {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Statements").field("held", &self.lock().len()).finish_non_exhaustive()
+        f.debug_struct("Statements").field("held", &self.lock().statements.len()).finish_non_exhaustive()
     }
 }
 
@@ -267,98 +299,4 @@ fn unknown() -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use arrow::array::{ArrayRef, UInt8Array};
-    use arrow::datatypes::Schema;
-    use arrow::record_batch::RecordBatch;
-
-    use super::*;
-
-    fn store(most: usize, most_per_principal: usize, idle: Duration) -> Statements {
-        let limits = ServerLimits {
-            statements: most,
-            statements_per_principal: most_per_principal,
-            statement_idle: idle,
-            ..ServerLimits::default()
-        };
-        Statements::new(&limits)
-    }
-
-    fn applied() -> Statement {
-        Statement::new(Kind::Applied, Arc::new(Schema::empty()), Strings::Plain)
-    }
-
-    #[test]
-    fn handles_are_bound_to_their_principal() {
-        let store = store(10, 10, Duration::from_secs(60));
-        let (ann, bob) = (Principal::new("ann"), Principal::new("bob"));
-        let handle = store.hold(&ann, applied()).unwrap();
-        assert!(store.find(&ann, &handle).is_ok());
-        let kind = |outcome: Result<Arc<Statement>>| outcome.err().map(|e| e.kind());
-        assert_eq!(kind(store.find(&bob, &handle)), Some(ErrorKind::PermissionDenied));
-        assert!(store.close(&bob, &handle).is_err());
-        assert_eq!(kind(store.find(&ann, random_token().as_bytes())), Some(ErrorKind::NotFound));
-        assert_eq!(kind(store.find(&ann, &[0xff; 64])), Some(ErrorKind::NotFound));
-        store.close(&ann, &handle).unwrap();
-        assert_eq!(kind(store.find(&ann, &handle)), Some(ErrorKind::NotFound));
-    }
-
-    #[test]
-    fn the_longest_idle_makes_way_and_running_ones_stay() {
-        let store = store(10, 2, Duration::from_secs(60));
-        let ann = Principal::new("ann");
-        let first = store.hold(&ann, applied()).unwrap();
-        let running = store.find(&ann, &first).unwrap();
-        let second = store.hold(&ann, applied()).unwrap();
-        let third = store.hold(&ann, applied()).unwrap();
-        assert!(store.find(&ann, &first).is_ok());
-        assert!(store.find(&ann, &second).is_err());
-        let also_running = store.find(&ann, &third).unwrap();
-        assert_eq!(store.hold(&ann, applied()).unwrap_err().kind(), ErrorKind::ResourceExhausted);
-        assert!(store.hold(&Principal::new("bob"), applied()).is_ok());
-        drop((running, also_running));
-        assert!(store.hold(&ann, applied()).is_ok());
-    }
-
-    #[test]
-    fn those_of_a_full_principal_go_in_some_number_and_others_one_by_one() {
-        let ann = Principal::new("ann");
-        let left = |store: &Statements, handles: &[Bytes]| {
-            let held = store.lock();
-            handles.iter().filter(|handle| held.contains_key(key_of(handle).unwrap())).count()
-        };
-        for (most, most_per_principal, stay) in [(100, 32, 29), (32, 100, 31)] {
-            let store = store(most, most_per_principal, Duration::from_secs(60));
-            let handles: Vec<_> = (0..32).map(|_| store.hold(&ann, applied()).unwrap()).collect();
-            assert_eq!(left(&store, &handles), 32);
-            store.hold(&ann, applied()).unwrap();
-            assert_eq!(left(&store, &handles), stay);
-            // The oldest statements were dropped.
-            assert_eq!(left(&store, &handles[32 - stay..]), stay);
-        }
-    }
-
-    #[test]
-    fn parameters_are_bounded_in_sum() {
-        let store = store(10, 10, Duration::from_secs(60));
-        let rows = |n: usize| {
-            let column: ArrayRef = Arc::new(UInt8Array::from(vec![0; n]));
-            Parameters::from(vec![RecordBatch::try_from_iter([("$1", column)]).unwrap()])
-        };
-        let ann = Principal::new("ann");
-        store.room_for(&ann, &rows(MOST_BYTES / 2)).unwrap();
-        let error = store.room_for(&ann, &rows(MOST_BYTES + 1)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
-    }
-
-    #[test]
-    fn idle_ones_are_forgotten() {
-        let store = store(10, 10, Duration::ZERO);
-        let ann = Principal::new("ann");
-        let handle = store.hold(&ann, applied()).unwrap();
-        std::thread::sleep(Duration::from_millis(2));
-        assert!(store.find(&ann, &handle).is_err());
-    }
-}
+mod tests;

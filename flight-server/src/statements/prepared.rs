@@ -83,6 +83,7 @@ pub(crate) fn bind(caller: &Caller, statements: &Statements, handle: &[u8], valu
         Kind::Prepared(_, parameters) => {
             statements.room_for(&caller.identity.principal, &values)?;
             *lock(parameters) = values;
+            statements.recount(handle);
             Ok(())
         }
         Kind::Query(..) | Kind::Kept(_) | Kind::Applied => {

@@ -22,14 +22,20 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::execution::ExecutionAccess;
 use crate::failure::statement_cancelled;
 
 /// The size of a piece, in bytes of rows.
 const PIECE_BYTES: usize = 4 << 20;
 
+/// The time after the end of its query until which a result can be renewed: a node that does not reach the owner of rows
+/// does not learn that the policies about them have changed.
+const RENEWABLE: Duration = Duration::from_secs(3600);
+
 /// The rows of a query that have arrived.
 pub(crate) struct KeptResult {
     written: watch::Receiver<Written>,
+    access: ExecutionAccess,
     expires: Mutex<SystemTime>,
     lifetime: Duration,
     _task: AbortOnDropHandle<()>,
@@ -42,6 +48,8 @@ struct Written {
     rows: u64,
     /// The outcome of the query, once it has ended.
     end: Option<Result<(), Arc<Error>>>,
+    /// The time after which the result is not renewed, once the query has ended.
+    last_expiry: Option<SystemTime>,
 }
 
 #[derive(Clone)]
@@ -68,32 +76,34 @@ pub(crate) enum Part {
 }
 
 impl KeptResult {
-    /// Starts to store `rows` for a session, until `stop`. The result expires `lifetime` after its last request.
+    /// Starts to store `rows` for a session, until `stop`. The result expires `lifetime` after its last request, and fails
+    /// when the right to see its rows ends.
     pub(crate) fn start(
         session: Session,
         schema: SchemaRef,
         rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
         stop: CancellationToken,
+        access: ExecutionAccess,
         lifetime: Duration,
     ) -> Self {
         let (sender, written) = watch::channel(Written::default());
+        let watched = access.clone();
         let task = tokio::spawn(async move {
             let end = tokio::select! {
                 biased;
                 () = stop.cancelled() => Err(statement_cancelled()),
                 end = keep(&session, &schema, rows, &sender) => end,
             };
-            let end = end.map_err(Arc::new);
-            sender.send_modify(|written| {
-                if end.is_err() {
-                    // Nobody can fetch the pieces any more. Others need their space on disk.
-                    written.pieces.clear();
-                }
-                written.end = Some(end);
-            });
+            drop(session);
+            let is_kept = end.is_ok();
+            sender.send_modify(|written| written.end(end));
+            if let Some(access) = watched.get().filter(|_| is_kept) {
+                let lost = access.ended().await;
+                sender.send_modify(|written| written.end(Err(lost)));
+            }
         });
         let expires = Mutex::new(SystemTime::now() + lifetime);
-        Self { written, expires, lifetime, _task: AbortOnDropHandle::new(task) }
+        Self { written, access, expires, lifetime, _task: AbortOnDropHandle::new(task) }
     }
 
     /// Returns the time at which the result expires, unless it is renewed.
@@ -106,9 +116,10 @@ impl KeptResult {
         self.expires() <= SystemTime::now()
     }
 
-    /// Extends the result's expiry to one lifetime from now.
+    /// Extends the result's expiry to one lifetime from now, but not without end.
     pub(crate) fn renew(&self) -> SystemTime {
         let expires = SystemTime::now() + self.lifetime;
+        let expires = self.written.borrow().last_expiry.map_or(expires, |last| expires.min(last));
         *lock(&self.expires) = expires;
         expires
     }
@@ -116,8 +127,9 @@ impl KeptResult {
     /// Returns the progress of the result.
     ///
     /// # Errors
-    /// The query's error, if it failed.
+    /// The query's error, if it failed; `PermissionDenied` if the right to see the rows has ended.
     pub(crate) fn extent(&self) -> Result<Extent> {
+        self.require_access()?;
         self.written.borrow().extent()
     }
 
@@ -159,11 +171,26 @@ impl KeptResult {
         let there = written.wait_for(|w| w.end.is_some() || w.pieces.len() > number).await;
         let there = there.map_err(|e| broken("its query was cancelled").with_source(e))?;
         there.extent()?;
+        self.require_access()?;
         Ok(there.pieces.get(number).cloned())
+    }
+
+    fn require_access(&self) -> Result<()> {
+        self.access.get().map_or(Ok(()), |access| access.check())
     }
 }
 
 impl Written {
+    /// Records the end of the query, or of the right to see its rows.
+    fn end(&mut self, end: Result<()>) {
+        if end.is_err() {
+            // Nobody can fetch the pieces any more. Others need their space on disk.
+            self.pieces.clear();
+        }
+        self.end = Some(end.map_err(Arc::new));
+        self.last_expiry.get_or_insert_with(|| SystemTime::now() + RENEWABLE);
+    }
+
     fn extent(&self) -> Result<Extent> {
         match &self.end {
             Some(Err(error)) => Err(error.flat()),
@@ -284,6 +311,7 @@ mod tests {
             schema,
             stream::iter(batches),
             CancellationToken::new(),
+            ExecutionAccess::default(),
             Duration::from_secs(60),
         ));
         let extent = loop {
@@ -309,11 +337,30 @@ mod tests {
     async fn a_failure_reaches_every_part_and_results_expire() {
         let rows = stream::iter([Ok(batch(0, 10)), Err(Error::new(ErrorKind::InvalidQuery, "divided by zero"))]);
         let (session, schema) = (session(Limits::default()), batch(0, 1).schema());
-        let kept = Arc::new(KeptResult::start(session, schema, rows, CancellationToken::new(), Duration::ZERO));
+        let (stop, access) = (CancellationToken::new(), ExecutionAccess::default());
+        let kept = Arc::new(KeptResult::start(session, schema, rows, stop, access, Duration::ZERO));
         let error = sum(&kept, Part::Share { first: 0, of: 1 }).await.unwrap_err();
         assert_eq!((error.kind(), error.context()), (ErrorKind::InvalidQuery, "divided by zero"));
         assert!(kept.further(9, Duration::from_secs(10)).await.is_err());
         assert!(kept.has_expired());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_result_is_not_renewed_without_end() {
+        let (session, schema) = (session(Limits::default()), batch(0, 1).schema());
+        let (stop, access) = (CancellationToken::new(), ExecutionAccess::default());
+        let (running, ended) = (stream::pending().boxed(), stream::iter([Ok(batch(0, 10))]).boxed());
+        for (rows, is_bounded) in [(running, false), (ended, true)] {
+            let (stop, access) = (stop.clone(), access.clone());
+            let kept = KeptResult::start(session.clone(), schema.clone(), rows, stop, access, RENEWABLE * 3);
+            let kept = Arc::new(kept);
+            if is_bounded {
+                assert_eq!(sum(&kept, Part::Share { first: 0, of: 1 }).await.unwrap(), 10);
+            }
+            let expires = kept.renew();
+            assert_eq!(expires <= SystemTime::now() + RENEWABLE, is_bounded);
+            assert_eq!(kept.expires(), expires);
+        }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -327,8 +374,8 @@ mod tests {
             let (rows, stop, schema) = (many(), CancellationToken::new(), batch(0, 1).schema());
             let endless = rows.take(2).chain(stream::pending());
             let rows = if stopped { endless.boxed() } else { many().boxed() };
-            let kept =
-                Arc::new(KeptResult::start(session.clone(), schema, rows, stop.clone(), Duration::from_secs(60)));
+            let (access, minute) = (ExecutionAccess::default(), Duration::from_secs(60));
+            let kept = Arc::new(KeptResult::start(session.clone(), schema, rows, stop.clone(), access.clone(), minute));
             if stopped {
                 kept.further(1, Duration::from_secs(10)).await.unwrap();
                 stop.cancel();
@@ -340,8 +387,7 @@ mod tests {
             assert!(kept.written.borrow().pieces.is_empty());
             // There is room for as many bytes as before.
             let (rows, schema) = (many().take(3), batch(0, 1).schema());
-            let all =
-                KeptResult::start(session.clone(), schema, rows, CancellationToken::new(), Duration::from_secs(60));
+            let all = KeptResult::start(session.clone(), schema, rows, CancellationToken::new(), access, minute);
             assert_eq!(sum(&Arc::new(all), Part::Share { first: 0, of: 1 }).await.unwrap(), 1_800_000);
         }
     }

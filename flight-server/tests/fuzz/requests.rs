@@ -266,6 +266,7 @@ fn fragment(random: &mut StdRng, known: &ServerValues) -> Any {
         identity: random.random_bool(0.1).then(|| "a.b.c".to_owned()),
         measured: random.random_bool(0.5),
         checksum: random.random(),
+        plain_columns: random.random_bool(0.5),
     };
     let ticket = if random.random_bool(0.95) { ticket.sealed() } else { ticket };
     Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: ticket.encode_to_vec().into() }
@@ -360,13 +361,14 @@ fn action(random: &mut StdRng, known: &ServerValues) -> Action {
             let hello = NodeHello { proof: Some("a.b.c".to_owned()), ..NodeHello::current() };
             ("portolan.hello", hello.encode_to_vec().into())
         }
-        _ => match random.random_range(0..3) {
+        _ => match random.random_range(0..4) {
             0 => {
                 let nonce = name(random).unwrap_or_default();
                 let request = CatalogRequest { known: name(random), proof: name(random), nonce };
                 ("portolan.catalog", request.encode_to_vec().into())
             }
             1 => ("portolan.progress", ProgressRequest { handle: handle(random, known) }.encode_to_vec().into()),
+            2 => ("portolan.decisions", handle(random, known)),
             _ => ("no such action \0", Bytes::new()),
         },
     };
@@ -390,6 +392,7 @@ fn set_options(random: &mut StdRng) -> SetOptions {
         "portolan.strategy",
         "PORTOLAN.STRING_VIEWS",
         "portolan.key_form",
+        "portolan.share",
     ];
     let option = |random: &mut StdRng| {
         let value = match random.random_range(0..6) {

@@ -13,10 +13,13 @@ use crate::digest::file_digest;
 type FixedKey = (&'static str, fn(&NodeConfig) -> String);
 
 /// The keys that a node reads only at its start. The book lists the others.
-const FIXED_KEYS: [FixedKey; 22] = [
+const FIXED_KEYS: [FixedKey; 26] = [
     ("domain", |config| shown(&config.domain)),
     ("listen", |config| shown(&config.listen)),
     ("products", |config| shown(&config.products)),
+    ("policies", |config| shown(&config.policies)),
+    ("policy_strict", |config| shown(&config.policy_strict)),
+    ("mask_key", |config| shown(&config.mask_key)),
     ("node", |config| shown(&config.node)),
     ("tls", |config| shown(&config.tls)),
     ("allow_plaintext", |config| shown(&config.allow_plaintext)),
@@ -32,6 +35,7 @@ const FIXED_KEYS: [FixedKey; 22] = [
     ("log_format", |config| shown(&config.log_format)),
     ("admin", |config| shown(&config.admin)),
     ("telemetry", |config| shown(&config.telemetry)),
+    ("audit", |config| shown(&config.audit)),
     ("spill_folder", |config| shown(&config.spill_folder)),
     ("state_folder", |config| shown(&config.state_folder)),
     ("cpu_threads", |config| shown(&config.cpu_threads)),
@@ -122,6 +126,7 @@ mod tests {
         for name in ["products", "other"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
+        std::fs::write(folder.path().join("mask.key"), "").unwrap();
         let mut config = NodeConfig::parse(text, &folder.path().join("node.yaml")).unwrap();
         // The paths of two configs in different folders differ.
         config.state_folder = config.state_folder.map(|_| Path::new("node.state").to_path_buf());
@@ -137,10 +142,12 @@ mod tests {
                         limits: {query_timeout: 3s, max_hops: 2}\nshares: {default: {weight: 2}}\nopen_timeout: 1s\n\
                         statistics_interval: 1s\nanonymous: true\n";
         assert_eq!(parse(reloaded).changed_fixed_keys(&running), [""; 0]);
-        let others = "domain: geo\nproducts: other\nlisten: 127.0.0.1:1\nlog: debug\nlog_format: json\n\
+        let others = "domain: geo\nproducts: other\npolicies: other\npolicy_strict: true\nmask_key: mask.key\nlisten: 127.0.0.1:1\n\
+                      log: debug\nlog_format: json\n\
                       limits: {memory: 1GiB, query_memory: 1GiB, host_memory: 0, spill: 1GiB, connections: 1, \
                       connections_per_address: 1, login_timeout: 1s}\ncpu_threads: 1\nrefresh_interval: 1s\n\
-                      admin: {listen: '127.0.0.1:0'}\nallow_plaintext: true\nspill_folder: .\nlocal_files: true\n";
+                      admin: {listen: '127.0.0.1:0'}\nallow_plaintext: true\naudit: {max_age: 1d}\nspill_folder: .\n\
+                      local_files: true\n";
         let changed = parse(others).changed_fixed_keys(&running);
         let unchanged = ["node", "tls", "telemetry", "state_folder"];
         let expected: Vec<_> = FIXED_KEYS.iter().map(|(key, _)| *key).filter(|key| !unchanged.contains(key)).collect();

@@ -62,11 +62,18 @@ impl NodeConfig {
         match &self.domain {
             Some(domain) if domain.as_str().is_empty() => check.report("/domain", "a domain needs a name"),
             Some(_) => check.folder("/products", self.products.as_deref()),
+            None if self.policies.is_some() => {
+                check.report_missing("/policies", "policies govern the ports of a domain: set `domain`");
+            }
+            None if self.mask_key.is_some() => {
+                check.report_missing("/mask_key", "the key is for the masks of a domain's ports: set `domain`");
+            }
             None if self.products.is_some() => {
                 check.report_missing("/products", "products belong to a domain: set `domain`");
             }
             None => {}
         }
+        check.file("/mask_key", self.mask_key.as_deref());
         self.check_access(check);
         self.check_peers(check);
         self.check_domains(check);
@@ -89,6 +96,9 @@ impl NodeConfig {
         }
         if let Some(telemetry) = &self.telemetry {
             telemetry.check(check);
+        }
+        if let Some(audit) = &self.audit {
+            audit.check(check);
         }
         let counts = [
             ("/limits/concurrent_queries", self.limits.concurrent_queries),

@@ -47,6 +47,9 @@ impl NodeConfig {
         if self.domain.is_some() {
             self.products = Some(base.join(self.products.as_deref().unwrap_or(Path::new("products"))));
         }
+        if let Some(folder) = &mut self.policies {
+            *folder = base.join(&*folder);
+        }
         self.visit_named_files(|path| *path = base.join(&*path));
         if let Some(folder) = self.local_files.as_mut().and_then(LocalFilesConfig::folder_mut) {
             *folder = base.join(&*folder);
@@ -56,7 +59,7 @@ impl NodeConfig {
         }
     }
 
-    /// Passes each path of a key, a certificate, a source or a folder for spilling to `visit`.
+    /// Passes each path of a key, a certificate, a source, and a folder for spilling or audit records to `visit`.
     fn visit_named_files(&mut self, mut visit: impl FnMut(&mut PathBuf)) {
         let peers = self.peers.iter_mut().flat_map(|p| [&mut p.ca, &mut p.cert, &mut p.key]).flatten();
         let tls =
@@ -64,8 +67,9 @@ impl NodeConfig {
         let keys = self.tokens.iter_mut().filter_map(|token| token.jwks.path_mut());
         let telemetry = self.telemetry.iter_mut().filter_map(|telemetry| telemetry.ca.as_mut());
         let of_sources = self.sources.values_mut().flat_map(SourceOptions::named_files_mut);
-        let folder = self.spill_folder.as_mut();
-        peers.chain(tls).chain(keys).chain(telemetry).chain(of_sources).chain(folder).for_each(&mut visit);
+        let audit = self.audit.as_mut().and_then(|audit| audit.folder.as_mut());
+        let folders = self.spill_folder.as_mut().into_iter().chain(audit).chain(&mut self.mask_key);
+        peers.chain(tls).chain(keys).chain(telemetry).chain(of_sources).chain(folders).for_each(&mut visit);
         self.key_files().for_each(visit);
     }
 }

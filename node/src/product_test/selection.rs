@@ -9,7 +9,7 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// A name that means no port.
-pub(super) fn select<'a>(catalog: &'a DomainCatalog, names: &[String]) -> Result<Vec<&'a Port>> {
+pub(crate) fn select<'a>(catalog: &'a DomainCatalog, names: &[String]) -> Result<Vec<&'a Port>> {
     for name in names {
         if !catalog.ports().any(|port| means(name, &port.name)) {
             return Err(unknown(catalog, name));

@@ -135,7 +135,10 @@ fn is_end(item: &Result<FragmentItem>) -> bool {
 fn with_rows(item: Result<FragmentItem>, change: fn(&RecordBatch) -> RecordBatch) -> Result<FragmentItem> {
     item.map(|item| match item {
         FragmentItem::Batch { batch, wire_bytes } => FragmentItem::Batch { batch: change(&batch), wire_bytes },
-        end @ FragmentItem::Finished(_) => end,
+        other @ (FragmentItem::Label(_)
+        | FragmentItem::Hashes(_)
+        | FragmentItem::Relayed { .. }
+        | FragmentItem::Finished(_)) => other,
     })
 }
 

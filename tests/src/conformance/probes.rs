@@ -16,7 +16,8 @@ pub struct Probe {
     pub sql: &'static str,
     /// The kind of the operator, as plans print it.
     pub operator: &'static str,
-    /// A word that the SQL for a database has if the database runs the operator.
+    /// A text that the SQL for a database has if the database runs the operator. `|` stands between the texts of several
+    /// databases.
     pub written: &'static str,
     /// The rows of the query.
     pub rows: &'static [&'static str],
@@ -80,13 +81,13 @@ pub const PROBES: &[Probe] = &[
     probe("Full Join", "FULL JOIN", "SELECT count(*) FROM @kinds k FULL JOIN @readings r ON k.name = r.kind", &["62"]),
     probe(
         "LeftSemi Join",
-        "WHERE EXISTS",
+        "WHERE EXISTS| IN (SELECT",
         "SELECT label FROM @kinds k WHERE EXISTS (SELECT 1 FROM @readings r WHERE r.kind = k.name)",
         &["first", "second"],
     ),
     probe(
         "LeftAnti Join",
-        "NOT EXISTS",
+        "NOT EXISTS|IS NOT TRUE",
         "SELECT label FROM @kinds k WHERE NOT EXISTS (SELECT 1 FROM @readings r WHERE r.kind = k.name)",
         &["fourth", "none"],
     ),

@@ -69,7 +69,7 @@ impl Generator {
     }
 
     /// Returns a common table expression under an alias.
-    fn expression_table(&mut self, index: usize, alias: &str) -> Relation {
+    pub(super) fn expression_table(&mut self, index: usize, alias: &str) -> Relation {
         let (name, outputs, rows) = self.expressions[index].clone();
         named(format!("{name} AS {alias}"), alias, &outputs, rows)
     }
@@ -148,6 +148,12 @@ impl Generator {
         } else {
             self.equal_columns(left, right)?
         };
+        Some(self.join_on(left, right, &condition, rows))
+    }
+
+    /// Joins two relations in some way by a condition. `rows` is the approximate number of pairs that match.
+    pub(super) fn join_on(&mut self, left: &Relation, right: &Relation, condition: &str, rows: f64) -> Relation {
+        let both: Vec<Column> = left.columns.iter().chain(&right.columns).cloned().collect();
         let extra = if self.chance(0.25) {
             self.tag("join with extra condition");
             format!(" AND {}", self.simple_predicate(&both))
@@ -175,7 +181,7 @@ impl Generator {
             "inner join" => (both, rows),
             _ => (both, rows.max(left.rows + right.rows)),
         };
-        Some(joined(left, join, right, &condition, columns, rows))
+        joined(left, join, right, &condition, columns, rows)
     }
 
     /// Returns a `WHERE` with the conditions of the relations and some more.
@@ -189,13 +195,21 @@ impl Generator {
     }
 }
 
-fn joined(left: &Relation, join: &str, right: &Relation, on: &str, columns: Vec<Column>, rows: f64) -> Relation {
+/// Returns the join of two relations.
+pub(super) fn joined(
+    left: &Relation,
+    join: &str,
+    right: &Relation,
+    on: &str,
+    columns: Vec<Column>,
+    rows: f64,
+) -> Relation {
     let conditions = left.conditions.clone();
     Relation { sql: format!("{} {join} {}{on}", left.sql, right.sql), columns, rows, conditions }
 }
 
 /// Returns a relation whose columns are named `c0`, `c1`, ….
-fn named(sql: String, alias: &str, outputs: &[Output], rows: f64) -> Relation {
+pub(super) fn named(sql: String, alias: &str, outputs: &[Output], rows: f64) -> Relation {
     let columns = outputs.iter().enumerate().map(|(i, o)| {
         let mut column = o.named(format!("{alias}.c{i}"));
         if column.literals.is_empty() {

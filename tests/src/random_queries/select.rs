@@ -26,8 +26,14 @@ impl Generator {
             8 if depth > 0 && kinds.is_none() => self.set_operation(depth),
             _ => self.plain(depth, kinds, true),
         };
+        self.limit(&mut select, 0.15);
+        select
+    }
+
+    /// Adds a limit with a total order if the query has too many rows, and otherwise with this probability.
+    pub(super) fn limit(&mut self, select: &mut Select, probability: f64) {
         let limits_are_sound = !self.kinds.contains("grouping sets") && !self.kinds.contains("window");
-        if limits_are_sound && (select.rows > MAX_DERIVED_ROWS || self.chance(0.15)) {
+        if limits_are_sound && (select.rows > MAX_DERIVED_ROWS || self.chance(probability)) {
             self.tag("limit in subquery");
             let limit = [3, 10, 200][self.below(3)];
             let order = self.total_order(select.outputs.len());
@@ -36,13 +42,17 @@ impl Generator {
             select.sql = format!("SELECT * FROM ({}) AS {inner} ORDER BY {order} LIMIT {limit}", select.sql);
             select.rows = select.rows.min(f64::from(limit));
         }
-        select
     }
 
     /// Returns a `SELECT` without aggregates.
     pub(super) fn plain(&mut self, depth: usize, kinds: Option<&[Kind]>, named: bool) -> Select {
         let from = self.from(depth);
-        let filter = self.filter(&from, depth);
+        self.plain_over(&from, depth, kinds, named)
+    }
+
+    /// Returns a `SELECT` without aggregates over a relation.
+    pub(super) fn plain_over(&mut self, from: &Relation, depth: usize, kinds: Option<&[Kind]>, named: bool) -> Select {
+        let filter = self.filter(from, depth);
         let mut items: Vec<(String, Output)> = vec![];
         let count = kinds.map_or_else(|| 1 + self.below(MAX_ITEMS), <[Kind]>::len);
         for i in 0..count {
@@ -82,7 +92,18 @@ impl Generator {
     /// Returns a `SELECT` with aggregates, grouped or not.
     pub(super) fn aggregate(&mut self, depth: usize, kinds: Option<&[Kind]>, named: bool) -> Select {
         let from = self.from(depth);
-        let filter = self.filter(&from, depth);
+        self.aggregate_over(&from, depth, kinds, named)
+    }
+
+    /// Returns a `SELECT` with aggregates over a relation.
+    pub(super) fn aggregate_over(
+        &mut self,
+        from: &Relation,
+        depth: usize,
+        kinds: Option<&[Kind]>,
+        named: bool,
+    ) -> Select {
+        let filter = self.filter(from, depth);
         let groups = if kinds.is_some() { 1 } else { [0, 1, 1, 1, 2, 2, 3][self.below(7)] };
         let mut keys: Vec<(String, Output)> = vec![];
         for i in 0..kinds.map_or(groups, <[Kind]>::len) {
@@ -95,17 +116,17 @@ impl Generator {
             keys.retain(|(sql, _)| seen.insert(sql.clone()));
             items.clone_from(&keys);
             if keys.is_empty() && self.chance(0.3) {
-                items = self.extremes(&from);
+                items = self.extremes(from);
             } else {
                 for _ in 0..1 + self.below(3) {
-                    let item = self.aggregate_function(&from, named);
+                    let item = self.aggregate_function(from, named);
                     items.push(item);
                 }
             }
         }
         let rows = if keys.is_empty() { 1.0 } else { distinct_rows(&keys, from.rows) };
         let (group, rows) = self.group_by(&keys, rows, kinds.is_none());
-        let having = if kinds.is_none() && self.chance(0.25) { self.having(&from, depth) } else { String::new() };
+        let having = if kinds.is_none() && self.chance(0.25) { self.having(from, depth) } else { String::new() };
         let (list, outputs) = self.list(items, named);
         Select { sql: format!("SELECT {list} FROM {}{filter}{group}{having}", from.sql), outputs, rows }
     }

@@ -29,6 +29,22 @@ pub fn simpler(sql: &str) -> Vec<String> {
     found
 }
 
+/// Returns the simplest query that still differs, and how: `difference` returns how a query differs.
+pub async fn shrunk(sql: &str, how: &str, difference: impl AsyncFn(&str) -> Option<String>) -> (String, String) {
+    let (mut sql, mut how) = (sql.to_owned(), how.to_owned());
+    let mut shrinking = true;
+    while shrinking {
+        shrinking = false;
+        for candidate in simpler(&sql).into_iter().filter(|candidate| candidate.len() < sql.len()) {
+            if let Some(still) = difference(&candidate).await {
+                (sql, how, shrinking) = (candidate, still, true);
+                break;
+            }
+        }
+    }
+    (sql, how)
+}
+
 /// A visitor that makes the cut with number `left`.
 struct Cut {
     left: usize,

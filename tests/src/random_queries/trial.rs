@@ -18,9 +18,13 @@ use crate::crossed::{document, strategies_in};
 use crate::duckdb::{DuckDb, PortFiles, compare_with_duckdb};
 use crate::forced::{FORCED, Forced};
 use crate::python::python;
-use crate::ways::{Rows, UNPLACED, Ways};
+use crate::ways::{Rows, UNPLACED, Ways, lines, run};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// The setting that computes equal parts once, and the one that computes each where it occurs.
+const ON: (&str, &str) = ("portolan.share", "on");
+const OFF: (&str, &str) = ("portolan.share", "off");
 
 /// The mesh, and the systems that it is compared with: one process, and DuckDB if there is Python.
 pub struct Trial {
@@ -51,6 +55,17 @@ pub enum Verdict {
     Skipped(String),
     /// The rows differ, as described.
     Different(String),
+}
+
+/// The outcome of a query that runs with sharing and without.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The outcome of the comparison of all runs.
+    pub outcome: Outcome,
+    /// The outcome of the comparison with DuckDB. `None` if there is no DuckDB, or the runs differ.
+    pub verdict: Option<Verdict>,
+    /// True if the process that owns everything computes a part for several readers.
+    pub has_shared_part: bool,
 }
 
 impl Trial {
@@ -125,22 +140,46 @@ impl Trial {
             2 => self.ways.at_gateway(&query.sql, &[]).await,
             n => self.ways.at_gateway(&query.sql, FORCED[n - 3].settings).await,
         };
-        let theirs = duckdb.query(&dialect::for_duckdb(&query.sql)).await;
-        Some(match (theirs, ours) {
-            (Ok(theirs), Ok(ours)) => match compare_with_duckdb(&theirs, &ours, &query.order) {
-                Ok(()) => Verdict::Equal(ours.1.iter().map(RecordBatch::num_rows).sum()),
-                Err(how) => match duckdb.query_as_written(&dialect::for_duckdb(&query.sql)).await {
-                    Ok(theirs) if compare_with_duckdb(&theirs, &ours, &query.order).is_ok() => {
-                        Verdict::Skipped(dialect::DUCKDB_DISAGREES.into())
+        Some(verdict(duckdb, query, &ours).await)
+    }
+
+    /// Runs a query with sharing and without: in one process, at the owner of a domain, and at the gateway. There it is
+    /// placed freely, unplaced, and placed in the forced way. Compares the rows with those of one process without sharing,
+    /// and these with DuckDB's.
+    pub async fn run_shared(&self, query: &RandomQuery, owner: &str, forced: &Forced) -> Shared {
+        let (single, owner, gateway) = (&self.ways.single, self.ways.node(owner), self.ways.gateway());
+        let expected = run(single, &query.sql, &[OFF]).await;
+        let mut outcome = agree(&expected, &expected, &query.order);
+        let none: &[(&str, &str)] = &[];
+        let places = [
+            ("one process", single, none),
+            ("the owner", owner, none),
+            ("the gateway", gateway, none),
+            ("the gateway, unplaced", gateway, UNPLACED),
+            (forced.name, gateway, forced.settings),
+        ];
+        for (place, engine, settings) in places {
+            for share in [ON, OFF] {
+                let came = run(engine, &query.sql, &[settings, &[share][..]].concat()).await;
+                match agree(&expected, &came, &query.order) {
+                    Outcome::Equal(_) => {}
+                    Outcome::Refused(why) => outcome = Outcome::Refused(why),
+                    Outcome::Different(how) => {
+                        let how =
+                            format!("one process without sharing (-) and {place}, {} {} (+): {how}", share.0, share.1);
+                        return Shared { outcome: Outcome::Different(how), verdict: None, has_shared_part: false };
                     }
-                    _ => Verdict::Different(format!("DuckDB (-) and Portolan (+): {how}")),
-                },
-            },
-            (_, Err(e)) if is_fault(&e) => Verdict::Different(format!("an internal error: {}", e.chain())),
-            (Ok(_), Err(e)) => Verdict::Refused(e.chain()),
-            (Err(theirs), Ok(_)) => Verdict::Skipped(format!("DuckDB refuses it: {theirs}")),
-            (Err(_), Err(e)) => Verdict::Skipped(format!("both refuse it: {}", e.chain())),
-        })
+                }
+            }
+        }
+        let verdict = match (&self.duckdb, dialect::skipped(query)) {
+            (None, _) => None,
+            (Some(_), Some(reason)) => Some(Verdict::Skipped(reason.into())),
+            (Some(duckdb), None) => Some(verdict(duckdb, query, &expected).await),
+        };
+        let explained = run(single, &format!("EXPLAIN {}", query.sql), &[ON]).await;
+        let has_shared_part = explained.is_ok_and(|(_, plan)| lines(&plan).join("\n").contains("shared part"));
+        Shared { outcome, verdict, has_shared_part }
     }
 
     /// Runs the query in every way, and compares. `forced` is the forced way.
@@ -209,6 +248,26 @@ impl Trial {
     }
 }
 
+/// Compares Portolan's rows with DuckDB's.
+async fn verdict(duckdb: &DuckDb, query: &RandomQuery, ours: &EngineResult<Rows>) -> Verdict {
+    let theirs = duckdb.query(&dialect::for_duckdb(&query.sql)).await;
+    match (theirs, ours) {
+        (Ok(theirs), Ok(ours)) => match compare_with_duckdb(&theirs, ours, &query.order) {
+            Ok(()) => Verdict::Equal(ours.1.iter().map(RecordBatch::num_rows).sum()),
+            Err(how) => match duckdb.query_as_written(&dialect::for_duckdb(&query.sql)).await {
+                Ok(theirs) if compare_with_duckdb(&theirs, ours, &query.order).is_ok() => {
+                    Verdict::Skipped(dialect::DUCKDB_DISAGREES.into())
+                }
+                _ => Verdict::Different(format!("DuckDB (-) and Portolan (+): {how}")),
+            },
+        },
+        (_, Err(e)) if is_fault(e) => Verdict::Different(format!("an internal error: {}", e.chain())),
+        (Ok(_), Err(e)) => Verdict::Refused(e.chain()),
+        (Err(theirs), Ok(_)) => Verdict::Skipped(format!("DuckDB refuses it: {theirs}")),
+        (Err(_), Err(e)) => Verdict::Skipped(format!("both refuse it: {}", e.chain())),
+    }
+}
+
 fn agree(expected: &EngineResult<Rows>, actual: &EngineResult<Rows>, order: &Order) -> Outcome {
     if let Some(error) = [expected, actual].into_iter().filter_map(|r| r.as_ref().err()).find(|e| is_planner_gap(e)) {
         return Outcome::Refused(error.chain());
@@ -237,7 +296,8 @@ fn is_planner_gap(error: &portolan_engine::Error) -> bool {
 /// may compute it or not.
 fn is_of_a_value(error: &portolan_engine::Error) -> bool {
     let text = error.chain();
-    text.contains("converted value exceeds the representable") || text.contains("integer overflow")
+    let of_a_date = text.contains("timestamp") && text.contains("out of range");
+    text.contains("converted value exceeds the representable") || text.contains("integer overflow") || of_a_date
 }
 
 /// True if the error is internal, which must not happen in any way.

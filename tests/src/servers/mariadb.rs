@@ -47,13 +47,15 @@ impl MariaDbServer {
         };
         let folder = server_folder("portolan-mariadb-").unwrap();
         let data = format!("--datadir={}", folder.join("data").display());
+        // A server that starts removes all temporary tables in its folder, also those of other servers.
+        let temporary = format!("--tmpdir={}", folder.display());
         let mut install = Command::new("mariadb-install-db");
-        install.args(["--no-defaults", &data, "--auth-root-authentication-method=normal"]);
+        install.args(["--no-defaults", &data, &temporary, "--auth-root-authentication-method=normal"]);
         install.args(["--skip-test-db", "--skip-name-resolve"]);
         run_as_server(&folder, install).unwrap();
         let port: u16 = free_addresses(1).unwrap()[0].rsplit_once(':').unwrap().1.parse().unwrap();
         let mut command = Command::new(program);
-        command.args(["--no-defaults", &data, "--bind-address=127.0.0.1", "--skip-name-resolve"]);
+        command.args(["--no-defaults", &data, &temporary, "--bind-address=127.0.0.1", "--skip-name-resolve"]);
         command.arg(format!("--port={port}")).arg(format!("--socket={}", folder.join("socket").display()));
         command.arg(format!("--max-connections={CONNECTIONS}"));
         // The data ends with the server.

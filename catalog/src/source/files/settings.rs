@@ -1,7 +1,7 @@
 //! The custom properties that describe files: of a contract, of one of its servers, or of one column.
 
 use crate::model::FileFormat;
-use crate::odcs::{CustomProperty, ReadContract, wrong};
+use crate::odcs::{CustomProperty, KEYS, PROCESSED_AT, ReadContract, wrong};
 use crate::source::{PREFIX, unknown_setting};
 use crate::text_format::TextFormat;
 use crate::yaml::Step;
@@ -101,7 +101,9 @@ impl FileSettings {
     pub(super) fn read(level: &Level<'_>, errors: &mut Vec<Diagnostic>) -> Self {
         let mut settings = Self::default();
         for (i, CustomProperty { property, value }) in level.properties.iter().enumerate() {
-            if !property.starts_with(PREFIX) {
+            // The places of these two are checked with the whole contract.
+            let is_residency = property == KEYS || property == PROCESSED_AT;
+            if !property.starts_with(PREFIX) || is_residency {
                 continue;
             }
             let place = level.place(i, "value");

@@ -37,6 +37,9 @@ async fn read(mut items: FragmentStream) -> (usize, bool, Option<Error>) {
                 assert!(items.next().await.is_none());
                 return (rows, true, None);
             }
+            Ok(item @ (FragmentItem::Label(_) | FragmentItem::Hashes(_) | FragmentItem::Relayed { .. })) => {
+                panic!("not of a database: {item:?}")
+            }
             Err(error) => return (rows, false, Some(error)),
         }
     }

@@ -62,6 +62,7 @@ impl TestServer {
         let installed = command("mariadb-install-db", is_root)
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
             .arg(format!("--datadir={}", data.display()))
+            .arg(format!("--tmpdir={}", folder.path().display()))
             .output()
             .unwrap();
         assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
@@ -183,6 +184,8 @@ fn run(folder: &Path, port: u16, options: &[String], is_root: bool) -> Child {
         .arg(format!("--datadir={}", folder.join("data").display()))
         .arg(format!("--socket={}", folder.join("socket").display()))
         .arg(format!("--pid-file={}", folder.join("pid").display()))
+        // A server that starts removes all temporary tables in its folder, also those of other servers.
+        .arg(format!("--tmpdir={}", folder.display()))
         .arg(format!("--port={port}"))
         .args(options)
         .stdout(Stdio::null())

@@ -1,12 +1,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod relayed;
+
 use arrow::array::{Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field};
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use futures::TryStreamExt;
 
 use super::*;
-use crate::node::checksum::CHECKSUM_BYTES;
+use crate::label::LabelledPort;
+use crate::node::checksum::{CHECKSUM_BYTES, StreamChecksum};
 
 fn schema(nullable: bool) -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, nullable)]))
@@ -48,12 +51,16 @@ async fn received(messages: Vec<FlightData>, asked: SchemaRef) -> Result<Vec<Fra
 
 /// Returns the items that the consumer receives if these messages arrive.
 async fn delivered(messages: Vec<FlightData>, asked: SchemaRef) -> Result<Vec<FragmentItem>> {
+    delivered_as(RowForm::Batches, messages, asked).await
+}
+
+async fn delivered_as(form: RowForm, messages: Vec<FlightData>, asked: SchemaRef) -> Result<Vec<FragmentItem>> {
     let (tx, rx) = mpsc::channel(messages.len().max(1));
     for message in messages {
         tx.send(Ok(message)).await.unwrap();
     }
     drop(tx);
-    decode(SiteId::new("grpc://sales:1"), asked, rx, JoinSet::new()).try_collect().await
+    decode(SiteId::new("grpc://sales:1"), asked, form, rx, JoinSet::new()).try_collect().await
 }
 
 #[tokio::test]
@@ -66,12 +73,50 @@ async fn rows_come_out_with_their_bytes_and_the_summary_last() {
         .iter()
         .map(|item| match item {
             FragmentItem::Batch { wire_bytes, .. } => *wire_bytes,
-            FragmentItem::Finished(_) => 0,
+            _ => 0,
         })
         .sum();
     assert_eq!(bytes, sent);
     assert_eq!(items.len(), 3);
     assert!(matches!(items.last(), Some(FragmentItem::Finished(s)) if s.rows == 3));
+}
+
+#[tokio::test]
+async fn the_label_comes_before_the_rows() {
+    let mut label = ResultLabel::default();
+    label.add(LabelledPort { name: "d.p.t".to_owned(), ..LabelledPort::default() }, Some("restricted"));
+    let mut messages = encoded(vec![numbers(vec![Some(1)])], schema(true)).await;
+    messages[0].app_metadata = serde_json::to_vec(&label).unwrap().into();
+    // Only the first message has a label.
+    messages[1].app_metadata = "none".into();
+    messages.push(summary(1));
+    let items = received(messages.clone(), schema(true)).await.unwrap();
+    assert!(matches!(&items[0], FragmentItem::Label(first) if *first == label), "{items:?}");
+    assert!(matches!(items.as_slice(), [_, FragmentItem::Batch { .. }, FragmentItem::Finished(_)]), "{items:?}");
+
+    messages[0].app_metadata = "{".into();
+    let error = received(messages, schema(true)).await.unwrap_err();
+    assert!(error.chain().contains("the label of its rows is malformed"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn hashes_of_columns_come_before_the_rows() {
+    let named = |hash: &str| {
+        let field = Field::new("n", DataType::Int64, true);
+        Arc::new(Schema::new(vec![field.with_metadata([(HASHED_BY.to_owned(), hash.to_owned())].into())]))
+    };
+    for rows in [vec![], vec![numbers(vec![Some(1)])]] {
+        let count = rows.len() as u64;
+        let mut messages = encoded(rows, named("sha-256-global/int64")).await;
+        messages.push(summary(count));
+        let items = received(messages, schema(true)).await.unwrap();
+        let Some(FragmentItem::Hashes(hashes)) = items.first() else { panic!("{items:?}") };
+        assert_eq!(hashes.as_slice(), [Some("sha-256-global/int64".to_owned())]);
+        assert_eq!(items.len(), 2 + count as usize);
+    }
+    let long = "x".repeat(MAX_HASH_IDENTITY + 1);
+    let error = received(encoded(vec![], named(&long)).await, schema(true)).await.unwrap_err();
+    assert!(error.chain().contains("too long") && !error.chain().contains("xxx"), "{}", error.chain());
 }
 
 #[tokio::test]
@@ -179,7 +224,7 @@ async fn rows_without_checksums_are_refused_before_they_are_decoded() {
     for message in messages {
         tx.send(Ok(message)).await.unwrap();
     }
-    let mut items = decode(SiteId::new("grpc://sales:1"), schema(true), rx, JoinSet::new());
+    let mut items = decode(SiteId::new("grpc://sales:1"), schema(true), RowForm::Batches, rx, JoinSet::new());
     let error = items.next().await.unwrap().unwrap_err();
     assert!(error.context().contains("the checksum of a message is missing or wrong"), "{}", error.context());
     assert!(items.next().await.is_none());
@@ -189,7 +234,7 @@ async fn rows_without_checksums_are_refused_before_they_are_decoded() {
 async fn an_error_keeps_its_kind() {
     let (tx, rx) = mpsc::channel(1);
     tx.send(Err(Error::new(ErrorKind::PermissionDenied, "no"))).await.unwrap();
-    let mut items = decode(SiteId::new("grpc://sales:1"), schema(true), rx, JoinSet::new());
+    let mut items = decode(SiteId::new("grpc://sales:1"), schema(true), RowForm::Batches, rx, JoinSet::new());
     assert_eq!(items.next().await.unwrap().unwrap_err().kind(), ErrorKind::PermissionDenied);
     assert!(items.next().await.is_none());
 }

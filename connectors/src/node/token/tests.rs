@@ -94,7 +94,7 @@ fn names_that_would_deceive_are_refused() {
 /// of the protocol.
 const CLAIMS: &str = concat!(
     r#"{"iss":"gateway","sub":"ann","aud":"grpc://owner:1","iat":1,"exp":61,"jti":"n","groups":["analysts"],"#,
-    r#""attributes":{"region":["eu","us"]},"query_id":"q","hops":3,"fragment":"d","#,
+    r#""attributes":{"region":["eu","us"]},"purpose":"audit","query_id":"q","hops":3,"fragment":"d","#,
     r#""act":{"sub":"b","act":{"sub":"a"}}}"#,
 );
 
@@ -112,6 +112,7 @@ fn claims_keep_their_form() {
         },
         groups: [text("analysts")].into(),
         attributes: [(text("region"), vec![text("eu"), text("us")])].into(),
+        purpose: Some(text("audit")),
         query_id: text("q"),
         hops: 3,
         fragment: text("d"),

@@ -74,7 +74,9 @@ pub(super) async fn describe(
     }
     let Constraints { primary_key, references, .. } = constraints;
     let has_ranges = kind == "r" && !has_children && table.get(4) && session.version() >= FIRST_WITH_RANGES;
-    Ok(DescribedTable { columns, comment: table.get(2), primary_key, references, has_ranges })
+    // A foreign table may be a view elsewhere.
+    let is_stored = matches!(kind.as_str(), "r" | "p" | "m");
+    Ok(DescribedTable { columns, comment: table.get(2), primary_key, references, has_ranges, is_stored })
 }
 
 /// Returns a column without constraints.

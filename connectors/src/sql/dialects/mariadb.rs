@@ -18,7 +18,7 @@ use crate::sql::numbers::Digits;
 /// as the values of columns have. It has a `max_sort_length` of at least three bytes for each character of the longest
 /// string, such as 196,620 for `TEXT`, and a `sort_buffer_size` for 15 such keys. The server sorts, and so groups, by that
 /// many bytes only: with the default of 1,024 a limit returns other rows, and groups are merged.
-pub static MARIADB: SqlDialect = SqlDialect { casts: CASTS, ..COMMON };
+pub static MARIADB: SqlDialect = SqlDialect { shapes: &shapes::MARIADB, casts: CASTS, hashes_in: true, ..COMMON };
 
 /// What MariaDB and MySQL have in common.
 pub(super) const COMMON: SqlDialect = SqlDialect {
@@ -39,6 +39,7 @@ pub(super) const COMMON: SqlDialect = SqlDialect {
     nulls: NullOrder::Smallest,
     endless: Some("18446744073709551615"),
     caches_subqueries: true,
+    hashes_in: false,
     has_filter: false,
     max_depth: 30,
     max_tables: 50,

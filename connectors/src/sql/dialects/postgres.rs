@@ -32,6 +32,7 @@ pub static POSTGRES: SqlDialect = SqlDialect {
     nulls: NullOrder::Written,
     endless: None,
     caches_subqueries: false,
+    hashes_in: false,
     has_filter: true,
     max_depth: 50,
     max_tables: 50,
@@ -78,7 +79,7 @@ const OPERATORS: &[SqlSpelling] = &[
         row(
             "IN array",
             "({0} = ANY(CAST({1} AS {type}[])))",
-            &[Integer, Unsigned, Decimal, Date, Text],
+            &[Integer, Unsigned, Decimal, Date, Timestamp, Instant, Time, Text],
             "from 20 literals on: means the same as `IN`, and is parsed faster",
             "lists_are_written",
         ),

@@ -111,6 +111,49 @@ pub(super) const MARK_JOIN: SqlShape = shape(
     "joins_are_written",
 );
 
+const HASHED_SEMI_JOIN: SqlShape = shape(
+    Shape::SemiJoin,
+    "`… WHERE (… IN (SELECT … FROM (…) AS q2 WHERE …))`; with another condition, \
+        `… WHERE EXISTS (SELECT 1 FROM (…) AS q2 WHERE …)`",
+    "a comparison with NULL is no match; the server hashes the keys of `IN`, and runs `EXISTS` in a derived table row by row",
+    "mariadb_joins_by_in",
+);
+
+const HASHED_ANTI_JOIN: SqlShape = shape(
+    Shape::AntiJoin,
+    "`… WHERE (… IN (SELECT … FROM (…) AS q2 WHERE …)) IS NOT TRUE`; with another condition, \
+        `… LEFT JOIN (…) AS q2 ON … WHERE … IS NULL`",
+    "a comparison with NULL is no match, so that the row stays; the server hashes the keys. It would compare strings with \
+        another condition row by row, and does not get such a join",
+    "mariadb_joins_by_in",
+);
+
+const HASHED_MARK_JOIN: SqlShape = shape(
+    Shape::MarkJoin,
+    "`SELECT …, ((… IN (SELECT … FROM (…) AS q2 WHERE …)) IS TRUE) FROM (…) AS q1`",
+    "the mark is true or false, and never NULL; the server hashes the keys. It would compare them row by row with another \
+        condition, and does not get such a join",
+    "mariadb_joins_by_in",
+);
+
+/// The operators of MariaDB.
+pub(super) const MARIADB: [SqlShape; 14] = [
+    FILTER,
+    PROJECTION,
+    AGGREGATE,
+    DISTINCT,
+    TOP_N,
+    LIMIT,
+    UNION_ALL,
+    SCALAR_SUBQUERY,
+    INNER_JOIN,
+    LEFT_JOIN,
+    HASHED_SEMI_JOIN,
+    HASHED_ANTI_JOIN,
+    NULL_AWARE_ANTI_JOIN,
+    HASHED_MARK_JOIN,
+];
+
 /// Every operator but full joins.
 pub(super) const WITHOUT_FULL_JOINS: [SqlShape; 14] = [
     FILTER,

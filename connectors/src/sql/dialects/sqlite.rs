@@ -29,6 +29,7 @@ pub static SQLITE: SqlDialect = SqlDialect {
     nulls: NullOrder::Written,
     endless: Some("-1"),
     caches_subqueries: false,
+    hashes_in: false,
     has_filter: true,
     max_depth: 30,
     max_tables: 50,
@@ -45,6 +46,9 @@ const EXTREMES: &[SqlKind] = &[Integer, Unsigned, Text, Date];
 const LOGIC: &str = "three-valued logic is the same, with 1 and 0 for TRUE and FALSE";
 const COMPARED: &str = "the values of a column have one storage class; strings compare by their bytes in the collation \
     BINARY; there is no NaN";
+
+const LISTED: &str = "the values of a column have one storage class; strings compare in the collation of the operand on the \
+    left, whatever those of the list are; there is no NaN";
 
 const OPERATORS: &[SqlSpelling] = &[
     row("AND", "({0} AND {1})", &[Boolean], LOGIC, "logic_is_the_same"),
@@ -65,7 +69,7 @@ const OPERATORS: &[SqlSpelling] = &[
     row("BETWEEN", "({0!} BETWEEN {1!} AND {2!})", ORDERED, COMPARED, "comparisons_are_the_same"),
     row("IS DISTINCT FROM", "({0!} IS NOT {1!})", ALL, COMPARED, "comparisons_are_the_same"),
     row("IS NOT DISTINCT FROM", "({0!} IS {1!})", ALL, COMPARED, "comparisons_are_the_same"),
-    row("IN", "({0!} IN ({1..!}))", ALL, COMPARED, "lists_are_the_same"),
+    row("IN", "({0!} IN ({1..}))", ALL, LISTED, "lists_are_the_same"),
     row(
         "LIKE",
         "({0} GLOB {1})",

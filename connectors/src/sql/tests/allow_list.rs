@@ -8,7 +8,8 @@ use super::super::{MARIADB, MYSQL, POSTGRES, SQLITE, SqlDialect, SqlKind, SqlSpe
 const DIALECTS: [&SqlDialect; 4] = [&POSTGRES, &MARIADB, &MYSQL, &SQLITE];
 
 /// The sources of the tests that rows name.
-const TESTS: [&str; 4] = [
+const TESTS: [&str; 5] = [
+    include_str!("hashed_joins.rs"),
     include_str!("operators.rs"),
     include_str!("spelling.rs"),
     include_str!("spelling_of_calls.rs"),

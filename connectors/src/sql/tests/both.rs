@@ -213,7 +213,7 @@ fn sqlite_table(name: &str, schema: &Schema) -> Arc<SqlTable> {
     let column =
         |name: &String| SqlColumn { name: name.clone(), sql: format!("t.\"{name}\""), usage: ColumnUsage::All };
     let columns = schema.fields().iter().map(|field| column(field.name())).collect();
-    Arc::new(SqlTable { from: format!("\"{name}\""), columns, has_ranges: false })
+    Arc::new(SqlTable { from: format!("\"{name}\""), columns, has_ranges: false, is_stored: true })
 }
 
 /// Copies a table into SQLite. The declared types and collations are those that mislead.

@@ -5,6 +5,7 @@
 mod allow_list;
 #[cfg(feature = "sqlite")]
 mod both;
+mod hashed_joins;
 mod operators;
 mod ranges;
 #[cfg(feature = "sqlite")]
@@ -48,7 +49,7 @@ fn table(scan: &TableScan, has_ranges: bool) -> Option<Arc<SqlTable>> {
         usage: if name == "mood" { ColumnUsage::Returned } else { ColumnUsage::All },
     };
     let columns = scan.source.schema().fields().iter().map(|field| column(field.name())).collect();
-    let table = SqlTable { from: format!("\"shop\".{}", quoted(name)), columns, has_ranges };
+    let table = SqlTable { from: format!("\"shop\".{}", quoted(name)), columns, has_ranges, is_stored: true };
     (name != "elsewhere").then(|| Arc::new(table))
 }
 

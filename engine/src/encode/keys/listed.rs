@@ -4,8 +4,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -15,12 +16,31 @@ use datafusion::prelude::in_list;
 use super::{InKeys, KeyTest};
 
 /// The largest number of keys of one column that a query in SQL lists.
-pub(crate) const SQL_KEYS: usize = 16_384;
+pub(crate) const SQL_KEYS: usize = 65_536;
 /// The most bytes of these keys, without what the SQL of a database has around each. Several lists fit into a query.
-const SQL_KEY_BYTES: usize = 256 << 10;
+const SQL_KEY_BYTES: usize = 512 << 10;
 
-/// Returns `column IN (keys)`; `None` if the keys cannot be read as values.
+/// True if these keys are few and short enough to be literals of a query: one array for each column. Every list of keys
+/// has this limit, whether a node writes it from a batch or sends it instead of one.
+pub(crate) fn can_list(columns: &[ArrayRef]) -> bool {
+    columns.iter().all(|keys| keys.len() <= SQL_KEYS) && columns.iter().map(value_bytes).sum::<usize>() <= SQL_KEY_BYTES
+}
+
+/// Returns the bytes of the values of an array. The buffers behind views can have values of other arrays as well.
+fn value_bytes(keys: &ArrayRef) -> usize {
+    let sum = |lengths: &mut dyn Iterator<Item = u32>| lengths.map(|length| length as usize).sum();
+    match keys.data_type() {
+        DataType::Utf8View => sum(&mut keys.as_string_view().lengths()),
+        DataType::BinaryView => sum(&mut keys.as_binary_view().lengths()),
+        _ => keys.to_data().get_slice_memory_size().unwrap_or(usize::MAX),
+    }
+}
+
+/// Returns `column IN (keys)`; `None` if the keys cannot be read as values, or are too many or too long.
 pub(crate) fn list(column: &Expr, keys: &ArrayRef) -> Option<Expr> {
+    if !can_list(std::slice::from_ref(keys)) {
+        return None;
+    }
     let values = (0..keys.len()).map(|row| ScalarValue::try_from_array(keys, row).ok().map(lit));
     Some(in_list(column.clone(), values.collect::<Option<_>>()?, false))
 }
@@ -30,6 +50,18 @@ pub(crate) fn list(column: &Expr, keys: &ArrayRef) -> Option<Expr> {
 /// # Errors
 /// A predicate that does not fit its input.
 pub(crate) fn with_lists(operator: &LogicalPlan) -> Result<Cow<'_, LogicalPlan>> {
+    rewritten(operator, &mut of_call)
+}
+
+/// Returns an operator with other expressions in the place of those tests for keys that may be lists. `instead` returns
+/// the expression for a test; `None` leaves the test.
+///
+/// # Errors
+/// A predicate that does not fit its input.
+pub(super) fn rewritten<'p>(
+    operator: &'p LogicalPlan,
+    instead: &mut dyn FnMut(&ScalarFunction, &DFSchema) -> Option<Expr>,
+) -> Result<Cow<'p, LogicalPlan>> {
     // Only there, NULL is as good as false, which a test for keys is for NULL.
     let LogicalPlan::Filter(filter) = operator else { return Ok(Cow::Borrowed(operator)) };
     let schema = filter.input.schema();
@@ -40,7 +72,7 @@ pub(crate) fn with_lists(operator: &LogicalPlan) -> Result<Cow<'_, LogicalPlan>>
     let listed = filter.predicate.clone().transform_down(|expr| {
         Ok(match &expr {
             Expr::BinaryExpr(BinaryExpr { op: Operator::And | Operator::Or, .. }) => Transformed::no(expr),
-            Expr::ScalarFunction(call) => match of_call(call, schema) {
+            Expr::ScalarFunction(call) => match instead(call, schema) {
                 Some(listed) => Transformed::new(listed, true, TreeNodeRecursion::Jump),
                 None => Transformed::new(expr, false, TreeNodeRecursion::Jump),
             },
@@ -52,15 +84,10 @@ pub(crate) fn with_lists(operator: &LogicalPlan) -> Result<Cow<'_, LogicalPlan>>
 
 /// Returns the list of a test for keys; `None` for another function, for a Bloom filter, and for keys of several columns
 /// or too many keys.
-fn of_call(call: &ScalarFunction, schema: &DFSchema) -> Option<Expr> {
+pub(super) fn of_call(call: &ScalarFunction, schema: &DFSchema) -> Option<Expr> {
     let test = &InKeys::of(call)?.keys.test;
     let (KeyTest::Exact(index), [column]) = (test, call.args.as_slice()) else { return None };
     let [keys] = index.columns() else { return None };
-    // The size of a slice would leave out the strings behind views.
-    let bytes: usize = keys.to_data().buffers().iter().map(|buffer| buffer.len()).sum();
-    if keys.len() > SQL_KEYS || bytes > SQL_KEY_BYTES {
-        return None;
-    }
     if keys.is_empty() {
         return Some(lit(false));
     }

@@ -1,6 +1,6 @@
 //! Tests for each row if it has one of the keys.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use arrow::array::{Array, ArrayRef, BooleanArray, BooleanBufferBuilder, make_comparator};
 use arrow::compute::{CastOptions, SortOptions, cast_with_options};
@@ -8,8 +8,10 @@ use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::HashMap;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
-use datafusion::common::{Result as DFResult, exec_err};
+use datafusion::common::{Result as DFResult, ScalarValue, exec_err};
 use datafusion::parquet::bloom_filter::Sbbf;
+use portolan_connectors::sql::SqlDialect;
+use portolan_connectors::{Refusal, lock};
 
 use super::same_values;
 use crate::{Error, ErrorKind, Result};
@@ -26,7 +28,11 @@ pub(crate) enum KeyTest {
 pub(crate) struct Index {
     columns: Vec<ArrayRef>,
     places: OnceLock<Places>,
+    /// The bytes of a list of the keys in the SQL of a database, for a type of their column.
+    lists: Mutex<Vec<(&'static SqlDialect, DataType, ListBytes)>>,
 }
+
+type ListBytes = std::result::Result<usize, Refusal>;
 
 struct Places {
     first: HashMap<u64, usize>,
@@ -46,7 +52,7 @@ impl std::fmt::Debug for KeyTest {
 impl KeyTest {
     /// Returns a test for keys without NULLs, one array for each column.
     pub(super) fn exact(columns: Vec<ArrayRef>) -> Self {
-        Self::Exact(Index { columns, places: OnceLock::new() })
+        Self::Exact(Index { columns, places: OnceLock::new(), lists: Mutex::default() })
     }
 
     pub(super) fn bloom(types: Vec<DataType>, filter: Sbbf) -> Result<Self> {
@@ -60,6 +66,23 @@ impl KeyTest {
     pub(crate) fn number(&self) -> Option<usize> {
         match self {
             Self::Exact(index) => Some(index.columns.first().map_or(0, |c| c.len())),
+            Self::Bloom { .. } => None,
+        }
+    }
+
+    /// Returns the first and the last key, which are the least and the greatest one, as senders sort keys; `None` for keys
+    /// of several columns and for a Bloom filter.
+    pub(crate) fn ends(&self) -> Option<(ScalarValue, ScalarValue)> {
+        let Self::Exact(index) = self else { return None };
+        let [column] = index.columns() else { return None };
+        let key = |row| ScalarValue::try_from_array(column, row).ok();
+        Some((key(0)?, key(column.len().checked_sub(1)?)?))
+    }
+
+    /// Returns the keys of one column, in their order; `None` for keys of several columns and for a Bloom filter.
+    pub(crate) fn values(&self) -> Option<&ArrayRef> {
+        match self {
+            Self::Exact(index) => index.columns().first().filter(|_| index.columns().len() == 1),
             Self::Bloom { .. } => None,
         }
     }
@@ -109,6 +132,23 @@ impl Index {
     /// Returns the keys, one array for each column.
     pub(super) fn columns(&self) -> &[ArrayRef] {
         &self.columns
+    }
+
+    /// Returns the bytes of a list of the keys in a database's SQL, or why there is none: `write` finds them the first time.
+    pub(super) fn list_bytes(
+        &self,
+        dialect: &'static SqlDialect,
+        data_type: &DataType,
+        write: impl FnOnce() -> ListBytes,
+    ) -> ListBytes {
+        let mut lists = lock(&self.lists);
+        let known = lists.iter().find(|(of, t, _)| std::ptr::eq(*of, dialect) && t == data_type);
+        if let Some((_, _, bytes)) = known {
+            return bytes.clone();
+        }
+        let bytes = write();
+        lists.push((dialect, data_type.clone(), bytes.clone()));
+        bytes
     }
 
     fn places(&self) -> DFResult<&Places> {

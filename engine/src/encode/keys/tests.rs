@@ -5,9 +5,10 @@
 use std::borrow::Cow;
 
 use arrow::array::{Array, Float64Array, Int32Array, Int64Array, StringArray, StringViewArray};
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ScalarUDFImpl};
+use datafusion::logical_expr::{Filter, LogicalPlan, LogicalPlanBuilder, ScalarUDFImpl};
 use datafusion::prelude::{Expr, col, lit};
-use portolan_connectors::EncodedPlan;
+use portolan_connectors::testing::TEST_SQL;
+use portolan_connectors::{Capabilities, EncodedPlan, Refusal};
 use prost::Message;
 
 use super::*;
@@ -199,9 +200,47 @@ async fn keys_of_one_column_become_a_list_in_a_filter() {
     let unlisted = |test: Expr| assert!(listed(test).is_none_or(|predicate| !predicate.contains(" IN (")));
     unlisted(below);
     unlisted(InKeys::call(batch(&[ints(0..SQL_KEYS as i64 + 1)]), nation()));
-    unlisted(InKeys::call(batch(&[words(&["x".repeat(300 << 10).as_str()])]), vec![col("n_name")]));
+    unlisted(InKeys::call(batch(&[words(&["x".repeat(600 << 10).as_str()])]), vec![col("n_name")]));
     unlisted(InKeys::call(SentKeys::bloom(&[ints([3])]).unwrap(), nation()));
     unlisted(InKeys::call(batch(&[ints([3]), words(&["CHINA"])]), vec![col("n_nationkey"), col("n_name")]));
+}
+
+#[tokio::test]
+async fn a_list_is_written_once_for_each_database() {
+    let plan = analysed(&gateway().await, "SELECT n_nationkey, n_name FROM geo.places.nation").await;
+    let filtered = |test: Expr| LogicalPlanBuilder::from(plan.clone()).filter(test).unwrap().build().unwrap();
+    let database = Capabilities::database(&TEST_SQL);
+    let admitted = |operator: &LogicalPlan| admit(operator, &database, &TEST_SQL);
+    let many =
+        |from: i64| InKeys::call(SentKeys::batch(&[ints(from..from + 16_000)]).unwrap(), vec![col("n_nationkey")]);
+    let one = filtered(many(0));
+    assert_eq!(admitted(&one), Ok(()));
+    let LogicalPlan::Filter(Filter { predicate: Expr::ScalarFunction(call), .. }) = &one else { panic!() };
+    let KeyTest::Exact(index) = &InKeys::of(call).unwrap().keys.test else { panic!() };
+    let known = index.list_bytes(&TEST_SQL, &DataType::Int64, || panic!("the list is written again"));
+    // The whole operator has this length, apart from the columns that both parts have.
+    let whole = database.sql_bytes(&with_lists(&one).unwrap()).unwrap();
+    assert!(known.clone().unwrap().abs_diff(whole) < 100, "{known:?} is not {whole}");
+    // A query of the test database has at most a mebibyte, and each list takes 400 KB.
+    let too_long = filtered(many(0).and(many(20_000)).and(many(40_000)));
+    let refused = Err(Refusal::SqlLength("the test database", 1 << 20));
+    assert_eq!(admitted(&too_long), refused);
+    assert_eq!(database.admits(&with_lists(&too_long).unwrap()), refused);
+    // Keys that cannot be a list.
+    let bloom = filtered(InKeys::call(SentKeys::bloom(&[ints([3])]).unwrap(), vec![col("n_nationkey")]));
+    assert!(admitted(&bloom).is_err());
+    let zero = filtered(InKeys::call(SentKeys::batch(&[words(&["a\0b"])]).unwrap(), vec![col("n_name")]));
+    assert!(admitted(&zero).is_err());
+}
+
+#[test]
+fn one_limit_holds_for_every_list() {
+    let long = words(&["x".repeat(400 << 10).as_str(), "y", "z".repeat(200 << 10).as_str()]);
+    assert!(list(&col("a"), &long).is_none());
+    // The strings of other rows, which are behind the same views, do not count.
+    assert!(list(&col("a"), &long.slice(1, 2)).is_some());
+    assert!(!can_list(&[long.slice(0, 1), long.slice(0, 1)]));
+    assert!(list(&col("a"), &ints(0..SQL_KEYS as i64 + 1)).is_none());
 }
 
 #[tokio::test]

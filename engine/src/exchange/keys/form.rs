@@ -6,7 +6,9 @@
 //! `1000 · (bytes(form) + rows · share(form) · row_bytes) / bandwidth + (keys · KEY_NS + rows · TEST_NS(form)) / 10⁶`
 //!
 //! Here `rows` is the number of the fragment's rows without keys, and `share` is the part of them that crosses:
-//! - for literals and for a batch, `s = min(1, keys / probe_distinct)`;
+//! - for literals and for a batch, the share `s` of the rows that have one of the keys. It follows from the range, the
+//!   number of values and the frequent values of the fragment's column, if these are known. Otherwise it is
+//!   `min(1, keys / probe_distinct)`;
 //! - for a Bloom filter, `s + ε (1 − s)` with its error ε;
 //! - for a range, `(max − min + 1) / probe_distinct` over integers, and 1 over anything else.
 //!
@@ -48,6 +50,8 @@ pub(super) struct Figures {
     pub(super) bloom: Option<usize>,
     /// The number of distinct keys of the fragment; 0 if it is unknown.
     pub(super) probe_distinct: f64,
+    /// The share of the fragment's rows that have one of the keys, if the statistics of the column show it.
+    pub(super) matched: Option<f64>,
     /// The share of the fragment's rows that is left after other keys have cut it.
     pub(super) left: f64,
 }
@@ -56,7 +60,7 @@ impl Figures {
     /// Returns the share of the fragment's rows that have one of the keys.
     pub(super) fn share(&self, edge: &Edge) -> f64 {
         let distinct = if self.probe_distinct > 0.0 { self.probe_distinct } else { rows(edge) };
-        (self.keys as f64 / distinct.max(1.0)).min(1.0)
+        self.matched.unwrap_or((self.keys as f64 / distinct.max(1.0)).min(1.0))
     }
 
     /// Returns the share of the fragment's rows that pass a form's test.

@@ -11,11 +11,11 @@ use portolan_connectors::FragmentPlan;
 use super::form::{FORCED_LITERALS, Figures, LITERALS};
 use super::restriction::{Body, Condition, Restriction};
 use super::set::KeySet;
-use crate::encode::keys::{InKeys, SQL_KEYS, SentKeys, list, travels};
+use crate::encode::keys::{InKeys, SQL_KEYS, SentKeys, can_list, list, travels};
 use crate::encode::write;
 use crate::mesh::MeshView;
 use crate::plan::{Fragment, KeyPlan};
-use crate::planner::cardinality::{Cardinality, estimate};
+use crate::planner::cardinality::{Cardinality, estimate, has_key};
 use portolan_connectors::KeyForm;
 
 /// A fragment as the request to its owner will have it.
@@ -134,6 +134,7 @@ impl Writer<'_> {
             batch: None,
             bloom: None,
             probe_distinct: self.plan.probe_distinct,
+            matched: None,
             left: self.left,
         };
         let wanted = match self.forced {
@@ -209,15 +210,19 @@ impl Writer<'_> {
         let figures = Figures {
             keys: keys.keys,
             key_bytes: bytes as f64 / keys.keys as f64,
-            most_literals: if columns.len() == 1 && !self.forms.contains(&KeyForm::Batch) {
-                SQL_KEYS
-            } else {
-                LITERALS
+            most_literals: match self.forms.contains(&KeyForm::Batch) {
+                _ if !can_list(&keys.columns) => 0,
+                false if columns.len() == 1 => SQL_KEYS,
+                _ => LITERALS,
             },
             span: ranges.span.filter(|_| columns.len() == 1),
             batch: batch.as_ref().map(|b| b.packed.len()),
             bloom: bloom.as_ref().map(|b| b.packed.len()),
             probe_distinct: self.probe_distinct(columns),
+            matched: match (columns, keys.columns.as_slice()) {
+                ([column], [keys]) => has_key(&self.expected, column, keys),
+                _ => None,
+            },
             left: self.left,
         };
         let form = forced.or_else(|| figures.cheapest(&self.fragment.edge)).filter(|form| self.forms.contains(form));
@@ -264,7 +269,7 @@ fn literals(columns: &[Expr], keys: &KeySet, most: usize) -> Option<Expr> {
     if let ([column], [values]) = (columns, keys.columns.as_slice()) {
         return (keys.keys <= most.max(FORCED_LITERALS)).then(|| list(column, values)).flatten();
     }
-    if keys.keys > LITERALS {
+    if keys.keys > LITERALS || !can_list(&keys.columns) {
         return None;
     }
     let value = |column: usize, row| ScalarValue::try_from_array(keys.columns.get(column)?, row).ok().map(lit);

@@ -204,6 +204,7 @@ fn figures(keys: usize) -> Figures {
         batch: Some(keys * 4 + 300),
         bloom: Some(keys * 3 / 2 + 400),
         probe_distinct: 1e6,
+        matched: None,
         left: 1.0,
     }
 }
@@ -218,6 +219,8 @@ fn a_form_is_chosen_by_its_cost() {
     let slim = Edge { row_bytes: 8.0, ..edge() };
     assert_eq!(figures(400_000).cheapest(&slim), Some(KeyForm::Bloom));
     assert_eq!(form(figures(1_000_000)), None);
+    // The statistics show that most of these keys are outside of the column's range.
+    assert_eq!(form(Figures { matched: Some(0.001), ..figures(1_000_000) }), Some(KeyForm::Bloom));
     // Keys without gaps.
     assert_eq!(form(Figures { span: Some(5_000.0), ..figures(5_000) }), Some(KeyForm::Range));
     assert_eq!(form(Figures { batch: None, bloom: None, ..figures(5_000) }), None);

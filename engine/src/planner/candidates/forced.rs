@@ -31,6 +31,10 @@ impl OperatorCounter {
         settings: &Settings,
         view: &MeshView,
     ) -> DataFusionResult<StrategyChoice> {
+        // The number of the join has no effect then, and to find its sites reads everything below it.
+        if settings.strategy.iter().all(|strategy| *strategy == StrategyChoice::Auto) {
+            return Ok(StrategyChoice::Auto);
+        }
         let LogicalPlan::Join(join) = plan else { return Ok(StrategyChoice::Auto) };
         let (left, right) = (site_of(&join.left, view)?, site_of(&join.right, view)?);
         // `Here` also stands for several sites: a join of two such sides is still a join across sites.

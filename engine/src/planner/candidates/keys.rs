@@ -7,6 +7,7 @@ use super::edges::OperatorEdge;
 use super::tree::CandidateTree;
 use crate::plan::{Cost, KeyPlan, Strategy, THIS_NODE};
 use crate::planner::cost;
+use crate::planner::lineage::{self, Guards};
 use crate::planner::movement::KeyEstimate;
 use crate::settings::{Pushdown, Settings, StrategyChoice};
 
@@ -27,6 +28,24 @@ struct OperatorKeys {
 }
 
 impl CandidateTree {
+    /// Bars keys from the edges of a join's probe side to which the keys of the build side must not be sent. An edge
+    /// accepts the keys of all joins above it, so it then accepts none. Returns the cost that keys have saved there.
+    pub(super) fn bar_keys(&self, join: &Join, build_side: Side, edges: &mut [Vec<OperatorEdge>]) -> Cost {
+        let guards = self.guards_of_keys(join, build_side);
+        let built = if build_side == Side::Left { 0 } else { 1 };
+        let probed = edges.iter_mut().enumerate().filter(|(i, _)| *i != built).flat_map(|(_, edges)| edges);
+        let barred = probed.filter(|edge| guards.iter().any(|guard| !guard.may_be_key_for(&edge.of.domains)));
+        barred.fold(Cost::default(), |lost, edge| lost + edge.bar_keys())
+    }
+
+    /// Returns the guarded columns whose values are in the keys of a join's build side.
+    pub(super) fn guards_of_keys(&self, join: &Join, build_side: Side) -> Guards {
+        let built = self.inputs.get(if build_side == Side::Left { 0 } else { 1 });
+        let key = |(left, right): &(Expr, Expr)| if build_side == Side::Left { left.clone() } else { right.clone() };
+        let of_key = |key: Expr| built.map(|built| lineage::of_expr(&key, built.plan.schema(), &built.guards));
+        join.on.iter().map(key).filter_map(of_key).flatten().collect()
+    }
+
     /// Cuts the edges of the probe side by keys of the build side. Returns a text for EXPLAIN and the saved cost;
     /// `None` if the keys cut no edge.
     pub(super) fn send_keys(
@@ -56,7 +75,8 @@ impl CandidateTree {
         for edge in edges.iter_mut() {
             let reads = |e: &Expr| e.column_refs().into_iter().all(|c| edge.of.columns.contains(c));
             let before = edge.rows;
-            if keys.on.iter().any(|(probed, _)| reads(probed))
+            if !edge.of.is_barred
+                && keys.on.iter().any(|(probed, _)| reads(probed))
                 && let Some(saved) = keys.cut(edge, &from, settings, is_forced)
             {
                 edge.of.keyed_by.extend(given.iter().map(|g| g.of.number));

@@ -1,6 +1,6 @@
 //! The search for the candidates of each operator, from the candidates of its inputs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::logical_expr::LogicalPlan;
 use portolan_connectors::{Refusal, SiteId};
@@ -11,8 +11,9 @@ use super::keys::{Side, carried};
 use super::sites::{of_query, port_of};
 use super::tree::{CandidateTree, SearchSpace};
 use crate::encode::admit;
+use crate::names::Barrier;
 use crate::plan::{Alternative, Cost, Decision, Exchange, SiteChoice};
-use crate::planner::cost;
+use crate::planner::{cost, residency};
 use crate::settings::StrategyChoice;
 
 /// The decisions that lead to a candidate of an operator.
@@ -32,7 +33,11 @@ pub(super) type OperatorCandidate = Candidate<SiteChoice, OperatorRows, Choices>
 impl CandidateTree {
     /// Finds the candidates, from those of the inputs.
     pub(super) fn find_candidates(&mut self, space: SearchSpace<'_>, forced: StrategyChoice) {
+        self.confined = self.find_confined(space);
         self.candidates = self.all_candidates(space, forced);
+        if self.sole_site.is_none() {
+            self.rules = self.find_rules(space);
+        }
         for edge in self.candidates.iter_mut().flat_map(|candidate| &mut candidate.edges) {
             edge.of.columns = carried(&self.plan, &edge.of.columns);
         }
@@ -72,6 +77,12 @@ impl CandidateTree {
             Some(first) if sites.all(|s| s == first) => first,
             Some(_) => None,
         };
+        if let Some(barrier) = Barrier::of(&self.plan) {
+            // Whether a policy leaves anything to read must not show in a plan.
+            self.sole_site = Some(SiteChoice::Here);
+            self.port_sites = [SiteChoice::Here].into();
+            self.domains.insert(barrier.port.domain.clone());
+        }
         if self.sole_site == Some(SiteChoice::Anywhere) {
             return vec![Candidate::leaf(SiteChoice::Anywhere, Cost::default())];
         }
@@ -107,6 +118,46 @@ impl CandidateTree {
         refusals
     }
 
+    /// Returns why sites must not get the rows of ports below, for each site that must not.
+    fn find_confined(&self, space: SearchSpace<'_>) -> BTreeMap<SiteId, String> {
+        // What is below a barrier stays at its owner, and must not show: the inputs of derived ports, and columns that only a
+        // policy reads.
+        let is_barrier = Barrier::of(&self.plan).is_some();
+        let parts = self.inputs.iter().chain(&self.subqueries).filter(|_| !is_barrier);
+        let below = parts.flat_map(|part| part.confined.clone());
+        let mut confined: BTreeMap<SiteId, String> = below.collect();
+        for site in space.sites {
+            if !confined.contains_key(site)
+                && let Some(reason) = residency::confinement(&self.plan, site, space.routes.view)
+            {
+                confined.insert(site.clone(), reason);
+            }
+        }
+        confined
+    }
+
+    /// Returns the rules about the places of values that restrict how an operator combines sites.
+    fn find_rules(&self, space: SearchSpace<'_>) -> BTreeSet<String> {
+        let mut rules = BTreeSet::new();
+        if let (LogicalPlan::Join(join), [left, right]) = (&self.plan, self.inputs.as_slice()) {
+            let is_remote = |part: &Self| part.port_sites.iter().any(|site| matches!(site, SiteChoice::Site(_)));
+            let directions = [(Side::Left, right), (Side::Right, left)];
+            for (side, probe) in directions.into_iter().filter(|(_, probe)| is_remote(probe)) {
+                let guards = self.guards_of_keys(join, side).into_iter();
+                let barred = guards.filter(|guard| !guard.may_be_key_for(&probe.domains));
+                rules.extend(barred.map(|guard| format!("keys not sent: {guard}")));
+            }
+        }
+        // Only a node that owns some of the rows fetches the others.
+        let nodes = space.sites.iter().filter(|id| self.port_sites.contains(&SiteChoice::Site((*id).clone())));
+        for site in nodes.filter(|id| space.routes.view.capabilities(id).runs_everything()) {
+            let parts = self.inputs.iter().chain(&self.subqueries);
+            let confined = parts.filter_map(|part| part.confined.get(site));
+            rules.extend(confined.map(|reason| format!("not delegated to {site}: {reason}")));
+        }
+        rules
+    }
+
     /// Returns the candidate at another site, which has each input or fetches it from the input's owner.
     fn candidate_at(&self, id: &SiteId, space: SearchSpace<'_>) -> Option<OperatorCandidate> {
         if self.refusals.contains_key(id) {
@@ -137,8 +188,9 @@ impl CandidateTree {
         if let LogicalPlan::Join(join) = &self.plan {
             let keyed = [Side::Left, Side::Right].map(|build| {
                 let mut cut = edges.clone();
+                let lost = self.bar_keys(join, build, &mut cut);
                 let sent = self.send_keys(join, build, &mut cut, space.settings, StrategyChoice::Auto);
-                (sent.map_or_else(Cost::default, |(_, saved)| saved), cut)
+                (sent.map_or_else(Cost::default, |(_, saved)| saved) - lost, cut)
             });
             let best = keyed.into_iter().max_by(|a, b| a.0.milliseconds.total_cmp(&b.0.milliseconds));
             if let Some((saved, cut)) = best {
@@ -157,6 +209,9 @@ impl CandidateTree {
     /// Returns the transfer of its rows to another node, which fetches them from their only owner.
     fn pulled_to(&self, site: &SiteChoice, space: SearchSpace<'_>) -> Option<OperatorTransfer<'_>> {
         let owner = self.sole_site.as_ref().filter(|owner| *owner != site)?;
+        if matches!(site, SiteChoice::Site(id) if self.confined.contains_key(id)) {
+            return None;
+        }
         let link = space.routes.link(owner, site, self.owned_part(owner), || &self.domains)?;
         let candidate = self.candidate(owner)?;
         Some(candidate.cross(self.edge(owner, link, space.routes), site))
@@ -172,6 +227,9 @@ impl CandidateTree {
             cost += transfer.cost;
             from.push(transfer.from.clone());
             edges.push(transfer.edges().to_vec());
+        }
+        if let LogicalPlan::Join(join) = &self.plan {
+            cost += self.bar_keys(join, Side::Left, &mut edges);
         }
         let gather = Candidate {
             site: SiteChoice::Here,

@@ -14,6 +14,7 @@ use super::search::OperatorCandidate;
 use super::sites::other_sites;
 use crate::plan::SiteChoice;
 use crate::planner::cardinality::{self, Cardinality};
+use crate::planner::lineage::{self, Guards};
 use crate::planner::movement::{Owned, Routes, moved};
 use crate::settings::Settings;
 
@@ -32,6 +33,12 @@ pub(in crate::planner) struct CandidateTree {
     pub(in crate::planner) refusal: Option<Refusal>,
     /// The reasons why sites do not run the operator with everything below, for each site of the plan that does not.
     pub(in crate::planner) refusals: BTreeMap<SiteId, Refusal>,
+    /// The guarded columns whose values are in each column of the operator.
+    pub(super) guards: Vec<Guards>,
+    /// The reasons why sites must not get the rows of ports below, for each site of the plan that must not.
+    pub(super) confined: BTreeMap<SiteId, String>,
+    /// The rules about the places of values that restrict how the operator combines sites, for EXPLAIN.
+    pub(in crate::planner) rules: BTreeSet<String>,
     /// The cheapest candidate for each site that has one.
     pub(super) candidates: Vec<OperatorCandidate>,
     /// The only site that owns ports below, `Anywhere` if there are no ports; `None` if several sites do.
@@ -81,6 +88,7 @@ impl CandidateTree {
             })
         })?;
         let below: Vec<Cardinality> = inputs.iter().map(|i| i.rows.clone()).collect();
+        let guards: Vec<&[Guards]> = inputs.iter().map(|i| i.guards.as_slice()).collect();
         let mut tree = Self {
             number: counter.next_operator(),
             plan: plan.clone(),
@@ -89,6 +97,9 @@ impl CandidateTree {
             rows: cardinality::estimate_operator(plan, &below),
             refusal: None,
             refusals: BTreeMap::new(),
+            guards: lineage::of_operator(plan, &guards, space.routes.view),
+            confined: BTreeMap::new(),
+            rules: BTreeSet::new(),
             candidates: vec![],
             sole_site: None,
             inputs,

@@ -118,8 +118,14 @@ fn grouped(input: &Cardinality, exprs: &[impl AsExpr], schema: &DFSchema, rows: 
     }
     // The groups determine the results of the aggregates.
     for column in schema.columns().into_iter().skip(exprs.len()) {
-        let origin =
-            Origin { domain: grouped.rows.max(1.0), assumed: true, relation: relation.clone(), determines: vec![] };
+        let origin = Origin {
+            domain: grouped.rows.max(1.0),
+            assumed: true,
+            range: None,
+            counted: false,
+            relation: relation.clone(),
+            determines: vec![],
+        };
         grouped.origins.insert(column, origin);
     }
     grouped

@@ -26,32 +26,27 @@ pub(crate) fn join_selectivity(
 /// Returns the share of the rows of `probe` (0 to 1) whose keys are found in `build`. `keys` are pairs of an expression
 /// of the probe side and one of the build side.
 ///
-/// The estimate assumes containment: the side with fewer values has only values of the other side.
+/// The estimate assumes containment: the side with fewer values has only values of the other side. The ranges and the
+/// frequent values count if there is one key.
 pub(crate) fn matched_fraction(probe: &Cardinality, build: &Cardinality, keys: &[(Expr, Expr)]) -> f64 {
     if build.rows <= 0.0 || keys.is_empty() {
         return share(build.rows);
     }
+    if let [(of_probe, of_build)] = keys {
+        return Key::of(probe, of_probe).matched(&Key::of(build, of_build));
+    }
     let (mut found, mut values, mut nulls) = (1.0, 1.0, 1.0);
     for (of_probe, of_build) in keys {
         let (p, b) = (Key::of(probe, of_probe), Key::of(build, of_build));
-        let within = b.share_within(&p);
-        if within == 0.0 {
+        if p.overlap(&b).is_none() {
             return share(1.0 / probe.rows.max(1.0));
         }
-        let common = if keys.len() == 1 {
-            Key { domain: (b.domain * within).max(1.0), ..b.clone() }.common(&p)
-        } else {
-            b.common(&p)
-        };
-        let present = b.distinct.unwrap_or(build.rows).min(b.domain) * if keys.len() == 1 { within } else { 1.0 };
-        found *= present.clamp(1.0, common.max(1.0));
+        let common = b.common(&p);
+        found *= b.distinct.unwrap_or(build.rows).min(b.domain).clamp(1.0, common.max(1.0));
         values *= common;
         nulls *= 1.0 - p.nulls;
     }
-    if keys.len() > 1 {
-        let combined = Sides::of(probe, build, keys);
-        values = values.min(combined.fewest());
-    }
+    let values = values.min(Sides::of(probe, build, keys).fewest());
     share(found.min(build.rows) / values.max(1.0)) * share(nulls)
 }
 
@@ -221,16 +216,19 @@ fn both(mut left: Cardinality, mut right: Cardinality, rows: f64, kept: (f64, f6
 /// both ranges.
 fn meet(joined: &mut Cardinality, l: &Column, r: &Column, nulls: NullEquality) {
     if let (Some(a), Some(b)) = (joined.origins.get(l), joined.origins.get(r)) {
-        let domain = match (a.assumed, b.assumed) {
-            (false, false) => a.domain.max(b.domain),
-            (false, true) => a.domain,
-            (true, false) => b.domain,
-            (true, true) => a.domain.min(b.domain),
+        let whole = match (a.range, b.range) {
+            (Some((a, b)), Some((c, d))) => Some((a.max(c), b.min(d))).filter(|(low, high)| low <= high),
+            (a, b) => a.or(b),
         };
-        let assumed = a.assumed && b.assumed;
+        let (assumed, counted) = (a.assumed && b.assumed, a.counted || b.counted);
+        // The values before filters that both sides can have: other rows are not in the join.
+        let domain = {
+            let (a, b) = (Key::of(joined, &Expr::Column(l.clone())), Key::of(joined, &Expr::Column(r.clone())));
+            a.overlap(&b).map_or_else(|| a.common(&b), |overlap| overlap.values)
+        };
         for column in [l, r] {
             if let Some(origin) = joined.origins.get_mut(column) {
-                (origin.domain, origin.assumed) = (domain, assumed);
+                (origin.domain, origin.assumed, origin.range, origin.counted) = (domain, assumed, whole, counted);
             }
         }
     }

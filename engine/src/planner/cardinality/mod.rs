@@ -28,6 +28,7 @@ use portolan_catalog::ColumnStatistics;
 
 pub(crate) use join::{join, join_selectivity, matched_fraction};
 use origin::Origin;
+pub(crate) use selectivity::has_key;
 
 /// The estimated rows and column statistics of an operator.
 #[derive(Clone, Debug, Default)]
@@ -94,13 +95,22 @@ impl Cardinality {
 
 /// Returns the estimate for a whole plan. Each operator is estimated once, without recursion over the plan.
 pub(crate) fn estimate(plan: &LogicalPlan) -> Cardinality {
+    estimate_each(plan, &mut |_, _, _| {})
+}
+
+/// Returns the estimate for a whole plan. `visit` gets each operator after its inputs, with the rows of each input and
+/// the operator's own rows.
+pub(crate) fn estimate_each(plan: &LogicalPlan, visit: &mut dyn FnMut(&LogicalPlan, &[f64], f64)) -> Cardinality {
     let mut pending = vec![(plan, false)];
     let mut done: Vec<Cardinality> = vec![];
     while let Some((plan, inputs_done)) = pending.pop() {
         let inputs = plan.inputs();
         if inputs_done || inputs.is_empty() {
             let own = done.split_off(done.len().saturating_sub(inputs.len()));
-            done.push(operators::operator(plan, own));
+            let below: Vec<f64> = own.iter().map(|input| input.rows).collect();
+            let estimated = operators::operator(plan, own);
+            visit(plan, &below, estimated.rows);
+            done.push(estimated);
         } else {
             pending.push((plan, true));
             pending.extend(inputs.into_iter().rev().map(|input| (input, false)));

@@ -8,10 +8,10 @@ use portolan_catalog::ColumnStatistics;
 
 use super::expressions::{self, range, stripped};
 use super::{
-    ASSUMED_ROWS, Cardinality, LIST_LENGTH, aggregate, constraints, count, estimate, float, join, sane, scan,
-    selectivity,
+    ASSUMED_ROWS, Cardinality, LIST_LENGTH, aggregate, constraints, count, estimate, float, join, keys, remaining,
+    sane, scan, selectivity,
 };
-use crate::plan::Exchange;
+use crate::plan::{Exchange, Running, Shared};
 use portolan_connectors::statistic_value;
 
 /// The assumed number of rounds of a recursive query.
@@ -57,15 +57,19 @@ pub(super) fn operator(plan: &LogicalPlan, inputs: Vec<Cardinality>) -> Cardinal
             input
         }
         LogicalPlan::RecursiveQuery(_) => recursive(&input()),
+        LogicalPlan::Extension(_) if let Some(shared) = Shared::of(plan) => {
+            inputs.next().unwrap_or_else(|| estimate(&shared.input))
+        }
         LogicalPlan::Extension(e) => match e.node.as_any().downcast_ref::<Exchange>() {
             Some(exchange) => {
                 let expected = estimate(&exchange.fragment.plan);
-                match exchange.running.and_then(|r| r.rows) {
-                    Some(rows) => counted(expected, rows),
+                match &exchange.running {
+                    Some(running) => counted(expected, running, &exchange.fragment.schema),
                     None => expected,
                 }
             }
-            None => inputs.next().unwrap_or_else(|| Cardinality::rows_only(ASSUMED_ROWS, false)),
+            // A barrier. An estimate must not depend on rows or on a policy that are hidden from the principal.
+            None => Cardinality::rows_only(ASSUMED_ROWS, false),
         },
         // Operators that return the same rows, with more columns or the same: windows, partitions, subqueries, EXPLAIN
         // and statements.
@@ -73,10 +77,31 @@ pub(super) fn operator(plan: &LogicalPlan, inputs: Vec<Cardinality>) -> Cardinal
     }
 }
 
-/// Returns the estimate after the actual number of rows became known.
-fn counted(expected: Cardinality, rows: f64) -> Cardinality {
+/// Returns the estimate after the actual rows became known: their number, and the statistics of columns of join keys.
+pub(super) fn counted(expected: Cardinality, running: &Running, schema: &DFSchema) -> Cardinality {
+    let Some(rows) = running.rows else { return expected };
     let kept = rows / expected.rows.max(1.0);
-    Cardinality { known: true, ..expected.thinned(kept) }
+    let mut counted = Cardinality { rows: sane(rows), known: true, ..expected.clone().thinned(kept) };
+    if kept > 1.0 {
+        // More rows than expected also have more values.
+        for (column, statistics) in &mut counted.columns {
+            if let (Some(distinct), Some(origin)) = (&mut statistics.distinct, counted.origins.get(column)) {
+                *distinct = (*distinct).max(count(remaining(origin.domain, origin.relation.rows, rows)));
+            }
+        }
+    }
+    for (position, column) in schema.columns().into_iter().enumerate() {
+        let Some(known) = running.keys.get(&position) else { continue };
+        if let Some(origin) = counted.origins.get_mut(&column) {
+            // Values outside of the known range cannot match. So only those within it count.
+            let within = range(known).map_or(origin.domain, |range| keys::values_within(&expected, &column, range));
+            origin.domain = within.max(known.distinct.map_or(1.0, float)).max(1.0);
+            (origin.assumed, origin.counted) = (false, true);
+        }
+        let width = counted.columns.get(&column).and_then(|c| c.width);
+        counted.columns.insert(column, ColumnStatistics { width, ..known.clone() });
+    }
+    counted
 }
 
 /// Returns the estimate for at most `fetch` rows after the first `skip`.

@@ -1,5 +1,5 @@
-//! The origin of a column's values: the number of values in the port before rows are filtered, and the rows of other
-//! ports that a value determines.
+//! The origin of a column's values: the number and the range of the values in the port before rows are filtered, and the
+//! rows of other ports that a value determines.
 //!
 //! A join of two filtered inputs keeps `1 / (values before filters)` of the pairs, as in PostgreSQL's `eqjoinsel`: the
 //! row count of each side already includes the filters. A grouping by a key makes no more groups for columns that the
@@ -24,6 +24,10 @@ pub(crate) struct Origin {
     pub(crate) domain: f64,
     /// True if the number of values is unknown. Then `domain` is the number of rows.
     pub(crate) assumed: bool,
+    /// The smallest and the largest number before rows are filtered.
+    pub(crate) range: Option<(f64, f64)>,
+    /// True if the rows were counted: their values are known, and nothing is assumed about the choice of a filter.
+    pub(crate) counted: bool,
     pub(crate) relation: Arc<Relation>,
     /// The relations whose row a value of this column determines: its own relation if the column is a key, and the
     /// relations that are joined to it by their key.

@@ -10,6 +10,7 @@ use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::TableScan;
 use portolan_catalog::ColumnStatistics;
 
+use super::expressions::range;
 use super::origin::{Origin, Relation};
 use super::{ASSUMED_ROWS, Cardinality, count, float, operators, sane, selectivity};
 use crate::names::PortTable;
@@ -87,6 +88,8 @@ fn with_origins(
         let origin = Origin {
             domain: distinct.unwrap_or(rows).max(1.0),
             assumed: distinct.is_none(),
+            range: columns.get(&column).and_then(range),
+            counted: false,
             relation: relation.clone(),
             determines: if is_key { vec![relation.clone()] } else { vec![] },
         };

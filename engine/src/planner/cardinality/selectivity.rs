@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 
+use arrow::array::ArrayRef;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Between, BinaryExpr, Case, Expr, Like, Operator};
 use portolan_catalog::{ColumnStatistics, StatisticValue};
+use portolan_connectors::statistic_value;
 
-use crate::encode::keys::InKeys;
+use crate::encode::keys::{InKeys, KeyTest};
 
 use super::constraints::{Constraint, constraint, flatten};
 use super::expressions::{self, stripped};
-use super::interval::{EQUAL, ExpressionStatistics, OPEN_RANGE};
+use super::interval::{EQUAL, ExpressionStatistics, OPEN_RANGE, outside};
 use super::{Cardinality, float, keys, null_share, sane, share, strings, thin};
 
 /// The share of a predicate that cannot be estimated, such as a subquery or a function that returns a boolean.
@@ -20,6 +22,8 @@ const UNKNOWN: f64 = 1.0 / 3.0;
 const SUBQUERY: f64 = 0.5;
 /// The share of a regular expression, which the planner does not analyse.
 const PATTERN: f64 = 0.1;
+/// The largest number of keys of a test that are compared with statistics.
+const KEYS_READ: usize = 1024;
 /// The maximum depth of nested predicates that are estimated.
 const DEPTH: usize = 32;
 /// The number of independent conjuncts that count in full. Each further one counts with its square root, its fourth
@@ -77,7 +81,12 @@ impl<'a> Conjuncts<'a> {
     fn of(input: &Cardinality, conjuncts: impl IntoIterator<Item = &'a Expr>, depth: usize) -> Self {
         let mut by_expression: HashMap<&Expr, usize> = HashMap::new();
         let mut judged = Self { constraints: vec![], factors: vec![] };
+        let mut key_sets = vec![];
         for conjunct in conjuncts {
+            if let Some(set) = key_set(conjunct) {
+                key_sets.push((set, conjunct));
+                continue;
+            }
             let Some((expr, found)) = constraint(input, conjunct) else {
                 judged.factors.push(other(input, conjunct, depth));
                 continue;
@@ -94,6 +103,15 @@ impl<'a> Conjuncts<'a> {
             let statistics = expressions::statistics(input, expr);
             *kept = known(input, expr, statistics.as_deref()).share(constraint);
         }
+        for ((column, test), conjunct) in key_sets {
+            let kept = other(input, conjunct, depth);
+            let range = by_expression.get(column).and_then(|i| judged.constraints.get_mut(*i));
+            match range.filter(|(_, range, _)| holds_all(range, test)) {
+                // The rows with a key are in the range of the keys.
+                Some((_, _, share)) => *share = share.min(kept),
+                None => judged.factors.push(kept),
+            }
+        }
         judged
     }
 
@@ -106,6 +124,21 @@ impl<'a> Conjuncts<'a> {
         let exponent = |i: usize| 0.5f64.powi(i32::try_from(i.saturating_sub(IN_FULL - 1)).unwrap_or(i32::MAX));
         share(factors.iter().enumerate().map(|(i, f)| share(*f).powf(exponent(i))).product())
     }
+}
+
+/// Returns the column and the keys of a test for keys of one column.
+fn key_set(conjunct: &Expr) -> Option<(&Expr, &KeyTest)> {
+    let Expr::ScalarFunction(call) = conjunct else { return None };
+    let test = &InKeys::of(call)?.keys.test;
+    let [column] = call.args.as_slice() else { return None };
+    test.number().map(|_| (stripped(column).0, test))
+}
+
+/// True if a constraint is a range that has every key. Keys often travel with the range from the least to the greatest.
+fn holds_all(constraint: &Constraint, keys: &KeyTest) -> bool {
+    let is_range = Constraint { lower: None, upper: None, ..constraint.clone() } == Constraint::default();
+    let within = |key: &ScalarValue| statistic_value(key).is_some_and(|key| constraint.within(&key));
+    is_range && keys.ends().is_some_and(|(least, greatest)| within(&least) && within(&greatest))
 }
 
 fn known<'a>(input: &Cardinality, expr: &Expr, column: Option<&'a ColumnStatistics>) -> ExpressionStatistics<'a> {
@@ -149,9 +182,33 @@ fn other(input: &Cardinality, predicate: &Expr, depth: usize) -> f64 {
     }
 }
 
+/// Returns the share of the rows that have one of the keys: the sum of the shares of `column = key`, which depend on the
+/// column's range, on its number of values and on its frequent values. Of many keys, which are sorted, every n-th stands
+/// for n keys. Returns `None` if the statistics are not known.
+pub(crate) fn has_key(input: &Cardinality, column: &Expr, keys: &ArrayRef) -> Option<f64> {
+    let statistics = expressions::statistics(input, column);
+    let known = known(input, column, statistics.as_deref());
+    let (Some(of_column), Some(_)) = (known.column, known.distinct) else { return None };
+    let step = keys.len().div_ceil(KEYS_READ).max(1);
+    let one = |row| {
+        let key = statistic_value(&ScalarValue::try_from_array(keys, row).ok()?)?;
+        Some(if outside(of_column, &key) { 0.0 } else { known.equal(Some(&key)) })
+    };
+    let shares = (0..keys.len()).step_by(step).map(one).collect::<Option<Vec<f64>>>()?;
+    let average = shares.iter().sum::<f64>() / float(shares.len().max(1) as u64);
+    let one_row = 1.0 / input.rows.max(1.0);
+    Some(share((average * float(keys.len() as u64)).min(1.0 - null_share(of_column, input.rows)).max(one_row)))
+}
+
 /// Returns the share of a call.
 fn called(input: &Cardinality, call: &ScalarFunction) -> f64 {
-    if let Some(keys) = InKeys::of(call).and_then(|function| function.keys.test.number()) {
+    let test = InKeys::of(call).map(|function| &function.keys.test);
+    if let (Some(keys), [column]) = (test.and_then(KeyTest::values), call.args.as_slice())
+        && let Some(kept) = has_key(input, column, keys)
+    {
+        return kept;
+    }
+    if let Some(keys) = test.and_then(KeyTest::number) {
         // Keys of several columns have at least as many combinations as each column has values.
         let distinct = call.args.iter().map(|column| input.distinct(column)).fold(2.0, f64::max);
         return share(float(keys as u64) / distinct);

@@ -2,15 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod overlap;
+
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion::logical_expr::{LogicalPlan, col, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, lit};
 use portolan_catalog::{Column, ColumnStatistics, DomainCatalog, Port, PortRef, PortStatistics, StatisticValue};
 
 use super::q_error::q_error;
 use super::{Cardinality, estimate, estimate_operator, join_selectivity, matched_fraction};
 use crate::Engine;
+use crate::encode::keys::{InKeys, SentKeys};
 use crate::fake_mesh::{FakePeer, analysed, state_of};
 use crate::planner::normalise;
 
@@ -40,6 +44,11 @@ fn text(name: &'static str, distinct: u64, frequent: &[(&str, f64)]) -> Describe
 
 fn nulls(nulls: u64, (name, data_type, statistics): Described) -> Described {
     (name, data_type, statistics.map(|s| ColumnStatistics { nulls: Some(nulls), ..s }))
+}
+
+fn frequent(frequent: &[(f64, f64)], (name, data_type, statistics): Described) -> Described {
+    let frequent = frequent.iter().map(|(v, share)| (StatisticValue::Number(*v), *share)).collect();
+    (name, data_type, statistics.map(|s| ColumnStatistics { frequent, ..s }))
 }
 
 fn unknown(name: &'static str, data_type: DataType) -> Described {
@@ -115,6 +124,30 @@ fn ports() -> Vec<Port> {
             vec![number("ps_partkey", 200_000, 1.0, 200_000.0), number("ps_suppkey", 10_000, 1.0, 10_000.0)],
         ),
         port("nation", Some(25), &["n_nationkey"], vec![number("n_nationkey", 25, 0.0, 24.0), text("n_name", 25, &[])]),
+        port(
+            "calendar",
+            Some(73_000),
+            &["y_key"],
+            vec![
+                number("y_key", 73_000, 1.0, 73_000.0),
+                number("y_year", 200, 1900.0, 2099.0),
+                number("y_weekday", 7, 0.0, 6.0),
+            ],
+        ),
+        port(
+            "visits",
+            Some(3_600_000),
+            &[],
+            vec![number("v_day", 1800, 35_001.0, 36_800.0), number("v_item", 1000, 1.0, 1000.0)],
+        ),
+        port(
+            "stays",
+            Some(1_000_000),
+            &[],
+            vec![frequent(&[(35_010.0, 0.4)], number("s_day", 1800, 35_001.0, 36_800.0))],
+        ),
+        port("early", Some(1000), &[], vec![number("e_n", 100, 0.0, 99.0)]),
+        port("late", Some(1000), &[], vec![number("t_n", 100, 50.0, 149.0)]),
         port("bare", Some(1000), &["b_key"], vec![unknown("b_key", DataType::Int64), unknown("b_x", DataType::Int64)]),
         port("dark", None, &[], vec![unknown("d_x", DataType::Int64)]),
     ]
@@ -406,7 +439,7 @@ async fn matched_keys_and_pairs() {
     let one = estimate(&planned(&engine, "SELECT c_custkey FROM customer WHERE c_custkey = 5").await);
     let low = estimate(&planned(&engine, "SELECT c_custkey FROM customer WHERE c_custkey <= 15000").await);
     let orders = estimate(&planned(&engine, "SELECT o_custkey FROM orders ").await);
-    let column = |c: &Cardinality| datafusion::logical_expr::Expr::Column(c.columns.keys().next().unwrap().clone());
+    let column = |c: &Cardinality| Expr::Column(c.columns.keys().next().unwrap().clone());
     for (build, expected) in [(&few, 0.4), (&one, 1.0 / 100_000.0), (&low, 0.1)] {
         let share = matched_fraction(&orders, build, &[(column(&orders), column(build))]);
         assert!((share / expected - 1.0).abs() < 0.6, "{share} is not {expected}");
@@ -416,6 +449,24 @@ async fn matched_keys_and_pairs() {
     assert_eq!(join_selectivity(&orders, &few, &[], None), 1.0);
     assert_eq!(matched_fraction(&orders, &few, &[]), 1.0);
     assert_eq!(matched_fraction(&orders, &Cardinality::default(), &keys), 0.0);
+}
+
+#[tokio::test]
+async fn keys_and_their_range_count_once() {
+    let engine = mesh().await;
+    let plan = planned(&engine, "SELECT o_custkey FROM orders ").await;
+    let keys: ArrayRef = Arc::new(Int64Array::from_iter_values((0..1000).map(|key| 10 + 7 * key)));
+    let has_key = InKeys::call(SentKeys::batch(&[keys]).unwrap(), vec![col("o_custkey")]);
+    let rows = |predicate: Expr| {
+        estimate(&LogicalPlanBuilder::from(plan.clone()).filter(predicate).unwrap().build().unwrap()).rows
+    };
+    let exact = rows(has_key.clone());
+    let range = |least: i64, most: i64| col("o_custkey").gt_eq(lit(least)).and(col("o_custkey").lt_eq(lit(most)));
+    let with_range = rows(has_key.clone().and(range(10, 7003)));
+    assert!((with_range / exact - 1.0).abs() < 0.02, "{with_range} is not {exact}");
+    // A range that excludes keys is another condition.
+    let cut = rows(has_key.and(range(10, 3500)));
+    assert!(cut < 0.5 * exact, "{cut} of {exact}");
 }
 
 #[tokio::test]

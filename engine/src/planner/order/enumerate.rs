@@ -14,6 +14,7 @@ use super::graph::{Graph, Set};
 use super::joins::{SetCandidate, SetCandidates};
 use crate::plan::{Cost, SiteChoice};
 use crate::planner::movement::{Routes, moved};
+use crate::planner::residency;
 
 /// The limits of dynamic programming: with more relations or more pairs of sets, the search is greedy.
 const MAX_RELATIONS: usize = 12;
@@ -45,6 +46,8 @@ pub(super) struct Enumeration<'a> {
     pub(super) join_factors: Vec<Option<f64>>,
     /// The relations that each site owns.
     pub(super) owned: Vec<Set>,
+    /// The relations whose rows each site must not get.
+    pub(super) confined: Vec<Set>,
     pub(super) found: HashMap<Set, SetCandidates>,
     /// The rows of each set.
     pub(super) rows: HashMap<Set, f64>,
@@ -58,17 +61,22 @@ impl<'a> Enumeration<'a> {
                 sites.push(relation.site.clone());
             }
         }
-        let at = |site: &SiteChoice| {
-            (0..relation_sites.len()).filter(|i| relation_sites[*i].site == *site).fold(0, |set, i| set | (1 << i))
+        let all = |is_in: &dyn Fn(usize) -> bool| {
+            (0..relation_sites.len()).filter(|i| is_in(*i)).fold(0, |set: Set, i| set | (1 << i))
         };
-        let owned = sites.iter().map(at).collect();
+        let owned = sites.iter().map(|site| all(&|i| relation_sites[i].site == *site)).collect();
+        let confined = sites.iter().map(|site| match site {
+            SiteChoice::Site(id) => all(&|i| residency::is_confined(&graph.relations[i].plan, id, routes.view)),
+            SiteChoice::Here | SiteChoice::Anywhere => 0,
+        });
+        let confined = confined.collect();
         let joins = |site: &SiteChoice| match site {
             SiteChoice::Site(id) => routes.view.capabilities(id).joins(JoinType::Inner),
             SiteChoice::Here | SiteChoice::Anywhere => true,
         };
         let join_factors = sites.iter().map(|site| joins(site).then(|| routes.work_factor(site))).collect();
         let (found, rows) = (HashMap::new(), HashMap::new());
-        let mut new = Self { graph, relation_sites, routes, sites, join_factors, owned, found, rows };
+        let mut new = Self { graph, relation_sites, routes, sites, join_factors, owned, confined, found, rows };
         for i in 0..relation_sites.len() {
             let candidates = new.relation(i);
             new.found.insert(1 << i, candidates);

@@ -91,6 +91,9 @@ impl Enumeration<'_> {
 
     /// Returns the link for the rows of a set from one site to another; `None` if they must not take this route.
     pub(super) fn link(&self, set: Set, from: usize, to: usize) -> Option<Link> {
+        if self.confined.get(to).is_some_and(|confined| confined & set != 0) {
+            return None;
+        }
         self.routes.link(&self.sites[from], &self.sites[to], self.owned_part(set, from), || self.domains(set))
     }
 

@@ -1,4 +1,4 @@
-//! Pass 4, order: puts inner joins into the cheapest order, with the build side on the left. Outer, semi and anti joins
+//! Pass 6, order: puts inner joins into the cheapest order, with the build side on the left. Outer, semi and anti joins
 //! stay in place. The pass only chooses their sides.
 //!
 //! The pass decides on order and site together, so that it finds an order that pays only because an owner can run a

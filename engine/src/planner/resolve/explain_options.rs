@@ -17,6 +17,8 @@ pub(crate) struct ExplainOptions {
     /// True if the plan after each pass is shown. Then the format is [`Format::Text`].
     pub(crate) verbose: bool,
     pub(crate) format: Format,
+    /// True if the decisions of policies are shown, and no plan.
+    pub(crate) policy: bool,
 }
 
 /// The output format of an EXPLAIN.
@@ -75,6 +77,9 @@ pub(super) fn take_explain(sql: &str) -> Result<Option<(ExplainOptions, String)>
     if options.verbose && options.format != Format::Text {
         return Err(invalid("EXPLAIN VERBOSE writes text: leave out FORMAT, or VERBOSE"));
     }
+    if options.policy && options != (ExplainOptions { policy: true, ..ExplainOptions::default() }) {
+        return Err(invalid("EXPLAIN (POLICY) shows decisions and no plan: leave out ANALYZE, VERBOSE and FORMAT"));
+    }
     match words.tokens.get(words.next) {
         Some(first) => Ok(Some((options, blanked(sql, first.span.start)))),
         None => Err(invalid("EXPLAIN takes a query")),
@@ -128,7 +133,7 @@ impl Words<'_> {
 
     /// Reads options such as `(ANALYZE, VERBOSE off, FORMAT json)`.
     fn list(&mut self, options: &mut ExplainOptions) -> Result<()> {
-        const NAMES: &[&str] = &["ANALYZE", "VERBOSE", "FORMAT"];
+        const NAMES: &[&str] = &["ANALYZE", "VERBOSE", "FORMAT", "POLICY"];
         self.next += 1;
         loop {
             let name = unquoted(self.token(0)).map(|w| w.value.clone());
@@ -137,12 +142,13 @@ impl Words<'_> {
                 Some("ANALYZE") => options.analyze = self.switch("ANALYZE")?,
                 Some("VERBOSE") => options.verbose = self.switch("VERBOSE")?,
                 Some("FORMAT") => options.format = self.format()?,
+                Some("POLICY") => options.policy = self.switch("POLICY")?,
                 Some(other) => {
                     let near = nearest(other, NAMES.iter().copied());
-                    let what = format!("EXPLAIN has no option {other}: use ANALYZE, VERBOSE or FORMAT");
+                    let what = format!("EXPLAIN has no option {other}: use ANALYZE, VERBOSE, FORMAT or POLICY");
                     return Err(invalid(what).suggesting(near));
                 }
-                None => return Err(invalid("an option of EXPLAIN is ANALYZE, VERBOSE or FORMAT")),
+                None => return Err(invalid("an option of EXPLAIN is ANALYZE, VERBOSE, FORMAT or POLICY")),
             }
             if self.take_token(&Token::RParen) {
                 return Ok(());
@@ -222,6 +228,9 @@ mod tests {
             ("(ANALYZE, FORMAT dot) ", ExplainOptions { analyze: true, format: Format::Graphviz, ..off }),
             ("(ANALYZE off, verbose on, format TREE)", ExplainOptions { verbose: true, ..off }),
             ("(VERBOSE off, FORMAT JSON) ", ExplainOptions { format: json, ..off }),
+            ("(policy) ", ExplainOptions { policy: true, ..off }),
+            ("(POLICY on, FORMAT TEXT, ANALYZE off) ", ExplainOptions { policy: true, ..off }),
+            ("(POLICY off, ANALYZE) ", ExplainOptions { analyze: true, ..off }),
         ] {
             let (options, rest) = take_explain(&format!("EXPLAIN {text}SELECT 1")).unwrap().unwrap();
             assert_eq!((options, rest.trim()), (wanted, "SELECT 1"), "{text}");
@@ -252,6 +261,10 @@ mod tests {
             ("EXPLAIN (ANALYZE", "end with `)`"),
             ("EXPLAIN (VERBOSE, FORMAT JSON) SELECT 1", "leave out FORMAT, or VERBOSE"),
             ("EXPLAIN ANALYZE VERBOSE FORMAT svg SELECT 1", "leave out FORMAT, or VERBOSE"),
+            ("EXPLAIN (POLICY, ANALYZE) SELECT 1", "shows decisions and no plan"),
+            ("EXPLAIN (FORMAT JSON, POLICY) SELECT 1", "shows decisions and no plan"),
+            ("EXPLAIN (POLICE) SELECT 1", "did you mean `POLICY`?"),
+            ("EXPLAIN (POLICY)", "takes a query"),
             ("EXPLAIN", "takes a query"),
         ] {
             let error = take_explain(text).unwrap_err();

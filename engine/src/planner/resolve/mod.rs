@@ -6,6 +6,7 @@ mod aliases;
 mod assignments;
 pub(crate) mod change;
 mod changed_rows;
+mod common_tables;
 mod describe;
 mod explain_options;
 mod files;
@@ -37,6 +38,7 @@ use self::aliases::{Aliases, have_one_name, of_one_name};
 pub(crate) use self::assignments::Assignment;
 use self::assignments::{current, literal};
 use self::change::{Change, Scope, change};
+use self::common_tables::CommonTables;
 use self::explain_options::take_explain;
 pub(crate) use self::explain_options::{ExplainOptions, Format};
 pub use self::files::files_of;
@@ -237,13 +239,17 @@ async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<Logic
         let facts = state.config().get_extension::<SessionFacts>().unwrap_or_default();
         dialect::spell_out(statement, &facts)?;
         scalar_calls::check(statement, state)?;
-        volatile::check(statement, state)?;
         patterns::translate(statement)?;
         using_joins::spell_out(statement, state).await?;
     }
     replaced_columns::check(&statement, state).await?;
     let aliases = Aliases::of(&statement);
-    let planned = state.statement_to_plan(statement).await.and_then(volatile::apart);
+    let common = match &statement {
+        Statement::Statement(statement) => CommonTables::of(statement),
+        _ => CommonTables::default(),
+    };
+    let planned = state.statement_to_plan(statement).await;
+    let planned = planned.and_then(|plan| common.run_once(plan)).and_then(volatile::apart);
     planned.map_err(|e| {
         let known = functions::unknown(&e, state).or_else(|| aliases.misplaced(&e));
         known.unwrap_or_else(|| from_datafusion(&e))

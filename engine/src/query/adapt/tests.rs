@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod star;
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
@@ -26,7 +28,11 @@ impl Mesh {
             RecordBatch::try_from_iter(names.map(|name| (name, values.clone()))).unwrap()
         };
         let owner = |domain: &str, names| OwnerPeer::new(domain, &[("t", table(names))]);
-        let owners = vec![owner("first", ["a", "b"]), owner("second", ["b", "c"]), owner("third", ["c", "d"])];
+        Self::of(vec![owner("first", ["a", "b"]), owner("second", ["b", "c"]), owner("third", ["c", "d"])]).await
+    }
+
+    /// Returns a gateway whose peers are these owners.
+    async fn of(owners: Vec<Arc<OwnerPeer>>) -> Self {
         let builder = owners.iter().fold(Engine::builder().cpu_threads(2), |b, owner| b.peer(owner.clone()));
         let engine = builder.build().unwrap();
         engine.refresh().await;
@@ -82,8 +88,8 @@ async fn explain_shows_the_passes_that_ran_again() {
     let rows = mesh.rows(&format!("EXPLAIN ANALYZE VERBOSE {MORE}")).await;
     let kinds = rows[0].column(0).as_string::<i32>();
     let passes: Vec<_> = kinds.iter().flatten().filter_map(|kind| kind.strip_prefix("logical_plan after ")).collect();
-    let first = ["analyse", "normalise", "order", "split", "place", "cut"];
-    let again = ["adapt", "order", "place", "cut"];
+    let first = ["analyse", "govern", "normalise", "enclose", "order", "split", "place", "cut", "share"];
+    let again = ["adapt", "order", "place", "cut", "share"];
     assert_eq!(passes, [first.as_slice(), again.as_slice()].concat());
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 
@@ -14,6 +13,7 @@ use crate::planner::resolve::change::{Change, Target};
 use crate::planner::resolve::{Assignment, Resolved};
 use crate::query::parameters::with_values;
 use crate::query::place::located;
+use crate::query::reuse::Reuse;
 use crate::query::settings::{reset, set, show};
 use crate::query::{Entry, Query, QueryStream, session_state};
 use crate::state::ActivityGuard;
@@ -63,9 +63,15 @@ impl Prepared {
             }
             Resolved::Show { name } => show(&settings, &name),
             Resolved::Query(plan, labels) => {
-                let plan = self.bind(plan, parameters)?;
+                let reuse = self.reuse(parameters, &settings);
+                let plan = match reuse.as_ref().and_then(Reuse::analysed) {
+                    Some(analysed) => analysed.clone(),
+                    None => self.bind(plan, parameters)?,
+                };
                 let schema = labels.named(nullable(plan.schema().as_arrow()));
-                self.start_as(plan, schema, entry).await
+                let relay = self.relay.clone();
+                let query = Query { entry, reuse, relay, ..Query::with_settings(self, settings, false) };
+                Box::pin(query.start(&plan, schema)).await
             }
             Resolved::Change(change) => {
                 let count = self.apply_once(&change, parameters).await?;
@@ -73,6 +79,9 @@ impl Prepared {
             }
             Resolved::Explain { query: plan, options } => {
                 let plan = self.bind(plan, parameters)?;
+                if options.policy {
+                    return Box::pin(self.explain_policies(&plan)).await;
+                }
                 let query = Query { entry, ..Query::of_session(self, options.analyze) };
                 let rows = Box::pin(query.explain(&plan, options)).await?;
                 Ok(QueryStream::fixed(explain::schema(), vec![explain::batch(rows)?]))
@@ -83,7 +92,7 @@ impl Prepared {
     /// Runs an analysed plan of this statement.
     pub(in crate::query) async fn start(&self, plan: LogicalPlan) -> Result<QueryStream> {
         let schema = nullable(plan.schema().as_arrow());
-        self.start_as(plan, schema, Entry::InLine).await
+        Box::pin(Query::of_session(self, false).start(&plan, schema)).await
     }
 
     /// As [`Prepared::start`], with the guard of the query, which lists the query also when its plan has ended.
@@ -92,12 +101,6 @@ impl Prepared {
         let query = Query::of_session(self, false);
         let listed = query.listed.clone();
         Ok((Box::pin(query.start(&plan, schema)).await?, listed))
-    }
-
-    /// As [`Prepared::start`], for rows with these columns.
-    async fn start_as(&self, plan: LogicalPlan, schema: SchemaRef, entry: Entry) -> Result<QueryStream> {
-        let query = Query { entry, ..Query::of_session(self, false) };
-        Box::pin(query.start(&plan, schema)).await
     }
 
     pub(in crate::query) async fn on_cpu<T: Send + 'static>(

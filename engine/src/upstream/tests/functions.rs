@@ -55,7 +55,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "SELECT count(coalesce(nullif(floor(random() * 2), 0), 5)) = 300 FROM generate_series(1, 300)",
         Rows(&["false"]),
     ),
-    ("volatile/common_tables.rs", "WITH t AS (SELECT random() AS r) SELECT a.r = b.r FROM t a, t b", Rows(&["false"])),
+    ("volatile.rs", "WITH t AS (SELECT random() AS r) SELECT a.r = b.r FROM t a, t b", Rows(&["false"])),
     (
         "volatile/leaves.rs",
         "SELECT max(s['a']) < 0.5 FROM (SELECT named_struct('a', random()) AS s FROM generate_series(1, 300)) t \

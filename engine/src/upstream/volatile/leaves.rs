@@ -19,7 +19,7 @@ fn projects_volatile(plan: &LogicalPlan) -> Result<bool> {
 }
 
 /// True if an operator of a plan, or of its subqueries, calls a volatile function.
-pub(super) fn calls_volatile(plan: &LogicalPlan) -> Result<bool> {
+pub(crate) fn calls_volatile(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
         found = is_volatile(node);

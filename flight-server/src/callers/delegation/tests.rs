@@ -82,10 +82,12 @@ fn refused_at(delegations: &Delegations, ticket: &FragmentTicket, now: u64, says
 #[test]
 fn who_asks_arrives_with_what_is_known_of_them() {
     let (gateway, trusted) = node("gateway");
+    let keys = vec![trusted.key.to_string()];
     let delegations = trusting(vec![trusted]);
     let ticket = signed_via(&gateway, ann().with_admin(true), &["front"]);
     let asker = delegations.asker(&mesh(), &ticket, Purpose::Run).unwrap();
     assert_eq!(asker.via, ["front", "gateway"]);
+    assert_eq!(asker.node_keys, [("gateway".to_owned(), keys)].into(), "only trusted nodes have keys");
     assert_eq!(asker.principal, ann(), "nobody administers by what another node says");
 }
 

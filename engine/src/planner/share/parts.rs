@@ -1,0 +1,269 @@
+//! Equal parts of a plan: the first one becomes a shared part, and all of them read it. Larger parts come first, and a part
+//! may read others.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{Expr, Extension, Filter, LogicalPlan, TableScan};
+
+use super::fragments::Representatives;
+use super::is_closed;
+use super::once::add_fragments;
+use crate::names::{Barrier, PortTable};
+use crate::plan::{Exchange, Placed, Shared};
+use crate::planner::cardinality::estimate;
+use crate::planner::map_parts::map_parts;
+use crate::upstream::volatile::calls_volatile;
+
+/// Shares the equal parts of a plan, and marks them in the placed plan. All readers of a part but the first one are leaves.
+/// `equal` has the fragments that count as equal. `last` is the number of the last shared part so far. Returns the plan, the
+/// fragments of the parts that do not run, and the new last number.
+pub(super) fn computed_once(
+    plan: LogicalPlan,
+    placed: &mut Placed,
+    equal: &Representatives,
+    last: usize,
+) -> Result<(LogicalPlan, BTreeSet<usize>, usize)> {
+    let mut parts = Parts { seen: vec![], equal, unsent: BTreeSet::new(), shared: last };
+    parts.count(&plan)?;
+    let plan = match parts.seen.iter().any(|seen| seen.readers > 1) {
+        true => parts.rewrite(plan, placed)?,
+        false => plan,
+    };
+    Ok((plan, parts.unsent, parts.shared))
+}
+
+struct Parts<'a> {
+    seen: Vec<SeenPart>,
+    /// The fragments that count as equal. Empty once they are sent once.
+    equal: &'a Representatives,
+    /// The fragments of the parts that do not run.
+    unsent: BTreeSet<usize>,
+    /// The number of shared parts so far.
+    shared: usize,
+}
+
+/// A part of the plan, with everything below it.
+struct SeenPart {
+    hash: u64,
+    plan: LogicalPlan,
+    /// The number of readers, if it becomes a shared part.
+    readers: usize,
+    /// The number and the plan of the shared part, once it is one.
+    shared: Option<(usize, Arc<LogicalPlan>)>,
+}
+
+impl Parts<'_> {
+    /// Counts how often each part occurs. A part that is to be shared counts once for all that is below it.
+    fn count(&mut self, plan: &LogicalPlan) -> Result<()> {
+        if is_closed(plan) {
+            return Ok(());
+        }
+        let compared = self.compared(plan)?;
+        let known = self.find(&compared);
+        match known.and_then(|place| self.seen.get_mut(place)) {
+            Some(seen) if is_worth_sharing(plan, self.equal.is_empty())? => {
+                seen.readers += 1;
+                return Ok(());
+            }
+            Some(_) => {}
+            None => self.seen.push(SeenPart { hash: hash(&compared), plan: compared, readers: 1, shared: None }),
+        }
+        for input in plan.inputs() {
+            self.count(input)?;
+        }
+        plan.apply_subqueries(|subquery| {
+            self.count(subquery)?;
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(())
+    }
+
+    /// Returns a part as it is compared: equal fragments have one number, and conditions are in one order.
+    fn compared(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
+        let compared = plan.clone().transform_down_with_subqueries(|operator| {
+            let Some(exchange) = Exchange::of(&operator) else { return in_order(operator) };
+            let Some(first) = self.equal.get(&exchange.fragment.number) else { return Ok(Transformed::no(operator)) };
+            let node = Arc::new(Exchange { fragment: first.clone(), running: exchange.running.clone() });
+            Ok(Transformed::yes(LogicalPlan::Extension(Extension { node })))
+        })?;
+        Ok(compared.data)
+    }
+
+    /// Returns the place of an equal part among those seen.
+    fn find(&self, plan: &LogicalPlan) -> Option<usize> {
+        let hash = hash(plan);
+        self.seen.iter().position(|seen| seen.hash == hash && are_same(&seen.plan, plan))
+    }
+
+    /// Returns a part with readers in the place of the shared parts.
+    fn rewrite(&mut self, plan: LogicalPlan, placed: &mut Placed) -> Result<LogicalPlan> {
+        if is_closed(&plan) {
+            return Ok(plan);
+        }
+        if Shared::of(&plan).is_some() {
+            // The mark is on the operator below.
+            return Ok(plan.map_children(|input| Ok(Transformed::yes(self.rewrite(input, placed)?)))?.data);
+        }
+        let place = self.find(&self.compared(&plan)?);
+        let readers = match place.and_then(|place| self.seen.get(place)) {
+            Some(SeenPart { shared: Some((number, part)), .. }) => {
+                let reader = Shared::other_reader(*number, part.clone());
+                if !self.equal.is_empty() {
+                    add_fragments(placed, &mut self.unsent);
+                }
+                placed.refer_to(*number);
+                return Ok(reader);
+            }
+            Some(seen) if seen.readers > 1 => seen.readers,
+            _ => return self.inside(plan, placed),
+        };
+        self.shared += 1;
+        let number = self.shared;
+        let part = Arc::new(self.inside(plan, placed)?);
+        placed.share_as(number, readers);
+        if let Some(seen) = place.and_then(|place| self.seen.get_mut(place)) {
+            seen.shared = Some((number, part.clone()));
+        }
+        Ok(Shared::reader(number, part))
+    }
+
+    /// Rewrites what is below an operator.
+    fn inside(&mut self, plan: LogicalPlan, placed: &mut Placed) -> Result<LogicalPlan> {
+        if placed.fragment.is_none() {
+            return map_parts(plan, placed, |part, placed| self.rewrite(part, placed));
+        }
+        // Here is an exchange, or an alias above one. The operators in `placed` run elsewhere.
+        let plan = plan.map_children(|input| Ok(Transformed::yes(self.rewrite(input, placed)?)))?;
+        Ok(plan.data)
+    }
+}
+
+fn hash(plan: &LogicalPlan) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    plan.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Returns an operator with its conditions in one order. They hold together in any order.
+pub(super) fn in_order(operator: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let ordered = match operator {
+        LogicalPlan::Filter(filter) => match all_of(split_conjunction_owned(filter.predicate)) {
+            Some(predicate) => LogicalPlan::Filter(Filter::try_new(predicate, filter.input)?),
+            None => Arc::unwrap_or_clone(filter.input),
+        },
+        LogicalPlan::Join(mut join) => {
+            join.on.sort_by_cached_key(|(left, right)| (left.to_string(), right.to_string()));
+            join.filter = join.filter.take().and_then(|filter| all_of(split_conjunction_owned(filter)));
+            LogicalPlan::Join(join)
+        }
+        LogicalPlan::TableScan(mut scan) => {
+            scan.filters.sort_by_cached_key(Expr::to_string);
+            LogicalPlan::TableScan(scan)
+        }
+        other => return Ok(Transformed::no(other)),
+    };
+    Ok(Transformed::yes(ordered))
+}
+
+fn all_of(mut conditions: Vec<Expr>) -> Option<Expr> {
+    conditions.sort_by_cached_key(Expr::to_string);
+    conjunction(conditions)
+}
+
+/// True if two plans are equal and read the same tables. The equality of plans compares only the names of tables.
+pub(super) fn are_same(a: &LogicalPlan, b: &LogicalPlan) -> bool {
+    let same_tables = || {
+        let (a, b) = (scans(a), scans(b));
+        a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| is_same_table(a, b))
+    };
+    a == b && same_tables()
+}
+
+fn scans(plan: &LogicalPlan) -> Vec<TableScan> {
+    let mut found = vec![];
+    // The visit itself never fails.
+    let _ = plan.apply_with_subqueries(|operator| {
+        if let LogicalPlan::TableScan(scan) = operator {
+            found.push(scan.clone());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
+}
+
+fn is_same_table(a: &TableScan, b: &TableScan) -> bool {
+    let port = |scan: &TableScan| PortTable::with_scanned(scan, |table| (table.name.clone(), table.is_of_query));
+    match (port(a), port(b)) {
+        (Some(a), Some(b)) => a == b,
+        (None, None) => match (source_as_provider(&a.source), source_as_provider(&b.source)) {
+            (Ok(a), Ok(b)) => Arc::ptr_eq(&a, &b),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// True if a part that occurs several times is computed once for all readers. A fragment that is `sent_once` has several
+/// exchanges, and its rows always cross once.
+fn is_worth_sharing(plan: &LogicalPlan, sent_once: bool) -> Result<bool> {
+    if Exchange::of(plan).is_some() {
+        return Ok(sent_once);
+    }
+    // The others do no work of their own, or read a table, whose rows need not wait anywhere.
+    let may_be_shared = matches!(
+        plan,
+        LogicalPlan::Projection(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::Aggregate(_)
+            | LogicalPlan::Distinct(_)
+            | LogicalPlan::Join(_)
+            | LogicalPlan::Window(_)
+            | LogicalPlan::Sort(_)
+            | LogicalPlan::Limit(_)
+            | LogicalPlan::Union(_)
+    );
+    if !may_be_shared || takes_outside_keys(plan) || !plan.all_out_ref_exprs().is_empty() || calls_volatile(plan)? {
+        return Ok(false);
+    }
+    let (mut does_work, mut rows_read) = (false, 0.0);
+    plan.apply_with_subqueries(|operator| {
+        let is_barrier = Barrier::of(operator).is_some();
+        does_work |= Exchange::of(operator).is_some() || is_work(operator);
+        if is_barrier || operator.inputs().is_empty() {
+            rows_read += estimate(operator).rows;
+        }
+        // What is below a barrier must not show in the plan.
+        Ok(if is_barrier { TreeNodeRecursion::Jump } else { TreeNodeRecursion::Continue })
+    })?;
+    // Rows that wait cost memory, so there must be no more of them than the part reads.
+    Ok(does_work && estimate(plan).rows <= rows_read)
+}
+
+/// True for an operator whose work costs more than to keep its rows.
+fn is_work(operator: &LogicalPlan) -> bool {
+    matches!(
+        operator,
+        LogicalPlan::Aggregate(_)
+            | LogicalPlan::Distinct(_)
+            | LogicalPlan::Join(_)
+            | LogicalPlan::Window(_)
+            | LogicalPlan::Sort(_)
+            | LogicalPlan::RecursiveQuery(_)
+    )
+}
+
+/// True if a fragment in the part waits for keys that a join above the part supplies.
+fn takes_outside_keys(plan: &LogicalPlan) -> bool {
+    match (Exchange::of(plan), plan) {
+        (Some(exchange), _) => exchange.fragment.edge.keys.is_some(),
+        // The fragment's keys may come from this join.
+        (None, LogicalPlan::Join(join)) => takes_outside_keys(&join.left),
+        (None, _) => plan.inputs().into_iter().any(takes_outside_keys),
+    }
+}
