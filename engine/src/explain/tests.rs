@@ -52,25 +52,25 @@ async fn it_tells_sites_fragments_and_reasons() {
 #[tokio::test]
 async fn verbose_shows_the_plan_after_every_pass() {
     let rows = explain(&gateway().await, &format!("EXPLAIN VERBOSE {ACROSS}")).await;
-    let passes = ["analyse", "govern", "normalise", "enclose", "order", "split", "place", "cut", "share"];
-    assert_eq!(kinds(&rows)[..9], passes.map(|p| format!("logical_plan after {p}")));
-    assert_eq!(kinds(&rows)[9..], ["placement", "edges", "fragment 1", "fragment 2", "physical"]);
+    let passes = ["analyse", "govern", "normalise", "enclose", "order", "widen", "split", "place", "cut", "share"];
+    assert_eq!(kinds(&rows)[..10], passes.map(|p| format!("logical_plan after {p}")));
+    assert_eq!(kinds(&rows)[10..], ["placement", "edges", "fragment 1", "fragment 2", "physical"]);
     let plan = |i: usize| rows[i].1.as_str();
     assert!(plan(0).contains("TableScan: sales.customers.customer\n"), "{}", plan(0));
-    assert!([1, 3, 5, 8].into_iter().all(|unchanged| plan(unchanged) == "same as above"));
+    assert!([1, 3, 5, 6, 9].into_iter().all(|unchanged| plan(unchanged) == "same as above"));
     assert!(plan(2).contains("TableScan: geo.places.nation projection=[n_nationkey, n_name]"), "{}", plan(2));
     assert!(plan(4).contains("geo.places.nation.n_nationkey = sales.customers.customer.c_nationkey"), "{}", plan(4));
-    assert!(plan(6).contains("[here: combines geo at grpc://geo with sales at grpc://sales]"), "{}", plan(6));
-    assert!(plan(6).contains("n_name]  [at grpc://geo]\n"), "{}", plan(6));
-    assert!(plan(7).contains("Exchange: fragment 1 at grpc://geo"), "{}", plan(7));
-    assert!(plan(13).contains("RemoteScanExec: fragment=2, site=grpc://sales"), "{}", plan(13));
+    assert!(plan(7).contains("[here: combines geo at grpc://geo with sales at grpc://sales]"), "{}", plan(7));
+    assert!(plan(7).contains("n_name]  [at grpc://geo]\n"), "{}", plan(7));
+    assert!(plan(8).contains("Exchange: fragment 1 at grpc://geo"), "{}", plan(8));
+    assert!(plan(14).contains("RemoteScanExec: fragment=2, site=grpc://sales"), "{}", plan(13));
 }
 
 #[tokio::test]
 async fn verbose_says_what_changes_nothing() {
     let rows = explain(&gateway().await, "EXPLAIN VERBOSE SELECT 1 AS one").await;
     let same: Vec<_> = rows.iter().filter(|(_, plan)| plan == "same as above").map(|(kind, _)| kind.as_str()).collect();
-    let unchanged = ["govern", "normalise", "enclose", "order", "split", "place", "cut", "share"];
+    let unchanged = ["govern", "normalise", "enclose", "order", "widen", "split", "place", "cut", "share"];
     assert_eq!(same, unchanged.map(|p| format!("logical_plan after {p}")));
 }
 

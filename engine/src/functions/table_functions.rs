@@ -4,6 +4,9 @@
 //! `generate_series` and `range` of DataFusion 55.2 accept only timestamps of nanoseconds, and literals of `TIMESTAMP`
 //! have microseconds. Here the rows have microseconds, too, if the step is a literal without nanoseconds. So no digit
 //! is lost. The function still makes nanoseconds, which hold the years from 1678 to 2261.
+//!
+//! DataFusion 55.2 compares the tables of plans by their names, and computes equal scalar subqueries once. So the table of a
+//! call has the arguments in its name.
 
 use std::sync::Arc;
 
@@ -53,6 +56,8 @@ fn planned(
     table: TableReference,
     context: &mut dyn RelationPlannerContext,
 ) -> Result<LogicalPlan> {
+    let arguments: Vec<String> = args.iter().map(ToString::to_string).collect();
+    let scanned = TableReference::bare(format!("{function}({})", arguments.join(", ")));
     let (meter, schema) = (Arc::new(WorkMeter::default()), DFSchema::empty());
     let mut fault = None;
     let mut arguments = vec![];
@@ -79,7 +84,7 @@ fn planned(
             None => e,
         }
     })?;
-    let plan = LogicalPlanBuilder::scan(table, source, None)?.build()?;
+    let plan = LogicalPlanBuilder::scan(scanned, source, None)?.alias(table)?.build()?;
     if microseconds { in_microseconds(plan) } else { Ok(plan) }
 }
 

@@ -35,6 +35,8 @@ pub(crate) enum Reason {
     /// The inputs are at several sites: each side in words, and the rules about the places of values that restrict how
     /// they are combined.
     Combines { sides: Vec<String>, rules: Vec<String> },
+    /// Several readers choose other columns of the same rows.
+    SharedRows,
     /// The order of the rows must reach the result.
     Order,
     /// The fragment cannot be written in its wire form: the error.
@@ -52,6 +54,7 @@ impl fmt::Display for Reason {
                 write!(f, "combines {}", sides.join(" with "))?;
                 rules.iter().try_for_each(|rule| write!(f, "; {rule}"))
             }
+            Self::SharedRows => f.write_str("its rows are fetched once for several readers"),
             Self::Order => f.write_str("its order must reach the result"),
             Self::Unwritable(error) => f.write_str(error),
         }

@@ -1,4 +1,4 @@
-//! Pass 9, cut: each maximal part at one other site becomes a fragment, and an exchange replaces it in the plan.
+//! Pass 10, cut: each maximal part at one other site becomes a fragment, and an exchange replaces it in the plan.
 //!
 //! A fragment that cannot be encoded is not sent: its root stays here, with the reason, and the parts below it are cut
 //! instead.

@@ -1,7 +1,7 @@
 //! Plans a query across owners: an ordered list of passes, one pass a file. After each pass, the local node can run the
 //! plan, with the same rows. Placement changes where work is done, and never the result.
 //!
-//! No pass imports another. They share candidates (sites with costs), movement (rows between sites), residency and lineage
+//! No pass imports another. They share the comparison of plans, candidates (sites with costs), movement (rows between sites), residency and lineage
 //! (the places where values may go), cardinalities and costs.
 
 mod adapt;
@@ -15,6 +15,7 @@ mod infallible;
 mod lineage;
 mod map_parts;
 mod movement;
+mod narrow_here;
 pub(crate) mod normalise;
 mod order;
 mod passes;
@@ -22,9 +23,11 @@ mod place;
 mod residency;
 pub(crate) mod resolve;
 mod row_order;
+mod same;
 mod share;
 mod sides;
 mod split;
+mod widen;
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use datafusion::logical_expr::LogicalPlan;
 
 use super::govern::PortRules;
 use super::movement::Routes;
-use super::{cut, govern, normalise, order, place, share, sides, split};
+use super::{cut, govern, normalise, order, place, share, sides, split, widen};
 use crate::execution::errors::from_datafusion;
 use crate::plan::{Fragment, Placed, Planned};
 use crate::settings::Pushdown;
@@ -49,6 +49,12 @@ pub(super) const PASSES: &[Pass] = &[
         what: "puts inner joins into the cheapest order, with the build side on the left",
         adapts: true,
         run: order,
+    },
+    Pass {
+        name: "widen",
+        what: "gives parts that differ only in their columns the same columns",
+        adapts: true,
+        run: widen,
     },
     Pass {
         name: "split",
@@ -163,6 +169,14 @@ fn order(planning: &Planning<'_>, draft: Draft) -> Result<Draft> {
     };
     // A setting that forces a strategy may choose the build side too.
     let plan = sides::force_sides(ordered, settings, routes.view).map_err(|e| from_datafusion(&e))?;
+    Ok(Draft { plan, ..draft })
+}
+
+fn widen(planning: &Planning<'_>, draft: Draft) -> Result<Draft> {
+    if !planning.settings.share {
+        return Ok(draft);
+    }
+    let plan = widen::widen(draft.plan).map_err(|e| from_datafusion(&e))?;
     Ok(Draft { plan, ..draft })
 }
 

@@ -1,4 +1,4 @@
-//! Pass 8, place: every operator gets a site, so that the whole plan costs least. The site is the local node, which
+//! Pass 9, place: every operator gets a site, so that the whole plan costs least. The site is the local node, which
 //! fetches the rows, or an owner of a port that the operator reads. A join of two owners' rows runs at the local node,
 //! with or without keys from one side to the other, or at one of the owners, which fetches the rows of the other. An
 //! operator that stays here although an owner holds its input keeps the reason. The rules about the places of values
@@ -14,7 +14,9 @@ use portolan_catalog::DomainName;
 
 use super::candidates::CandidateTree;
 use super::movement::Routes;
+use super::narrow_here::narrow_here;
 use super::row_order::{carries_order, keep_order, sort_here};
+use super::same::may_have_equal_parts;
 use crate::execution::errors::from_datafusion;
 use crate::names::Barrier;
 use crate::plan::{Edge, Placed, Reason, SiteChoice};
@@ -40,6 +42,9 @@ pub(super) fn place(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>)
     }
     if !matches!(placed.site, SiteChoice::Site(_)) {
         keep_order(&mut placed);
+    }
+    if settings.share && may_have_equal_parts(plan).map_err(|e| from_datafusion(&e))? {
+        narrow_here(&mut placed);
     }
     Ok(placed)
 }

@@ -1,4 +1,4 @@
-//! Pass 10, share: a part that occurs several times in the plan of the local node runs once, and equal fragments are sent
+//! Pass 11, share: a part that occurs several times in the plan of the local node runs once, and equal fragments are sent
 //! once. The parts are equal up to the aliases above them.
 //!
 //! An owner runs the same pass over the fragment that it receives. So a fragment with equal parts travels as it is.
@@ -14,20 +14,15 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 
 use self::fragments::Representatives;
+use super::same::may_have_equal_parts;
 use crate::Settings;
-use crate::names::Barrier;
-use crate::plan::{Exchange, Fragment, Placed};
-
-/// The largest number of operators of a plan whose parts are compared with one another.
-const COMPARED_OPERATORS: usize = 512;
+use crate::plan::{Fragment, Placed};
 
 /// Shares the equal parts of a plan. Returns the plan with its fragments, and marks the parts in the placed plan.
 pub(super) fn share(
@@ -48,36 +43,4 @@ pub(super) fn share(
         (plan, ..) = parts::computed_once(plan, placed, &none, last)?;
     }
     Ok((once::all_readers(plan)?, fragments))
-}
-
-/// True if several leaves of a plan read the same table or the same site, and the plan is not too large to compare.
-fn may_have_equal_parts(plan: &LogicalPlan) -> Result<bool> {
-    let (mut leaves, mut operators, mut found) = (HashSet::new(), 0, false);
-    visit(plan, |operator| {
-        operators += 1;
-        let leaf = match operator {
-            LogicalPlan::TableScan(scan) => Some(scan.table_name.to_string()),
-            _ => Exchange::of(operator).map(|exchange| exchange.fragment.site.to_string()),
-        };
-        found |= leaf.is_some_and(|leaf| !leaves.insert(leaf));
-        Ok(())
-    })?;
-    Ok(found && operators <= COMPARED_OPERATORS)
-}
-
-/// Visits the operators that may be shared.
-fn visit(plan: &LogicalPlan, mut visit: impl FnMut(&LogicalPlan) -> Result<()>) -> Result<()> {
-    plan.apply_with_subqueries(|operator| {
-        if is_closed(operator) {
-            return Ok(TreeNodeRecursion::Jump);
-        }
-        visit(operator)?;
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok(())
-}
-
-/// True if no part below the operator is shared.
-fn is_closed(operator: &LogicalPlan) -> bool {
-    matches!(operator, LogicalPlan::RecursiveQuery(_)) || Barrier::of(operator).is_some()
 }

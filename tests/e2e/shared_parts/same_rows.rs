@@ -29,9 +29,11 @@ const OVER_LIMITED: &[(&str, &str)] = &[
     ("SELECT count(*) FROM (SELECT * FROM w EXCEPT SELECT * FROM w)", "0"),
     ("SELECT count(*) FROM (SELECT * FROM w INTERSECT SELECT * FROM w)", "1000"),
     ("SELECT count(*) FROM (SELECT id FROM w UNION SELECT id FROM w)", "1000"),
-    ("SELECT count(*) FROM w p JOIN w q ON p.id = q.id", "1000"),
-    ("SELECT count(*) FROM w p JOIN (SELECT id FROM w WHERE g >= 0) q ON p.id = q.id", "1000"),
+    ("SELECT count(*) FROM w u JOIN w v ON u.id = v.id", "1000"),
+    ("SELECT count(*) FROM w JOIN (SELECT id FROM w AS v WHERE g >= 0) AS w2 ON w.id = w2.id", "1000"),
     ("SELECT count(*) FROM w WHERE id NOT IN (SELECT id FROM w)", "0"),
+    // Other relations have its name.
+    ("SELECT count(*) FROM w u JOIN (SELECT id FROM w) w ON u.id = w.id", "1000"),
     ("SELECT (SELECT sum(id) FROM w) = (SELECT sum(id) FROM w WHERE g >= 0)", "true"),
     ("SELECT (SELECT count(*) FROM w WHERE g < 5) + (SELECT count(*) FROM w WHERE g >= 5)", "1000"),
 ];
@@ -41,7 +43,7 @@ const OVER_VOLATILE: &[(&str, &str)] = &[
     ("SELECT count(DISTINCT r) FROM w", "10"),
     ("SELECT count(*) FROM (SELECT * FROM w EXCEPT SELECT * FROM w)", "0"),
     ("SELECT count(*) FROM (SELECT r FROM w UNION SELECT r FROM w)", "10"),
-    ("SELECT count(*) FROM w p JOIN w q ON p.g = q.g AND p.r = q.r", "10"),
+    ("SELECT count(*) FROM w u JOIN w v ON u.g = v.g AND u.r = v.r", "10"),
     ("SELECT count(*) FROM w WHERE r IN (SELECT r FROM w)", "10"),
     ("SELECT (SELECT max(r) FROM w) = (SELECT max(r) FROM w WHERE g >= 0)", "true"),
 ];

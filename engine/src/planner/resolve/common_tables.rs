@@ -1,5 +1,5 @@
 //! `WITH` queries that run once for all of their readings, because another run could return other rows: they call a volatile
-//! function, or have a limit. Each reading becomes a reader of one shared part.
+//! function, or have a limit without a full order. Each reading becomes a reader of one shared part.
 //!
 //! DataFusion 55.2 plans such a query again for each reading. Its optimizer then changes each copy for its own reader.
 //!
@@ -15,28 +15,45 @@ use datafusion::common::{Result, TableReference, not_impl_err};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::logical_plan::SubqueryAlias;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
-use sqlparser::ast::{ObjectName, ObjectNamePart, Query, Statement, TableAlias, TableFactor, Visitor};
+use sqlparser::ast::{
+    Ident, ObjectName, ObjectNamePart, Query, SetExpr, Statement, TableAlias, TableFactor, Visitor, VisitorMut,
+};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
 
+use super::full_order::is_fully_ordered;
 use crate::names::{Barrier, is_view};
 use crate::plan::Shared;
 use crate::upstream::identifiers::normal;
 use crate::upstream::volatile::calls_volatile;
-use crate::visit::visit;
+use crate::visit::{visit, visit_mut};
 
-/// The names of the `WITH` queries of a statement.
+/// The `WITH` queries of a statement, by the alias of their plans.
 #[derive(Default)]
 pub(super) struct CommonTables {
-    /// How many queries have the name.
-    names: HashMap<String, usize>,
-    /// The aliases of other relations.
-    aliases: HashSet<String>,
+    queries: HashMap<String, CommonTable>,
+}
+
+struct CommonTable {
+    /// Its name in the statement.
+    name: String,
+    /// False if another relation can have the alias, so that a reading of one cannot be told from a reading of the other.
+    is_unique: bool,
 }
 
 impl CommonTables {
-    pub(super) fn of(statement: &Statement) -> Self {
-        let mut found = Self::default();
-        let _ = visit(statement, &mut found);
-        found
+    /// Finds the `WITH` queries of a statement, and changes those whose names other relations have too.
+    ///
+    /// Before: `WITH r AS (SELECT 1 …), … FROM s AS r`.
+    /// After: `WITH r AS (SELECT * FROM (SELECT 1 …) AS "WITH r 1"), … FROM s AS r`.
+    pub(super) fn of(statement: &mut Statement) -> Self {
+        let mut names = Names::default();
+        // DataFusion gives these to the sides of INTERSECT and EXCEPT.
+        names.aliases.extend(["left", "right"].map(str::to_owned));
+        let _ = visit(statement, &mut names);
+        let mut naming = Naming { names: &names, found: Self::default(), last: 0 };
+        let _ = visit_mut(statement, &mut naming);
+        naming.found
     }
 
     /// Makes the readings of each query that must run once readers of a shared part. `plan` comes from the SQL planner.
@@ -50,14 +67,14 @@ impl CommonTables {
             return Ok(plan);
         }
         let plan = Marker { tables: self, readings, last: 0 }.marked(plan, &mut KnownSubqueries::new())?;
-        check_recursive(&plan)?;
+        self.check_recursive(&plan)?;
         Ok(plan)
     }
 
     /// Counts the readings of each query.
     fn readings(&self, plan: &LogicalPlan) -> Result<HashMap<String, Readings>> {
         let mut readings: HashMap<String, Readings> = HashMap::new();
-        if self.names.is_empty() {
+        if self.queries.is_empty() {
             return Ok(readings);
         }
         plan.apply_with_subqueries(|node| {
@@ -73,7 +90,7 @@ impl CommonTables {
         Ok(readings)
     }
 
-    /// Returns the query that an operator reads, with its name.
+    /// Returns the query that an operator reads, with its alias.
     fn read_by<'p>(&self, operator: &'p LogicalPlan) -> Option<(&'p str, &'p SubqueryAlias)> {
         let LogicalPlan::SubqueryAlias(alias) = operator else { return None };
         let TableReference::Bare { table } = &alias.alias else { return None };
@@ -81,21 +98,67 @@ impl CommonTables {
             // `FROM r AS r`: the query is below.
             return None;
         }
-        (self.names.contains_key(&**table) && !is_closed(&alias.input)).then_some((&**table, alias))
+        (self.queries.contains_key(&**table) && !is_closed(&alias.input)).then_some((&**table, alias))
     }
 
-    /// True if no other relation of the statement has the name of a query.
-    fn is_unique(&self, name: &str) -> bool {
-        self.names.get(name) == Some(&1) && !self.aliases.contains(name)
+    /// True if a query runs once for all readings, because another run could return other rows.
+    fn runs_once(&self, alias: &str, query: &SubqueryAlias) -> Result<bool> {
+        if !calls_volatile(&query.input)? && !has_limit(&query.input)? {
+            return Ok(false);
+        }
+        let Some(CommonTable { name, is_unique }) = self.queries.get(alias) else { return Ok(false) };
+        if *is_unique && query.input.all_out_ref_exprs().is_empty() {
+            return Ok(true);
+        }
+        not_impl_err!(
+            "`{name}` has a limit or calls a volatile function and is read several times, and it reads columns of the query \
+             around it, or is recursive and another relation has its name: write CREATE TABLE {name} AS … first"
+        )
+    }
+
+    /// Refuses a shared part in the rounds of a recursive query: each round would read it again.
+    fn check_recursive(&self, plan: &LogicalPlan) -> Result<()> {
+        let mut alias = None;
+        plan.apply_with_subqueries(|node| {
+            let LogicalPlan::RecursiveQuery(query) = node else { return Ok(TreeNodeRecursion::Continue) };
+            query.recursive_term.apply_with_subqueries(|inner| {
+                if let Some(LogicalPlan::SubqueryAlias(query)) = Shared::of(inner).map(|shared| shared.input.as_ref()) {
+                    alias.get_or_insert_with(|| query.alias.table().to_owned());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
+        let Some(alias) = alias else { return Ok(()) };
+        let name = self.queries.get(&alias).map_or(&alias, |query| &query.name);
+        not_impl_err!(
+            "`{name}` has a limit or calls a volatile function, and a recursive query reads it in each round: write CREATE \
+             TABLE {name} AS … first"
+        )
     }
 }
 
-impl Visitor for CommonTables {
+/// The names of the relations of a statement.
+#[derive(Default)]
+struct Names {
+    /// How many `WITH` queries have the name.
+    queries: HashMap<String, usize>,
+    /// The aliases of other relations.
+    aliases: HashSet<String>,
+}
+
+impl Names {
+    /// True if no other relation of the statement has the name of a query.
+    fn is_unique(&self, query: &str) -> bool {
+        self.queries.get(query) == Some(&1) && !self.aliases.contains(query)
+    }
+}
+
+impl Visitor for Names {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         for query in query.with.iter().flat_map(|with| &with.cte_tables) {
-            *self.names.entry(normal(&query.alias.name)).or_default() += 1;
+            *self.queries.entry(normal(&query.alias.name)).or_default() += 1;
         }
         ControlFlow::Continue(())
     }
@@ -118,6 +181,66 @@ impl Visitor for CommonTables {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Gives each query whose name another relation has a relation inside, with an alias that nothing else has.
+struct Naming<'a> {
+    names: &'a Names,
+    found: CommonTables,
+    /// The number of the last alias.
+    last: usize,
+}
+
+impl VisitorMut for Naming<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let Some(with) = &mut query.with else { return ControlFlow::Continue(()) };
+        for query in &mut with.cte_tables {
+            let name = normal(&query.alias.name);
+            let is_unique = self.names.is_unique(&name);
+            // DataFusion takes the union of a recursive query apart.
+            let is_recursive = with.recursive && matches!(*query.query.body, SetExpr::SetOperation { .. });
+            if is_unique || is_recursive {
+                self.found.queries.insert(name.clone(), CommonTable { name, is_unique });
+                continue;
+            }
+            let alias = self.free_alias(&name);
+            let table = match enclosed(&query.query, &alias) {
+                Some(outer) => {
+                    *query.query = outer;
+                    (alias, CommonTable { name, is_unique: true })
+                }
+                None => (name.clone(), CommonTable { name, is_unique: false }),
+            };
+            self.found.queries.extend([table]);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Naming<'_> {
+    /// Returns an alias that no relation of the statement has.
+    fn free_alias(&mut self, name: &str) -> String {
+        loop {
+            self.last += 1;
+            let alias = format!("WITH {name} {}", self.last);
+            if !self.names.queries.contains_key(&alias) && !self.names.aliases.contains(&alias) {
+                return alias;
+            }
+        }
+    }
+}
+
+/// Returns a query that reads all columns of another query, which gets an alias.
+fn enclosed(query: &Query, alias: &str) -> Option<Query> {
+    let text = format!("SELECT * FROM (SELECT 1) AS {}", Ident::with_quote('"', alias));
+    let mut outer =
+        Parser::new(&GenericDialect {}).try_with_sql(&text).and_then(|mut parser| parser.parse_query()).ok()?;
+    let SetExpr::Select(select) = outer.body.as_mut() else { return None };
+    let TableFactor::Derived { subquery, .. } = &mut select.from.first_mut()?.relation else { return None };
+    **subquery = query.clone();
+    Some(*outer)
 }
 
 /// Returns the name of a relation, if it has no qualifier.
@@ -160,11 +283,11 @@ impl Marker<'_> {
         if is_closed(&plan) {
             return Ok(plan);
         }
-        if let Some((name, query)) = self.tables.read_by(&plan)
-            && self.readings.get(name).is_some_and(|readings| readings.times > 1)
-            && runs_once(query, self.tables.is_unique(name))?
+        if let Some((alias, query)) = self.tables.read_by(&plan)
+            && self.readings.get(alias).is_some_and(|readings| readings.times > 1)
+            && self.tables.runs_once(alias, query)?
         {
-            return self.reader(name.to_owned(), query, known);
+            return self.reader(alias.to_owned(), query, known);
         }
         map_below(plan, known, &mut |part, known| self.marked(part, known))
     }
@@ -177,6 +300,7 @@ impl Marker<'_> {
             (self.last, query.input.clone())
         });
         if written != query.input {
+            let name = self.tables.queries.get(&name).map_or(&name, |query| &query.name);
             return not_impl_err!("`{name}` has several meanings in the statement: give one of them another name");
         }
         self.readings.entry(name).or_default().part = Some((number, written));
@@ -250,56 +374,19 @@ fn reads_view(plan: &LogicalPlan) -> Result<bool> {
     Ok(found)
 }
 
-/// True if a query runs once for all readings, because another run could return other rows.
-fn runs_once(query: &SubqueryAlias, is_unique: bool) -> Result<bool> {
-    let is_volatile = calls_volatile(&query.input)?;
-    if !is_volatile && !has_limit(&query.input)? {
-        return Ok(false);
-    }
-    // The limit of a query that reads columns of the query around it counts the rows of each outer row.
-    let name = &query.alias;
-    let is_independent = query.input.all_out_ref_exprs().is_empty();
-    match is_volatile && !(is_unique && is_independent) {
-        true => not_impl_err!(
-            "`{name}` calls a volatile function and is read several times, and another relation has its name or it reads \
-             columns of the query around it: write CREATE TABLE {name} AS … first"
-        ),
-        false => Ok(is_unique && is_independent),
-    }
-}
-
+/// True if a plan has a limit whose rows are a matter of chance.
 fn has_limit(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
         found = match node {
-            LogicalPlan::Limit(_) | LogicalPlan::Distinct(Distinct::On(_)) => true,
+            LogicalPlan::Limit(limit) => !is_fully_ordered(&limit.input),
+            LogicalPlan::Distinct(Distinct::On(_)) => true,
             LogicalPlan::Sort(sort) => sort.fetch.is_some(),
             _ => false,
         };
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)
-}
-
-/// Refuses a shared part in the rounds of a recursive query: each round would read it again.
-fn check_recursive(plan: &LogicalPlan) -> Result<()> {
-    let mut name = None;
-    plan.apply_with_subqueries(|node| {
-        let LogicalPlan::RecursiveQuery(query) = node else { return Ok(TreeNodeRecursion::Continue) };
-        query.recursive_term.apply_with_subqueries(|inner| {
-            if let Some(LogicalPlan::SubqueryAlias(alias)) = Shared::of(inner).map(|shared| shared.input.as_ref()) {
-                name.get_or_insert_with(|| alias.alias.to_string());
-            }
-            Ok(TreeNodeRecursion::Continue)
-        })
-    })?;
-    match name {
-        Some(name) => not_impl_err!(
-            "`{name}` has a limit or calls a volatile function, and a recursive query reads it in each round: write CREATE \
-             TABLE {name} AS … first"
-        ),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

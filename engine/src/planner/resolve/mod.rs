@@ -10,6 +10,7 @@ mod common_tables;
 mod describe;
 mod explain_options;
 mod files;
+mod full_order;
 mod functions;
 mod ignored_clauses;
 mod joins;
@@ -52,6 +53,7 @@ use crate::dialect::{self, SessionFacts, Syntax};
 use crate::execution::errors::from_datafusion;
 use crate::names::SessionNames;
 use crate::planner::analyse_statement;
+use crate::planner::same::namesakes;
 use crate::upstream::{from_first, keep_digits, patterns, using_joins, volatile};
 use crate::{Error, ErrorKind, Result};
 
@@ -244,12 +246,15 @@ async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<Logic
     }
     replaced_columns::check(&statement, state).await?;
     let aliases = Aliases::of(&statement);
-    let common = match &statement {
+    let common = match &mut statement {
         Statement::Statement(statement) => CommonTables::of(statement),
         _ => CommonTables::default(),
     };
     let planned = state.statement_to_plan(statement).await;
-    let planned = planned.and_then(|plan| common.run_once(plan)).and_then(volatile::apart);
+    let planned = planned.and_then(|plan| common.run_once(plan)).and_then(|plan| {
+        let namesakes = namesakes(&plan)?;
+        volatile::apart(plan, &namesakes)
+    });
     planned.map_err(|e| {
         let known = functions::unknown(&e, state).or_else(|| aliases.misplaced(&e));
         known.unwrap_or_else(|| from_datafusion(&e))

@@ -8,9 +8,8 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::{Extension, LogicalPlan, SubqueryAlias};
 
-use super::parts::{are_same, in_order};
-use super::visit;
 use crate::plan::{Edge, Exchange, Fragment, Placed, Strategy};
+use crate::planner::same::{are_same, in_order, visit};
 use crate::upstream::volatile::calls_volatile;
 
 /// The fragment that stands for a fragment and for those that are equal to it, by the number of each of them.

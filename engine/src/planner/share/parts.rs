@@ -7,17 +7,15 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::datasource::source_as_provider;
-use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, Extension, Filter, LogicalPlan, TableScan};
+use datafusion::logical_expr::{Extension, LogicalPlan};
 
 use super::fragments::Representatives;
-use super::is_closed;
 use super::once::add_fragments;
-use crate::names::{Barrier, PortTable};
+use crate::names::Barrier;
 use crate::plan::{Exchange, Placed, Shared};
 use crate::planner::cardinality::estimate;
 use crate::planner::map_parts::map_parts;
+use crate::planner::same::{are_same, in_order, is_closed, is_work};
 use crate::upstream::volatile::calls_volatile;
 
 /// Shares the equal parts of a plan, and marks them in the placed plan. All readers of a part but the first one are leaves.
@@ -150,65 +148,6 @@ fn hash(plan: &LogicalPlan) -> u64 {
     hasher.finish()
 }
 
-/// Returns an operator with its conditions in one order. They hold together in any order.
-pub(super) fn in_order(operator: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let ordered = match operator {
-        LogicalPlan::Filter(filter) => match all_of(split_conjunction_owned(filter.predicate)) {
-            Some(predicate) => LogicalPlan::Filter(Filter::try_new(predicate, filter.input)?),
-            None => Arc::unwrap_or_clone(filter.input),
-        },
-        LogicalPlan::Join(mut join) => {
-            join.on.sort_by_cached_key(|(left, right)| (left.to_string(), right.to_string()));
-            join.filter = join.filter.take().and_then(|filter| all_of(split_conjunction_owned(filter)));
-            LogicalPlan::Join(join)
-        }
-        LogicalPlan::TableScan(mut scan) => {
-            scan.filters.sort_by_cached_key(Expr::to_string);
-            LogicalPlan::TableScan(scan)
-        }
-        other => return Ok(Transformed::no(other)),
-    };
-    Ok(Transformed::yes(ordered))
-}
-
-fn all_of(mut conditions: Vec<Expr>) -> Option<Expr> {
-    conditions.sort_by_cached_key(Expr::to_string);
-    conjunction(conditions)
-}
-
-/// True if two plans are equal and read the same tables. The equality of plans compares only the names of tables.
-pub(super) fn are_same(a: &LogicalPlan, b: &LogicalPlan) -> bool {
-    let same_tables = || {
-        let (a, b) = (scans(a), scans(b));
-        a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| is_same_table(a, b))
-    };
-    a == b && same_tables()
-}
-
-fn scans(plan: &LogicalPlan) -> Vec<TableScan> {
-    let mut found = vec![];
-    // The visit itself never fails.
-    let _ = plan.apply_with_subqueries(|operator| {
-        if let LogicalPlan::TableScan(scan) = operator {
-            found.push(scan.clone());
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    found
-}
-
-fn is_same_table(a: &TableScan, b: &TableScan) -> bool {
-    let port = |scan: &TableScan| PortTable::with_scanned(scan, |table| (table.name.clone(), table.is_of_query));
-    match (port(a), port(b)) {
-        (Some(a), Some(b)) => a == b,
-        (None, None) => match (source_as_provider(&a.source), source_as_provider(&b.source)) {
-            (Ok(a), Ok(b)) => Arc::ptr_eq(&a, &b),
-            _ => false,
-        },
-        _ => false,
-    }
-}
-
 /// True if a part that occurs several times is computed once for all readers. A fragment that is `sent_once` has several
 /// exchanges, and its rows always cross once.
 fn is_worth_sharing(plan: &LogicalPlan, sent_once: bool) -> Result<bool> {
@@ -243,19 +182,6 @@ fn is_worth_sharing(plan: &LogicalPlan, sent_once: bool) -> Result<bool> {
     })?;
     // Rows that wait cost memory, so there must be no more of them than the part reads.
     Ok(does_work && estimate(plan).rows <= rows_read)
-}
-
-/// True for an operator whose work costs more than to keep its rows.
-fn is_work(operator: &LogicalPlan) -> bool {
-    matches!(
-        operator,
-        LogicalPlan::Aggregate(_)
-            | LogicalPlan::Distinct(_)
-            | LogicalPlan::Join(_)
-            | LogicalPlan::Window(_)
-            | LogicalPlan::Sort(_)
-            | LogicalPlan::RecursiveQuery(_)
-    )
 }
 
 /// True if a fragment in the part waits for keys that a join above the part supplies.

@@ -102,6 +102,36 @@ async fn equal_fragments_are_sent_once_under_any_alias() {
     assert_eq!((again, requests), (rows, [1, 1]));
 }
 
+const WIDE: &str = "SELECT x.a % 10 AS g, count(*) AS n, max(x.a) AS most, sum(x.b) AS total FROM";
+
+#[tokio::test]
+async fn readers_with_other_columns_share_a_part() {
+    let mesh = Mesh::new().await;
+    let sql = format!(
+        "WITH w AS ({WIDE} first.p.t x JOIN second.p.t y ON x.b = y.b GROUP BY x.a % 10) \
+         SELECT u.g, u.n, v.most FROM w u JOIN w v ON v.g = u.g + 1 WHERE u.total = 124995000"
+    );
+    let (rows, requests) = mesh.shared(&sql).await;
+    // The total is that of 4, 14, … 49994.
+    assert!(rows.iter().any(|row| row.replace(' ', "") == "|4|5000|49995|"), "{rows:?}");
+    assert_eq!(requests, [1, 1]);
+    let text = mesh.explained(&sql).await;
+    assert!(text.contains("= shared part 1 for 2 readers"), "{text}");
+}
+
+#[tokio::test]
+async fn an_owner_sends_the_columns_of_all_readers_once() {
+    let mesh = Mesh::new().await;
+    let sql = format!(
+        "WITH w AS ({WIDE} first.p.t x GROUP BY x.a % 10) SELECT g, n FROM w UNION ALL SELECT g, most FROM w \
+         UNION ALL SELECT b, c FROM second.p.t WHERE b < 3"
+    );
+    let (rows, requests) = mesh.shared(&sql).await;
+    let row = |wanted: &str| rows.iter().filter(|row| row.replace(' ', "") == wanted).count();
+    assert_eq!([row("|4|5000|"), row("|4|49994|"), row("|2|2|")], [1, 1, 1], "{rows:?}");
+    assert_eq!(requests, [1, 1]);
+}
+
 #[tokio::test]
 async fn readers_of_every_kind_get_all_rows() {
     let mesh = Mesh::new().await;

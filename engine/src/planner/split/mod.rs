@@ -1,4 +1,4 @@
-//! Pass 7, split: splits an operator into parts if the result stays the same: one part below, where an owner can run
+//! Pass 8, split: splits an operator into parts if the result stays the same: one part below, where an owner can run
 //! it, and a final part above. Each owner then reduces its rows before they travel. The pass splits
 //! - an aggregate or a TopN over a union,
 //! - an aggregate over inner joins of several sites,

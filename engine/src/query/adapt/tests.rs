@@ -88,8 +88,8 @@ async fn explain_shows_the_passes_that_ran_again() {
     let rows = mesh.rows(&format!("EXPLAIN ANALYZE VERBOSE {MORE}")).await;
     let kinds = rows[0].column(0).as_string::<i32>();
     let passes: Vec<_> = kinds.iter().flatten().filter_map(|kind| kind.strip_prefix("logical_plan after ")).collect();
-    let first = ["analyse", "govern", "normalise", "enclose", "order", "split", "place", "cut", "share"];
-    let again = ["adapt", "order", "place", "cut", "share"];
+    let first = ["analyse", "govern", "normalise", "enclose", "order", "widen", "split", "place", "cut", "share"];
+    let again = ["adapt", "order", "widen", "place", "cut", "share"];
     assert_eq!(passes, [first.as_slice(), again.as_slice()].concat());
 }
 

@@ -65,6 +65,38 @@ async fn readings_of_volatile_functions_get_the_same_values() {
 }
 
 #[tokio::test]
+async fn other_relations_may_have_the_name() {
+    let session = session();
+    for (query, expected) in [
+        // The alias of another relation, of a subquery, of a reading, and of another `WITH` query.
+        ("SELECT count(*) FROM r a JOIN r b USING (x) CROSS JOIN (SELECT 1) AS r", "300"),
+        ("SELECT count(*) FROM r a JOIN (SELECT x FROM r) AS r USING (x)", "300"),
+        (", s AS (SELECT x FROM r) SELECT count(*) FROM r AS s JOIN s AS r ON r.x = s.x", "300"),
+        // Column lists, and names in quotes.
+        (", s (y) AS (SELECT x FROM r) SELECT count(*) FROM s a JOIN s b USING (y) CROSS JOIN (SELECT 1) AS s", "300"),
+        (", \"WITH r 1\" AS (SELECT x FROM r) SELECT count(*) FROM r a JOIN \"WITH r 1\" AS r USING (x)", "300"),
+        // Columns with equal names.
+        (
+            ", s AS (SELECT a.x, b.x AS y FROM r a JOIN r b ON a.x = b.x) SELECT count(*) FROM s a JOIN s b ON a.x = b.y \
+             CROSS JOIN (SELECT 1) AS s",
+            "300",
+        ),
+        // A recursive query of the same WITH.
+        (
+            ", n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT count(*) FROM r a JOIN r b USING (x), n, \
+             (SELECT 1) AS r",
+            "900",
+        ),
+    ] {
+        let with = if query.contains(" n AS ") { RANDOM.replace("WITH", "WITH RECURSIVE") } else { RANDOM.to_owned() };
+        returns(&session, &format!("{with}{}{query}", if query.starts_with(',') { "" } else { " " }), expected).await;
+    }
+    // A limit leaves other rows to each reading, if it runs for each.
+    let limited = "WITH r AS (SELECT random() AS v FROM generate_series(1, 100) LIMIT 7)";
+    returns(&session, &format!("{limited} SELECT count(*) FROM r a JOIN r b USING (v), (SELECT 1) AS r"), "7").await;
+}
+
+#[tokio::test]
 async fn nothing_of_one_reading_gets_below_a_limit() {
     let session = session();
     for (query, expected) in [
@@ -82,6 +114,49 @@ async fn nothing_of_one_reading_gets_below_a_limit() {
     let text = rows(&session, &format!("EXPLAIN {LIMITED} SELECT a.v FROM r a JOIN r b USING (v)")).await.join("\n");
     assert_eq!(text.matches("= shared part 1").count(), 2, "{text}");
     assert_eq!(text.matches("= shared part 1 for 2 readers").count(), 1, "{text}");
+}
+
+/// The part need not run once for all readings: without sharing, each runs its own.
+#[tokio::test]
+async fn a_limit_in_a_full_order_leaves_nothing_to_chance() {
+    let session = session();
+    rows(
+        &session,
+        "CREATE TABLE t AS SELECT value % 100 AS k, value % 10 AS d, value AS v FROM generate_series(1, 1000)",
+    )
+    .await;
+    session.set("portolan.share", "off").unwrap();
+    let readings = "SELECT count(*) FROM (SELECT * FROM r LIMIT 99) a JOIN r b ON a.x = b.x";
+    for (query, is_full) in [
+        ("SELECT k AS x, sum(v) AS s FROM t GROUP BY k ORDER BY s DESC, x LIMIT 7", true),
+        ("SELECT x FROM (SELECT k AS x, d, max(v) AS m FROM t GROUP BY k, d) q ORDER BY m, d, x LIMIT 7", true),
+        ("SELECT DISTINCT k AS x FROM t ORDER BY x LIMIT 7", true),
+        ("SELECT k AS x FROM t GROUP BY k ORDER BY k LIMIT 7", true),
+        // Equal values of `d` are in any order.
+        ("SELECT x FROM (SELECT k AS x, d, max(v) AS m FROM t GROUP BY k, d) q ORDER BY m, d LIMIT 7", false),
+        ("SELECT k AS x FROM t ORDER BY k LIMIT 7", false),
+        ("SELECT k AS x, sum(v) AS s FROM t GROUP BY k LIMIT 7", false),
+        ("SELECT k % 50 AS x, s FROM (SELECT k, sum(v) AS s FROM t GROUP BY k) q ORDER BY x, s LIMIT 7", false),
+        // Values that depend on the order of rows.
+        ("SELECT k AS x, first_value(v) AS f FROM t GROUP BY k ORDER BY f, x LIMIT 7", false),
+        (
+            "SELECT x, count(*) AS n FROM (SELECT k AS x, row_number() OVER (ORDER BY d) AS i FROM t) q WHERE i < 500 GROUP BY x ORDER BY n, x LIMIT 7",
+            false,
+        ),
+        (
+            "SELECT CAST(s AS BIGINT) AS x, count(*) AS n FROM (SELECT k, sum(CAST(v AS DOUBLE)) AS s FROM t GROUP BY k) q GROUP BY CAST(s AS BIGINT) ORDER BY x LIMIT 7",
+            false,
+        ),
+        // The digits of a sum of floats depend on the order in which it is summed up.
+        ("SELECT k AS x, sum(CAST(v AS DOUBLE)) AS s FROM t GROUP BY k ORDER BY s, x LIMIT 7", false),
+        // One group of a grouping set may be in another one.
+        ("SELECT k AS x FROM t GROUP BY ROLLUP (k) ORDER BY k LIMIT 7", false),
+        // Another limit below.
+        ("SELECT k AS x FROM (SELECT k FROM t LIMIT 50) q GROUP BY k ORDER BY k LIMIT 7", false),
+    ] {
+        let text = rows(&session, &format!("EXPLAIN WITH r AS ({query}) {readings}")).await.join("\n");
+        assert_eq!(!text.contains("shared part"), is_full, "{query}\n{text}");
+    }
 }
 
 #[tokio::test]
@@ -130,11 +205,28 @@ async fn statements_that_store_rows_and_parameters_have_shared_parts() {
 #[tokio::test]
 async fn what_cannot_run_once_is_refused() {
     let session = session();
-    for (sql, part) in [(
-        "WITH RECURSIVE r AS (SELECT random() AS x), t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t, r a, r b \
+    for (sql, part) in [
+        (
+            "WITH RECURSIVE r AS (SELECT random() AS x), t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t, r a, r b \
              WHERE n < 3 AND a.x = b.x) SELECT count(*) FROM t",
-        "a recursive query reads it in each round",
-    )] {
+            "`r` has a limit or calls a volatile function, and a recursive query reads it in each round",
+        ),
+        (
+            "WITH RECURSIVE r AS (SELECT random() AS x), t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t, r a, r b \
+             WHERE n < 3 AND a.x = b.x) SELECT count(*) FROM t AS r",
+            "`r` has a limit or calls a volatile function, and a recursive query reads it in each round",
+        ),
+        (
+            "WITH RECURSIVE t AS (SELECT random() AS n UNION ALL SELECT n + 1 FROM t WHERE n < 3) \
+             SELECT count(*) FROM t a JOIN t b USING (n), (SELECT 1) AS t",
+            "is recursive and another relation has its name",
+        ),
+        (
+            "SELECT (WITH r AS (SELECT v FROM generate_series(1, 9) AS s(v) WHERE v > o.v LIMIT 1) SELECT count(*) FROM r a \
+             JOIN r b USING (v)) FROM generate_series(1, 3) AS o(v)",
+            "it reads columns of the query around it",
+        ),
+    ] {
         let error = match session.sql(sql).await {
             Err(error) => error,
             Ok(rows) => rows.try_collect::<Vec<_>>().await.unwrap_err(),

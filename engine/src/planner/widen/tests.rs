@@ -1,0 +1,242 @@
+//! Queries whose parts differ in their columns, over tables of this node: the parts that run once, and the rows with and
+//! without sharing. The expected values are from the formulas of the tables.
+
+#![allow(clippy::unwrap_used)]
+
+use arrow::array::RecordBatch;
+use arrow::util::pretty::pretty_format_batches;
+use futures::TryStreamExt;
+
+use crate::{Engine, Principal, Session};
+
+/// A session with a table `t` of 1,000 rows: `a` from 1, its last digit `d`, its square `s`, and `k`, which is NULL in each
+/// third row. And `names`, with a name for each digit but 9.
+async fn session() -> Session {
+    let session = Engine::builder().cpu_threads(2).build().unwrap().session(Principal::anonymous());
+    let t = "CREATE TABLE t AS SELECT value AS a, value % 10 AS d, value * value AS s, \
+             CASE WHEN value % 3 = 0 THEN NULL ELSE value % 7 END AS k FROM generate_series(1, 1000)";
+    rows(&session, t).await;
+    rows(&session, "CREATE TABLE names AS SELECT value AS d, 'digit ' || value AS name FROM generate_series(0, 8)")
+        .await;
+    session
+}
+
+async fn rows(session: &Session, sql: &str) -> Vec<String> {
+    let batches: Vec<RecordBatch> = session.sql(sql).await.unwrap().try_collect().await.unwrap();
+    let text = pretty_format_batches(&batches).unwrap().to_string();
+    let cells = |line: &str| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>().join(" ");
+    text.lines().skip(3).filter(|line| line.starts_with('|')).map(cells).collect()
+}
+
+/// Checks the rows of a query with and without sharing, and the readers of its shared parts.
+async fn check(session: &Session, sql: &str, expected: &[&str], readers: &[usize]) {
+    session.set("portolan.share", "off").unwrap();
+    assert_eq!(rows(session, sql).await, expected, "{sql}, without sharing");
+    session.set("portolan.share", "on").unwrap();
+    assert_eq!(rows(session, sql).await, expected, "{sql}");
+    let text = rows(session, &format!("EXPLAIN ANALYZE {sql}")).await.join("\n");
+    for (part, readers) in (1..).zip(readers) {
+        assert!(text.contains(&format!("part={part}, readers={readers}")), "{sql}\n{text}");
+    }
+    assert!(!text.contains(&format!("part={},", readers.len() + 1)), "{sql}\n{text}");
+}
+
+#[tokio::test]
+async fn readings_with_other_columns_share_one_part() {
+    let session = session().await;
+    let by_digit = "WITH w AS (SELECT d, count(*) AS n, sum(a) AS total, max(s) AS most FROM t GROUP BY d)";
+    // Other aggregates, other orders, and all columns.
+    check(
+        &session,
+        &format!("{by_digit} SELECT u.d, u.total, v.most FROM w u JOIN w v ON v.d = u.d + 1 WHERE u.total = 50500"),
+        &["0 50500 982081"],
+        &[2],
+    )
+    .await;
+    check(
+        &session,
+        &format!(
+            "{by_digit} SELECT u.d, u.n, x.all_rows FROM w u JOIN (SELECT sum(n) AS all_rows, max(most) AS most FROM w) x \
+             ON u.most = x.most JOIN (SELECT * FROM w) v ON v.total = u.total"
+        ),
+        &["0 100 1000"],
+        &[3],
+    )
+    .await;
+    // One reading needs no aggregate at all.
+    check(
+        &session,
+        &format!(
+            "{by_digit} SELECT count(*), sum(v.n) FROM (SELECT d FROM w) u JOIN w v ON u.d = v.d WHERE v.total > 50000"
+        ),
+        &["5 500"],
+        &[2],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn joins_windows_and_repeated_subqueries_share_one_part() {
+    let session = session().await;
+    // The optimizer leaves the name out of one reading. The join stays, because it drops the digit 9.
+    check(
+        &session,
+        "WITH w AS (SELECT name, t.d, count(*) AS n, count(k) AS k FROM t JOIN names ON names.d = t.d GROUP BY name, t.d) \
+         SELECT u.name, v.n, v.k FROM w u JOIN w v ON v.d = u.d + 8 AND v.n = u.n",
+        &["digit 0 100 67"],
+        &[2],
+    )
+    .await;
+    check(
+        &session,
+        "WITH w AS (SELECT a, s, row_number() OVER (ORDER BY a) AS i, sum(a) OVER (ORDER BY a) AS upto FROM t) \
+         SELECT u.a, v.upto FROM w u JOIN w v ON v.i = u.i + 1 WHERE u.s = 16",
+        &["4 15"],
+        &[2],
+    )
+    .await;
+    // No WITH: the text repeats the subquery.
+    check(
+        &session,
+        "SELECT u.n, v.total FROM (SELECT d, count(*) AS n FROM t GROUP BY d) u \
+         JOIN (SELECT d, sum(a) AS total FROM t GROUP BY d) v ON u.d = v.d WHERE v.total = 50500",
+        &["100 50500"],
+        &[2],
+    )
+    .await;
+    check(
+        &session,
+        "SELECT (SELECT max(n) FROM (SELECT d, count(k) AS n FROM t GROUP BY d)), \
+         (SELECT min(total) FROM (SELECT d, sum(a) AS total FROM t GROUP BY d))",
+        &["67 49600"],
+        &[2],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_differs_in_more_than_columns_stays_apart() {
+    let session = session().await;
+    for (sql, expected) in [
+        // Other groups, other conditions, other joins, other tables, DISTINCT.
+        (
+            "SELECT u.n, v.n FROM (SELECT d, count(*) AS n FROM t GROUP BY d) u \
+             JOIN (SELECT d % 5 AS d, count(*) AS n, max(a) AS a FROM t GROUP BY d % 5) v ON u.d = v.d WHERE u.d = 4",
+            "100 200",
+        ),
+        (
+            "SELECT u.n, v.n FROM (SELECT d, count(*) AS n FROM t WHERE a > 500 GROUP BY d) u \
+             JOIN (SELECT d, count(*) AS n, max(a) AS a FROM t WHERE a > 100 GROUP BY d) v ON u.d = v.d WHERE u.d = 4",
+            "50 90",
+        ),
+        (
+            "SELECT count(u.d), sum(v.n) FROM (SELECT t.d, max(a) AS n FROM t LEFT JOIN names ON t.d = names.d GROUP BY t.d) u \
+             RIGHT JOIN (SELECT t.d, count(*) AS n FROM t JOIN names ON t.d = names.d GROUP BY t.d) v ON u.d = v.d",
+            "9 900",
+        ),
+        (
+            "SELECT (SELECT count(*) FROM (SELECT DISTINCT d FROM t)), (SELECT count(*) FROM (SELECT DISTINCT d, k FROM t))",
+            "10 80",
+        ),
+        (
+            "SELECT sum(x) FROM (SELECT d, max(a) AS x FROM t GROUP BY d UNION ALL SELECT d, count(*) AS x FROM names GROUP BY d)",
+            "9964",
+        ),
+        // Windows in other orders, and aggregates that need other orders: DataFusion evaluates no two of them together.
+        (
+            "WITH w AS (SELECT a, row_number() OVER (ORDER BY a) AS i, row_number() OVER (ORDER BY a DESC) AS j FROM t) \
+             SELECT u.a, v.a FROM w u JOIN w v ON u.i = v.j WHERE u.a = 1",
+            "1 1000",
+        ),
+        (
+            "WITH w AS (SELECT d, max(a) AS m, string_agg(CAST(a AS VARCHAR), ',' ORDER BY a) AS x, \
+             string_agg(CAST(a AS VARCHAR), ',' ORDER BY a DESC) AS y FROM t WHERE a > 990 GROUP BY d) \
+             SELECT u.x, v.y FROM w u JOIN w v ON u.d = v.d AND u.m = v.m WHERE u.m = 1000",
+            "1000 1000",
+        ),
+        // Subqueries over other tables with the same name.
+        (
+            "SELECT u.n, v.m FROM \
+             (SELECT d, count(*) AS n FROM t WHERE a > (SELECT max(value) FROM generate_series(1, 10)) GROUP BY d) u \
+             JOIN (SELECT d, sum(a) AS m FROM t WHERE a > (SELECT max(value) FROM generate_series(1, 20)) GROUP BY d) v \
+             ON u.d = v.d WHERE v.m = 49588",
+            "99 49588",
+        ),
+    ] {
+        check(&session, sql, &[expected], &[]).await;
+    }
+}
+
+/// DataFusion compares the tables of plans by their names.
+#[tokio::test]
+async fn calls_with_other_arguments_are_other_tables() {
+    let session = session().await;
+    for (sql, expected) in [
+        (
+            "SELECT (SELECT max(value) FROM generate_series(1, 10)), (SELECT max(value) FROM generate_series(1, 20))",
+            "10 20",
+        ),
+        ("SELECT (SELECT max(value) FROM range(1, 10)) + (SELECT max(value) FROM range(1, 20))", "28"),
+        ("SELECT (SELECT count(*) FROM LATERAL range(10)), (SELECT count(*) FROM LATERAL range(20))", "10 20"),
+    ] {
+        check(&session, sql, &[expected], &[]).await;
+    }
+}
+
+/// A name in a view can mean another table than in the statement around it.
+#[tokio::test]
+async fn namesakes_are_other_tables() {
+    let session = session().await;
+    let sql = "SELECT (SELECT max(value) FROM \"generate_series(1, 10)\" AS \"generate_series()\"), \
+               (SELECT max(value) FROM generate_series(1, 10)), (SELECT max(value) FROM generate_series(1, 10))";
+    rows(&session, "CREATE TABLE \"generate_series(1, 10)\" AS SELECT value + 5 AS value FROM generate_series(1, 10)")
+        .await;
+    check(&session, sql, &["15 10 10"], &[]).await;
+}
+
+/// Parts of widened parts that occur elsewhere too.
+#[tokio::test]
+async fn parts_within_parts_are_shared() {
+    let session = session().await;
+    let joined = "SELECT t.d, t.a, t.s, name FROM t LEFT JOIN names ON names.d = t.d";
+    check(
+        &session,
+        &format!(
+            "WITH j AS ({joined}), w AS (SELECT d, count(name) AS n, max(a) AS most FROM j GROUP BY d) \
+             SELECT u.n, v.most, (SELECT max(s) FROM j) FROM w u JOIN w v ON u.d = v.d AND v.most = 999"
+        ),
+        &["0 999 1000000"],
+        &[2, 2],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn columns_with_one_name_are_not_confused() {
+    let session = session().await;
+    for (sql, expected) in [
+        // `x` is another aggregate in each subquery.
+        (
+            "SELECT u.x, v.x FROM (SELECT d, count(*) AS x FROM t GROUP BY d) u \
+             JOIN (SELECT d, sum(a) AS x FROM t GROUP BY d) v ON u.d = v.d WHERE u.d = 3",
+            "100 49800",
+        ),
+        // Both sides of the join below have the column `d`.
+        (
+            "WITH w AS (SELECT l.d AS d, r.d AS e, count(*) AS n, max(r.a) AS m FROM t l JOIN t r ON l.a = r.a + 1 \
+             GROUP BY l.d, r.d) SELECT u.d, u.n, v.e, v.m FROM w u JOIN w v ON u.d = v.e WHERE u.d = 0",
+            "0 100 0 990",
+        ),
+        (
+            "WITH w AS (SELECT l.a, l.s, r.s AS s2, l.d FROM t l JOIN t r ON l.a = r.a + 1), \
+             v AS (SELECT d, max(s) AS most, min(s2) AS least FROM w GROUP BY d) \
+             SELECT x.d, x.most, y.least FROM v x JOIN v y ON x.d = y.d WHERE x.d = 5",
+            "5 990025 16",
+        ),
+    ] {
+        session.set("portolan.share", "off").unwrap();
+        assert_eq!(rows(&session, sql).await, [expected], "{sql}, without sharing");
+        session.set("portolan.share", "on").unwrap();
+        assert_eq!(rows(&session, sql).await, [expected], "{sql}");
+    }
+}
