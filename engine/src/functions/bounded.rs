@@ -256,7 +256,7 @@ impl ScalarUDFImpl for BoundedFunction {
         }
         let arguments = Arguments::of(&args.args)?;
         let total = self.total(&arguments, args.number_rows);
-        self.pace.set(&total.row);
+        self.pace.set(&total.row, args.number_rows);
         if !arguments.are_constant() {
             return self.run(args, &total);
         }

@@ -74,7 +74,7 @@ fn paces(node: &dyn ExecutionPlan) -> Result<Paces> {
     })?;
     if literals > SHORT_LITERAL {
         let pace = Pace::default();
-        pace.set(&Cost::string(literals as u64));
+        pace.set(&Cost::string(literals as u64), 1);
         found.push(Arc::new(pace));
     }
     Ok(Paces(found))
