@@ -23,7 +23,7 @@ use crate::planner::analyse;
 use crate::planner::govern::PortRules;
 use crate::planner::resolve::{Resolved, resolve};
 use crate::state::SessionHandle;
-use crate::{Engine, Principal};
+use crate::{Engine, Principal, Session};
 
 pub(crate) use owner::OwnerPeer;
 pub(crate) use portolan_connectors::testing::FakePeer;
@@ -145,6 +145,15 @@ const TPCH: &[(&str, &str, &str, u64, &str)] = &[
 
 /// Bytes of a string without a known width.
 const TEXT_WIDTH: f64 = 30.0;
+
+/// Returns a session at a gateway whose peers are these owners.
+pub(crate) async fn session_over<'a>(owners: impl IntoIterator<Item = &'a Arc<OwnerPeer>>) -> Session {
+    let builder = Engine::builder().cpu_threads(2);
+    let builder = owners.into_iter().fold(builder, |builder, owner| builder.peer(owner.clone()));
+    let engine = builder.build().unwrap();
+    engine.refresh().await;
+    engine.session(Principal::anonymous())
+}
 
 /// Returns the catalog of one of TPC-H's domains.
 pub(crate) fn tpch_domain(domain: &str) -> DomainCatalog {

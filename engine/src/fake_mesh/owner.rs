@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use async_trait::async_trait;
 use portolan_audit::Store;
 use portolan_catalog::{Port, PortRef, PortStatistics};
@@ -35,6 +35,13 @@ impl OwnerPeer {
     /// Returns the owner of `domain`. Its ports, all of product `p`, have these rows.
     pub(crate) fn new(domain: &str, ports: &[(&str, RecordBatch)]) -> Arc<Self> {
         Self::of(Self::domain(domain, ports, ""))
+    }
+
+    /// Returns the owner of `domain`, whose port `t` has two columns with the numbers from 0.
+    pub(crate) fn numbered(domain: &str, columns: [&str; 2], rows: i64) -> Arc<Self> {
+        let values: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
+        let table = RecordBatch::try_from_iter(columns.map(|name| (name, values.clone()))).unwrap();
+        Self::new(domain, &[("t", table)])
     }
 
     /// Returns a domain whose product `p` has these ports and these policies.

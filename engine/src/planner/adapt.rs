@@ -143,7 +143,7 @@ fn joins(plan: &LogicalPlan) -> Vec<JoinRows> {
 fn with_counts(planned: &Planned, counted: &BTreeMap<usize, Counted>) -> DataFusionResult<LogicalPlan> {
     let plan = planned.plan.clone().transform_up_with_subqueries(|node| {
         // What is shared depends on the new plan.
-        if let Some(shared) = Shared::of(&node).filter(|shared| !shared.is_once) {
+        if let Some(shared) = Shared::of(&node).filter(|shared| !shared.is_required) {
             return Ok(Transformed::yes(shared.input.as_ref().clone()));
         }
         let Some(exchange) = Exchange::of(&node) else { return Ok(Transformed::no(node)) };

@@ -8,6 +8,7 @@ use datafusion::logical_expr::LogicalPlan;
 
 use super::govern::PortRules;
 use super::movement::Routes;
+use super::share::CutPlan;
 use super::{cut, govern, normalise, order, place, share, sides, split, widen};
 use crate::execution::errors::from_datafusion;
 use crate::plan::{Fragment, Placed, Planned};
@@ -203,9 +204,8 @@ fn cut(planning: &Planning<'_>, draft: Draft) -> Result<Draft> {
 
 fn share(planning: &Planning<'_>, draft: Draft) -> Result<Draft> {
     let Draft { normalised, plan, placed, fragments } = draft;
-    let mut placed = placed.ok_or_else(unplaced)?;
-    let shared = share::share(plan, &mut placed, fragments, planning.settings);
-    let (plan, fragments) = shared.map_err(|e| from_datafusion(&e))?;
+    let cut = CutPlan { plan, placed: placed.ok_or_else(unplaced)?, fragments };
+    let CutPlan { plan, placed, fragments } = share::share(cut, planning.settings).map_err(|e| from_datafusion(&e))?;
     Ok(Draft { normalised, plan, placed: Some(placed), fragments })
 }
 

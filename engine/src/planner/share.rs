@@ -9,8 +9,8 @@
 //! After: `Join(SubqueryAlias: a (Shared 1), SubqueryAlias: b (Shared 1))`, where part 1 is `Aggregate(Exchange #1)`.
 
 mod fragments;
-mod once;
 mod parts;
+mod required;
 #[cfg(test)]
 mod tests;
 
@@ -19,28 +19,28 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use datafusion::logical_expr::LogicalPlan;
 
-use self::fragments::Representatives;
 use super::same::may_have_equal_parts;
 use crate::Settings;
 use crate::plan::{Fragment, Placed};
 
-/// Shares the equal parts of a plan. Returns the plan with its fragments, and marks the parts in the placed plan.
-pub(super) fn share(
-    plan: LogicalPlan,
-    placed: &mut Placed,
-    fragments: Vec<Arc<Fragment>>,
-    settings: &Settings,
-) -> Result<(LogicalPlan, Vec<Arc<Fragment>>)> {
-    let (mut plan, mut fragments, mut last) = once::first_readers(plan, placed, fragments)?;
-    if settings.share && may_have_equal_parts(&plan)? {
-        let equal = fragments::equal(&plan)?;
-        let unsent;
-        (plan, unsent, last) = parts::computed_once(plan, placed, &equal, last)?;
-        let none = Representatives::new();
-        (plan, fragments) = fragments::without(plan, placed, fragments, &unsent, &none)?;
+/// The plan of the local node after the pass cut.
+pub(super) struct CutPlan {
+    pub(super) plan: LogicalPlan,
+    /// The operators of the plan and of its fragments with their sites. Shared parts are marked here too.
+    pub(super) placed: Placed,
+    pub(super) fragments: Vec<Arc<Fragment>>,
+}
+
+/// Shares the equal parts of a plan.
+pub(super) fn share(cut: CutPlan, settings: &Settings) -> Result<CutPlan> {
+    let (mut cut, mut last) = required::first_readers(cut)?;
+    if settings.share && may_have_equal_parts(&cut.plan)? {
+        // In the first round, each fragment has its own join keys, and those of a part come from inside the part.
+        (cut, last) = parts::share_above_fragments(cut, last)?;
         // A forced strategy keeps its keys.
-        (plan, fragments) = fragments::sent_once(plan, placed, fragments, settings.strategy.is_empty())?;
-        (plan, ..) = parts::computed_once(plan, placed, &none, last)?;
+        cut = fragments::send_once(cut, settings.strategy.is_empty())?;
+        // Now a fragment can have several exchanges. One of them is read by all.
+        cut = parts::share_sent(cut, last)?;
     }
-    Ok((once::all_readers(plan)?, fragments))
+    Ok(CutPlan { plan: required::all_readers(cut.plan)?, ..cut })
 }

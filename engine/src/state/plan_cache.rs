@@ -116,7 +116,7 @@ impl PlanCache {
         // They are dropped after the lock: that takes long for many plans.
         let mut dropped = vec![];
         let mut kept = lock(&self.kept);
-        if !kept.is_of(version, &mut dropped) {
+        if !kept.advance_to(version, &mut dropped) {
             return None;
         }
         let plan = match kept.current.entries.get(key) {
@@ -140,7 +140,7 @@ impl PlanCache {
         }
         let mut dropped = vec![];
         let mut kept = lock(&self.kept);
-        let is_kept = kept.is_of(version, &mut dropped);
+        let is_kept = kept.advance_to(version, &mut dropped);
         if is_kept {
             self.insert(&mut kept, key, Entry { plan, bytes }, &mut dropped);
         }
@@ -168,7 +168,7 @@ impl PlanCache {
     /// Drops the plans for older versions of the mesh.
     pub(crate) fn forget_before(&self, version: u64) {
         let mut dropped = vec![];
-        lock(&self.kept).is_of(version, &mut dropped);
+        lock(&self.kept).advance_to(version, &mut dropped);
     }
 
     /// Returns a number that no other entry has.
@@ -191,8 +191,8 @@ impl PlanCache {
 }
 
 impl Generations {
-    /// True if the plans are those for a version of the mesh. A newer version ends all plans.
-    fn is_of(&mut self, version: u64, dropped: &mut Vec<Generation>) -> bool {
+    /// Drops the plans for older versions of the mesh than this one. Returns false if there is a newer one.
+    fn advance_to(&mut self, version: u64, dropped: &mut Vec<Generation>) -> bool {
         if version > self.version {
             dropped.extend([std::mem::take(&mut self.current), std::mem::take(&mut self.previous)]);
             self.version = version;

@@ -16,7 +16,7 @@ use portolan_connectors::{ErrorKind, FragmentHead, LocalDomain, ReceivedFragment
 use portolan_governance::{LayerFiles, PolicyFiles, SourceFile};
 
 use crate::encode::decode;
-use crate::fake_mesh::{FakePeer, OwnerPeer, analysed, gateway_of, rules_of, state_of, tpch_domain};
+use crate::fake_mesh::{FakePeer, OwnerPeer, analysed, gateway_of, rules_of, session_over, state_of, tpch_domain};
 use crate::plan::{Planned, Strategy};
 use crate::planner::plan;
 use crate::settings::StrategyChoice;
@@ -120,10 +120,7 @@ fn owner(name: &str, column: &str, end: i64, keys: Option<KeyUse>) -> Arc<OwnerP
 
 /// Runs a count at a gateway of these owners, with keys from the left side of each join in a form.
 async fn counted(owners: &[&Arc<OwnerPeer>], form: &str, sql: &str) -> i64 {
-    let builder = owners.iter().fold(Engine::builder().cpu_threads(2), |builder, owner| builder.peer((*owner).clone()));
-    let gateway = builder.build().unwrap();
-    gateway.refresh().await;
-    let session = gateway.session(Principal::anonymous());
+    let session = session_over(owners.iter().copied()).await;
     for (setting, value) in [("strategy", "keys_from_left"), ("join_order", "off"), ("key_form", form)] {
         session.set(&format!("portolan.{setting}"), value).unwrap();
     }

@@ -6,8 +6,11 @@
 //! Before: `Join(SubqueryAlias: r (Limit …), SubqueryAlias: r (Limit …))`.
 //! After: `Join(Shared: part 1 (SubqueryAlias: r (Limit …)), Shared: part 1 (…))`.
 
-use std::collections::{HashMap, HashSet};
-use std::ops::ControlFlow;
+mod naming;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -15,18 +18,11 @@ use datafusion::common::{Result, TableReference, not_impl_err};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::logical_plan::SubqueryAlias;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
-use sqlparser::ast::{
-    Ident, ObjectName, ObjectNamePart, Query, SetExpr, Statement, TableAlias, TableFactor, Visitor, VisitorMut,
-};
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
 
 use super::full_order::is_fully_ordered;
 use crate::names::{Barrier, is_view};
 use crate::plan::Shared;
-use crate::upstream::identifiers::normal;
 use crate::upstream::volatile::calls_volatile;
-use crate::visit::{visit, visit_mut};
 
 /// The `WITH` queries of a statement, by the alias of their plans.
 #[derive(Default)]
@@ -42,20 +38,6 @@ struct CommonTable {
 }
 
 impl CommonTables {
-    /// Finds the `WITH` queries of a statement, and changes those whose names other relations have too.
-    ///
-    /// Before: `WITH r AS (SELECT 1 …), … FROM s AS r`.
-    /// After: `WITH r AS (SELECT * FROM (SELECT 1 …) AS "WITH r 1"), … FROM s AS r`.
-    pub(super) fn of(statement: &mut Statement) -> Self {
-        let mut names = Names::default();
-        // DataFusion gives these to the sides of INTERSECT and EXCEPT.
-        names.aliases.extend(["left", "right"].map(str::to_owned));
-        let _ = visit(statement, &mut names);
-        let mut naming = Naming { names: &names, found: Self::default(), last: 0 };
-        let _ = visit_mut(statement, &mut naming);
-        naming.found
-    }
-
     /// Makes the readings of each query that must run once readers of a shared part. `plan` comes from the SQL planner.
     ///
     /// # Errors
@@ -137,120 +119,6 @@ impl CommonTables {
     }
 }
 
-/// The names of the relations of a statement.
-#[derive(Default)]
-struct Names {
-    /// How many `WITH` queries have the name.
-    queries: HashMap<String, usize>,
-    /// The aliases of other relations.
-    aliases: HashSet<String>,
-}
-
-impl Names {
-    /// True if no other relation of the statement has the name of a query.
-    fn is_unique(&self, query: &str) -> bool {
-        self.queries.get(query) == Some(&1) && !self.aliases.contains(query)
-    }
-}
-
-impl Visitor for Names {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        for query in query.with.iter().flat_map(|with| &with.cte_tables) {
-            *self.queries.entry(normal(&query.alias.name)).or_default() += 1;
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_table_factor(&mut self, relation: &TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Table { alias, .. }
-        | TableFactor::Derived { alias, .. }
-        | TableFactor::TableFunction { alias, .. }
-        | TableFactor::Function { alias, .. }
-        | TableFactor::UNNEST { alias, .. }
-        | TableFactor::NestedJoin { alias, .. } = relation
-        {
-            // `FROM r AS r` gives no other relation the name.
-            let own = match relation {
-                TableFactor::Table { name, .. } => own_name(name),
-                _ => None,
-            };
-            let renames = |alias: &&TableAlias| !alias.columns.is_empty() || own != Some(normal(&alias.name));
-            self.aliases.extend(alias.iter().filter(renames).map(|alias| normal(&alias.name)));
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-/// Gives each query whose name another relation has a relation inside, with an alias that nothing else has.
-struct Naming<'a> {
-    names: &'a Names,
-    found: CommonTables,
-    /// The number of the last alias.
-    last: usize,
-}
-
-impl VisitorMut for Naming<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        let Some(with) = &mut query.with else { return ControlFlow::Continue(()) };
-        for query in &mut with.cte_tables {
-            let name = normal(&query.alias.name);
-            let is_unique = self.names.is_unique(&name);
-            // DataFusion takes the union of a recursive query apart.
-            let is_recursive = with.recursive && matches!(*query.query.body, SetExpr::SetOperation { .. });
-            if is_unique || is_recursive {
-                self.found.queries.insert(name.clone(), CommonTable { name, is_unique });
-                continue;
-            }
-            let alias = self.free_alias(&name);
-            let table = match enclosed(&query.query, &alias) {
-                Some(outer) => {
-                    *query.query = outer;
-                    (alias, CommonTable { name, is_unique: true })
-                }
-                None => (name.clone(), CommonTable { name, is_unique: false }),
-            };
-            self.found.queries.extend([table]);
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-impl Naming<'_> {
-    /// Returns an alias that no relation of the statement has.
-    fn free_alias(&mut self, name: &str) -> String {
-        loop {
-            self.last += 1;
-            let alias = format!("WITH {name} {}", self.last);
-            if !self.names.queries.contains_key(&alias) && !self.names.aliases.contains(&alias) {
-                return alias;
-            }
-        }
-    }
-}
-
-/// Returns a query that reads all columns of another query, which gets an alias.
-fn enclosed(query: &Query, alias: &str) -> Option<Query> {
-    let text = format!("SELECT * FROM (SELECT 1) AS {}", Ident::with_quote('"', alias));
-    let mut outer =
-        Parser::new(&GenericDialect {}).try_with_sql(&text).and_then(|mut parser| parser.parse_query()).ok()?;
-    let SetExpr::Select(select) = outer.body.as_mut() else { return None };
-    let TableFactor::Derived { subquery, .. } = &mut select.from.first_mut()?.relation else { return None };
-    **subquery = query.clone();
-    Some(*outer)
-}
-
-/// Returns the name of a relation, if it has no qualifier.
-fn own_name(name: &ObjectName) -> Option<String> {
-    match name.0.as_slice() {
-        [ObjectNamePart::Identifier(ident)] => Some(normal(ident)),
-        _ => None,
-    }
-}
-
 /// True for the rows of a view, whose own statement is marked already, and for those of a derived port, whose query is the
 /// matter of its owner.
 fn is_closed(operator: &LogicalPlan) -> bool {
@@ -262,8 +130,15 @@ fn is_closed(operator: &LogicalPlan) -> bool {
 #[derive(Default)]
 struct Readings {
     times: usize,
-    /// The number of the shared part and the plan of the query, once the first reading is marked.
-    part: Option<(usize, Arc<LogicalPlan>)>,
+    /// The shared part, once the first reading is marked.
+    part: Option<Part>,
+}
+
+/// The shared part of a query.
+struct Part {
+    /// The plan of the query before its own readings were marked.
+    written: Arc<LogicalPlan>,
+    reader: Shared,
 }
 
 struct Marker<'a> {
@@ -287,26 +162,28 @@ impl Marker<'_> {
             && self.readings.get(alias).is_some_and(|readings| readings.times > 1)
             && self.tables.runs_once(alias, query)?
         {
-            return self.reader(alias.to_owned(), query, known);
+            return self.reader(alias, query, known);
         }
         map_below(plan, known, &mut |part, known| self.marked(part, known))
     }
 
     /// Returns a reading of a query as a reader of its shared part.
-    fn reader(&mut self, name: String, query: &SubqueryAlias, known: &mut KnownSubqueries) -> Result<LogicalPlan> {
-        let part = self.readings.get(&name).and_then(|readings| readings.part.clone());
-        let (number, written) = part.unwrap_or_else(|| {
-            self.last += 1;
-            (self.last, query.input.clone())
-        });
-        if written != query.input {
-            let name = self.tables.queries.get(&name).map_or(&name, |query| &query.name);
+    fn reader(&mut self, name: &str, query: &SubqueryAlias, known: &mut KnownSubqueries) -> Result<LogicalPlan> {
+        if let Some(part) = self.readings.get(name).and_then(|readings| readings.part.as_ref()) {
+            if part.written == query.input {
+                return Ok(part.reader.clone().into_plan());
+            }
+            let name = self.tables.queries.get(name).map_or(name, |query| &query.name);
             return not_impl_err!("`{name}` has several meanings in the statement: give one of them another name");
         }
-        self.readings.entry(name).or_default().part = Some((number, written));
+        self.last += 1;
+        let number = self.last;
         let input = self.marked(query.input.as_ref().clone(), known)?;
-        let part = SubqueryAlias::try_new(Arc::new(input), query.alias.clone())?;
-        Ok(Shared::once(number, Arc::new(LogicalPlan::SubqueryAlias(part))))
+        let plan = SubqueryAlias::try_new(Arc::new(input), query.alias.clone())?;
+        let reader = Shared::required(number, Arc::new(LogicalPlan::SubqueryAlias(plan)));
+        let part = Part { written: query.input.clone(), reader: reader.clone() };
+        self.readings.entry(name.to_owned()).or_default().part = Some(part);
+        Ok(reader.into_plan())
     }
 
     /// Returns the plan of a view with other numbers for its shared parts: each reading of a view is evaluated on its own.
@@ -324,7 +201,7 @@ impl Marker<'_> {
             self.last
         });
         let input = self.numbered_apart(shared.input.as_ref().clone(), numbers, known)?;
-        Ok(Shared::once(number, Arc::new(input)))
+        Ok(Shared::required(number, Arc::new(input)).into_plan())
     }
 }
 
@@ -388,6 +265,3 @@ fn has_limit(plan: &LogicalPlan) -> Result<bool> {
     })?;
     Ok(found)
 }
-
-#[cfg(test)]
-mod tests;

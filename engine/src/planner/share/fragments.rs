@@ -8,6 +8,7 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::{Extension, LogicalPlan, SubqueryAlias};
 
+use super::CutPlan;
 use crate::plan::{Edge, Exchange, Fragment, Placed, Strategy};
 use crate::planner::same::{are_same, in_order, visit};
 use crate::upstream::volatile::calls_volatile;
@@ -15,48 +16,40 @@ use crate::upstream::volatile::calls_volatile;
 /// The fragment that stands for a fragment and for those that are equal to it, by the number of each of them.
 pub(super) type Representatives = BTreeMap<usize, Arc<Fragment>>;
 
-/// Replaces each of several equal fragments by one of them. Returns the plan and the remaining fragments, with new numbers.
-pub(super) fn sent_once(
-    plan: LogicalPlan,
-    placed: &mut Placed,
-    fragments: Vec<Arc<Fragment>>,
-    may_drop_keys: bool,
-) -> Result<(LogicalPlan, Vec<Arc<Fragment>>)> {
-    let representatives = representatives(&plan, may_drop_keys)?;
-    without(plan, placed, fragments, &BTreeSet::new(), &representatives)
+/// Replaces each of several equal fragments by one of them.
+pub(super) fn send_once(cut: CutPlan, may_drop_keys: bool) -> Result<CutPlan> {
+    let representatives = representatives(&cut.plan, may_drop_keys)?;
+    cut.sending(&BTreeSet::new(), &representatives)
 }
 
-/// Returns the plan and its fragments without those that are not sent, and without those for which others stand.
-pub(super) fn without(
-    plan: LogicalPlan,
-    placed: &mut Placed,
-    fragments: Vec<Arc<Fragment>>,
-    unsent: &BTreeSet<usize>,
-    representatives: &Representatives,
-) -> Result<(LogicalPlan, Vec<Arc<Fragment>>)> {
-    if unsent.is_empty() && representatives.is_empty() {
-        return Ok((plan, fragments));
+impl CutPlan {
+    /// Returns the plan without the fragments that are not sent, and without those for which others stand. The remaining
+    /// ones get new numbers.
+    pub(super) fn sending(mut self, unsent: &BTreeSet<usize>, representatives: &Representatives) -> Result<Self> {
+        if unsent.is_empty() && representatives.is_empty() {
+            return Ok(self);
+        }
+        let (mut sent, mut by_number) = (vec![], BTreeMap::new());
+        for fragment in self.fragments {
+            let fragment = match representatives.get(&fragment.number) {
+                _ if unsent.contains(&fragment.number) => continue,
+                Some(other) if other.number != fragment.number => continue,
+                Some(itself) => itself.clone(),
+                None => fragment,
+            };
+            let renumbered = Arc::new(Fragment { number: sent.len() + 1, ..fragment.as_ref().clone() });
+            by_number.insert(fragment.number, renumbered.clone());
+            sent.push(renumbered);
+        }
+        let sent_for = |number: usize| by_number.get(&representatives.get(&number).map_or(number, |r| r.number));
+        renumber(&mut self.placed, &|number| sent_for(number).map(|fragment| fragment.number));
+        let plan = self.plan.transform_up_with_subqueries(|operator| {
+            let Some(exchange) = Exchange::of(&operator) else { return Ok(Transformed::no(operator)) };
+            let Some(fragment) = sent_for(exchange.fragment.number) else { return Ok(Transformed::no(operator)) };
+            Ok(Transformed::yes(reading(fragment, exchange)?))
+        })?;
+        Ok(Self { plan: plan.data, placed: self.placed, fragments: sent })
     }
-    let (mut sent, mut by_number) = (vec![], BTreeMap::new());
-    for fragment in fragments {
-        let fragment = match representatives.get(&fragment.number) {
-            _ if unsent.contains(&fragment.number) => continue,
-            Some(other) if other.number != fragment.number => continue,
-            Some(itself) => itself.clone(),
-            None => fragment,
-        };
-        let renumbered = Arc::new(Fragment { number: sent.len() + 1, ..fragment.as_ref().clone() });
-        by_number.insert(fragment.number, renumbered.clone());
-        sent.push(renumbered);
-    }
-    let sent_for = |number: usize| by_number.get(&representatives.get(&number).map_or(number, |r| r.number));
-    renumber(placed, &|number| sent_for(number).map(|fragment| fragment.number));
-    let plan = plan.transform_up_with_subqueries(|operator| {
-        let Some(exchange) = Exchange::of(&operator) else { return Ok(Transformed::no(operator)) };
-        let Some(fragment) = sent_for(exchange.fragment.number) else { return Ok(Transformed::no(operator)) };
-        Ok(Transformed::yes(reading(fragment, exchange)?))
-    })?;
-    Ok((plan.data, sent))
 }
 
 /// Returns the plan that reads `fragment` in the place of an exchange.

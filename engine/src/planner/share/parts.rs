@@ -9,8 +9,9 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Extension, LogicalPlan};
 
-use super::fragments::Representatives;
-use super::once::add_fragments;
+use super::CutPlan;
+use super::fragments::{self, Representatives};
+use super::required::add_fragments;
 use crate::names::Barrier;
 use crate::plan::{Exchange, Placed, Shared};
 use crate::planner::cardinality::estimate;
@@ -18,32 +19,30 @@ use crate::planner::map_parts::map_parts;
 use crate::planner::same::{are_same, in_order, is_closed, is_work};
 use crate::upstream::volatile::calls_volatile;
 
-/// Shares the equal parts of a plan, and marks them in the placed plan. All readers of a part but the first one are leaves.
-/// `equal` has the fragments that count as equal. `last` is the number of the last shared part so far. Returns the plan, the
-/// fragments of the parts that do not run, and the new last number.
-pub(super) fn computed_once(
-    plan: LogicalPlan,
-    placed: &mut Placed,
-    equal: &Representatives,
-    last: usize,
-) -> Result<(LogicalPlan, BTreeSet<usize>, usize)> {
-    let mut parts = Parts { seen: vec![], equal, unsent: BTreeSet::new(), shared: last };
-    parts.count(&plan)?;
-    let plan = match parts.seen.iter().any(|seen| seen.readers > 1) {
-        true => parts.rewrite(plan, placed)?,
-        false => plan,
-    };
-    Ok((plan, parts.unsent, parts.shared))
+/// Shares the equal parts of a plan over fragments, and drops the fragments of the parts that do not run. `last` is the number
+/// of the last shared part so far. Returns the plan and the new last number.
+pub(super) fn share_above_fragments(mut cut: CutPlan, last: usize) -> Result<(CutPlan, usize)> {
+    let mut parts = Parts { are_sent_once: false, equal: fragments::equal(&cut.plan)?, ..Parts::after(last) };
+    cut.plan = parts.shared(cut.plan, &mut cut.placed)?;
+    Ok((cut.sending(&parts.unsent, &Representatives::new())?, parts.last))
 }
 
-struct Parts<'a> {
+/// Shares the parts of a plan whose equal fragments are sent once.
+pub(super) fn share_sent(mut cut: CutPlan, last: usize) -> Result<CutPlan> {
+    cut.plan = Parts::after(last).shared(cut.plan, &mut cut.placed)?;
+    Ok(cut)
+}
+
+struct Parts {
     seen: Vec<SeenPart>,
-    /// The fragments that count as equal. Empty once they are sent once.
-    equal: &'a Representatives,
+    /// True if no two fragments of the plan are equal: a fragment has several exchanges instead.
+    are_sent_once: bool,
+    /// The fragments that count as equal.
+    equal: Representatives,
     /// The fragments of the parts that do not run.
     unsent: BTreeSet<usize>,
-    /// The number of shared parts so far.
-    shared: usize,
+    /// The number of the last shared part.
+    last: usize,
 }
 
 /// A part of the plan, with everything below it.
@@ -56,7 +55,22 @@ struct SeenPart {
     shared: Option<(usize, Arc<LogicalPlan>)>,
 }
 
-impl Parts<'_> {
+impl Parts {
+    /// Returns no parts, for a plan whose fragments are sent once, and whose last shared part has this number.
+    fn after(last: usize) -> Self {
+        Self { seen: vec![], are_sent_once: true, equal: Representatives::new(), unsent: BTreeSet::new(), last }
+    }
+
+    /// Returns the plan with readers in the place of its equal parts, and marks the parts in `placed`. All readers of a part
+    /// but the first one are leaves.
+    fn shared(&mut self, plan: LogicalPlan, placed: &mut Placed) -> Result<LogicalPlan> {
+        self.count(&plan)?;
+        match self.seen.iter().any(|seen| seen.readers > 1) {
+            true => self.rewrite(plan, placed),
+            false => Ok(plan),
+        }
+    }
+
     /// Counts how often each part occurs. A part that is to be shared counts once for all that is below it.
     fn count(&mut self, plan: &LogicalPlan) -> Result<()> {
         if is_closed(plan) {
@@ -65,7 +79,7 @@ impl Parts<'_> {
         let compared = self.compared(plan)?;
         let known = self.find(&compared);
         match known.and_then(|place| self.seen.get_mut(place)) {
-            Some(seen) if is_worth_sharing(plan, self.equal.is_empty())? => {
+            Some(seen) if is_worth_sharing(plan, self.are_sent_once)? => {
                 seen.readers += 1;
                 return Ok(());
             }
@@ -111,8 +125,8 @@ impl Parts<'_> {
         let place = self.find(&self.compared(&plan)?);
         let readers = match place.and_then(|place| self.seen.get(place)) {
             Some(SeenPart { shared: Some((number, part)), .. }) => {
-                let reader = Shared::other_reader(*number, part.clone());
-                if !self.equal.is_empty() {
+                let reader = Shared::new(*number, part.clone()).leaf().into_plan();
+                if !self.are_sent_once {
                     add_fragments(placed, &mut self.unsent);
                 }
                 placed.refer_to(*number);
@@ -121,14 +135,14 @@ impl Parts<'_> {
             Some(seen) if seen.readers > 1 => seen.readers,
             _ => return self.inside(plan, placed),
         };
-        self.shared += 1;
-        let number = self.shared;
+        self.last += 1;
+        let number = self.last;
         let part = Arc::new(self.inside(plan, placed)?);
         placed.share_as(number, readers);
         if let Some(seen) = place.and_then(|place| self.seen.get_mut(place)) {
             seen.shared = Some((number, part.clone()));
         }
-        Ok(Shared::reader(number, part))
+        Ok(Shared::new(number, part).into_plan())
     }
 
     /// Rewrites what is below an operator.
@@ -148,11 +162,11 @@ fn hash(plan: &LogicalPlan) -> u64 {
     hasher.finish()
 }
 
-/// True if a part that occurs several times is computed once for all readers. A fragment that is `sent_once` has several
-/// exchanges, and its rows always cross once.
-fn is_worth_sharing(plan: &LogicalPlan, sent_once: bool) -> Result<bool> {
+/// True if a part that occurs several times is computed once for all readers. The rows of a fragment with several exchanges
+/// always cross once.
+fn is_worth_sharing(plan: &LogicalPlan, are_sent_once: bool) -> Result<bool> {
     if Exchange::of(plan).is_some() {
-        return Ok(sent_once);
+        return Ok(are_sent_once);
     }
     // The others do no work of their own, or read a table, whose rows need not wait anywhere.
     let may_be_shared = matches!(

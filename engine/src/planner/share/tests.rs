@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use futures::TryStreamExt;
 
-use crate::fake_mesh::OwnerPeer;
+use crate::fake_mesh::{OwnerPeer, session_over};
 use crate::{Engine, ErrorKind, Limits, Principal, Session};
 
 /// The rows of each port. The ports share the column `b`.
@@ -22,16 +22,9 @@ struct Mesh {
 
 impl Mesh {
     async fn new() -> Self {
-        let table = |names: [&str; 2]| {
-            let values: ArrayRef = Arc::new(Int64Array::from_iter_values(0..ROWS));
-            RecordBatch::try_from_iter(names.map(|name| (name, values.clone()))).unwrap()
-        };
-        let owner = |domain: &str, names| OwnerPeer::new(domain, &[("t", table(names))]);
-        let owners = vec![owner("first", ["a", "b"]), owner("second", ["b", "c"])];
-        let builder = Engine::builder().cpu_threads(2);
-        let engine = owners.iter().fold(builder, |b, owner| b.peer(owner.clone())).build().unwrap();
-        engine.refresh().await;
-        let session = engine.session(Principal::anonymous());
+        let owners =
+            vec![OwnerPeer::numbered("first", ["a", "b"], ROWS), OwnerPeer::numbered("second", ["b", "c"], ROWS)];
+        let session = session_over(&owners).await;
         // The owners do nothing for one another.
         session.set("portolan.strategy", "gather").unwrap();
         Self { owners, session }

@@ -10,8 +10,8 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::util::pretty::pretty_format_batches;
 use futures::TryStreamExt;
 
-use crate::fake_mesh::OwnerPeer;
-use crate::{Engine, Principal, Session};
+use crate::Session;
+use crate::fake_mesh::{OwnerPeer, session_over};
 
 /// The rows of each port. Each port shares a column with the next one.
 const ROWS: i64 = 2000;
@@ -23,20 +23,14 @@ struct Mesh {
 
 impl Mesh {
     async fn new() -> Self {
-        let table = |names: [&str; 2]| {
-            let values: ArrayRef = Arc::new(Int64Array::from_iter_values(0..ROWS));
-            RecordBatch::try_from_iter(names.map(|name| (name, values.clone()))).unwrap()
-        };
-        let owner = |domain: &str, names| OwnerPeer::new(domain, &[("t", table(names))]);
+        let owner = |domain: &str, columns| OwnerPeer::numbered(domain, columns, ROWS);
         Self::of(vec![owner("first", ["a", "b"]), owner("second", ["b", "c"]), owner("third", ["c", "d"])]).await
     }
 
     /// Returns a gateway whose peers are these owners.
     async fn of(owners: Vec<Arc<OwnerPeer>>) -> Self {
-        let builder = owners.iter().fold(Engine::builder().cpu_threads(2), |b, owner| b.peer(owner.clone()));
-        let engine = builder.build().unwrap();
-        engine.refresh().await;
-        Self { owners, session: engine.session(Principal::anonymous()) }
+        let session = session_over(&owners).await;
+        Self { owners, session }
     }
 
     async fn rows(&self, sql: &str) -> Vec<RecordBatch> {

@@ -10,23 +10,19 @@ use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::LogicalPlan;
 
-use super::fragments::{Representatives, without};
-use crate::plan::{Fragment, Placed, Shared};
+use super::CutPlan;
+use super::fragments::Representatives;
+use crate::plan::{Placed, Shared};
 use crate::planner::map_parts::map_parts;
 
-/// Makes all readers of a part but the first one leaves. Returns the plan, its fragments, and the number of such parts.
-pub(super) fn first_readers(
-    plan: LogicalPlan,
-    placed: &mut Placed,
-    fragments: Vec<Arc<Fragment>>,
-) -> Result<(LogicalPlan, Vec<Arc<Fragment>>, usize)> {
-    let mut found = Found { readers: readers(&plan)?, numbers: BTreeMap::new(), unsent: BTreeSet::new() };
+/// Makes all readers of a part but the first one leaves. Returns the plan, and the number of such parts.
+pub(super) fn first_readers(mut cut: CutPlan) -> Result<(CutPlan, usize)> {
+    let mut found = Found { readers: readers(&cut.plan)?, numbers: BTreeMap::new(), unsent: BTreeSet::new() };
     if found.readers.is_empty() {
-        return Ok((plan, fragments, 0));
+        return Ok((cut, 0));
     }
-    let plan = found.rewrite(plan, placed)?;
-    let (plan, fragments) = without(plan, placed, fragments, &found.unsent, &Representatives::new())?;
-    Ok((plan, fragments, found.numbers.len()))
+    cut.plan = found.rewrite(cut.plan, &mut cut.placed)?;
+    Ok((cut.sending(&found.unsent, &Representatives::new())?, found.numbers.len()))
 }
 
 /// Returns the number of readers of each part, by its number in the plan.
@@ -62,7 +58,7 @@ impl Found {
         if let Some(number) = self.numbers.get(&shared.number) {
             add_fragments(placed, &mut self.unsent);
             placed.refer_to(*number);
-            return Ok(shared.leaf(*number));
+            return Ok(Shared { number: *number, ..shared.leaf() }.into_plan());
         }
         let Some(mut below) = placed.inputs.pop() else {
             return internal_err!("a shared part has no plan");
@@ -72,7 +68,7 @@ impl Found {
         let input = self.rewrite(shared.input.as_ref().clone(), &mut below)?;
         below.share_as(number, self.readers.get(&shared.number).copied().unwrap_or(1));
         *placed = below;
-        Ok(Shared::once(number, Arc::new(input)))
+        Ok(Shared::required(number, Arc::new(input)).into_plan())
     }
 }
 
@@ -86,7 +82,7 @@ pub(super) fn add_fragments(placed: &Placed, numbers: &mut BTreeSet<usize>) {
 pub(super) fn all_readers(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut first = BTreeMap::new();
     plan.apply_with_subqueries(|operator| {
-        if let Some(shared) = Shared::of(operator).filter(|shared| !shared.is_leaf()) {
+        if let Some(shared) = Shared::of(operator).filter(|shared| !shared.is_leaf) {
             first.entry(shared.number).or_insert_with(|| shared.input.clone());
         }
         Ok(TreeNodeRecursion::Continue)
@@ -108,7 +104,7 @@ impl Readers {
     fn given(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
         let given = plan.transform_down_with_subqueries(|operator| {
             let Some(shared) = Shared::of(&operator) else { return Ok(Transformed::no(operator)) };
-            let reader = shared.over(self.part(shared.number)?);
+            let reader = shared.over(self.part(shared.number)?).into_plan();
             Ok(Transformed::new(reader, true, TreeNodeRecursion::Jump))
         })?;
         Ok(given.data)
