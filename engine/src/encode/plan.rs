@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use datafusion::common::tree_node::Transformed;
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::{LogicalPlan, SkipType};
+use datafusion::logical_expr::{LogicalPlan, SkipType, Union, union};
 use datafusion::prelude::lit;
 use datafusion_proto::bytes::{
     logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec,
@@ -54,7 +54,9 @@ pub(crate) fn encode(plan: &LogicalPlan, view: &Arc<MeshView>) -> Result<Encoded
     }
     let decoded = logical_plan_from_bytes_with_extension_codec(&encoded, &FUNCTIONS, &codec)
         .map_err(|e| refuse(format!("its plan cannot be decoded again: {}", e.strip_backtrace())))?;
-    if !same(&decoded, &plan) {
+    if !same(&decoded, &plan)
+        && !same(&decoded, &with_computed_schemas(plan.clone()).map_err(|e| refuse(e.strip_backtrace()))?)
+    {
         tracing::debug!(%plan, %decoded, "a plan changed by being encoded");
         return Err(refuse("its plan would change by being encoded".into()));
     }
@@ -93,10 +95,21 @@ fn same(a: &LogicalPlan, b: &LogicalPlan) -> bool {
     a == b && a.schema().logically_equivalent_names_and_types(b.schema())
 }
 
+/// Returns the plan with the schemas that a decoder computes. The optimizer leaves some with the functional dependencies of
+/// an earlier plan. Names and types stay, or a schema stays as it is.
+fn with_computed_schemas(plan: LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
+    let plan = plan.transform_up_with_subqueries(|node| {
+        let computed = node.clone().recompute_schema()?;
+        let has_same_columns = computed.schema().iter().eq(node.schema().iter());
+        Ok(if has_same_columns { Transformed::yes(computed) } else { Transformed::no(node) })
+    })?;
+    Ok(plan.data)
+}
+
 /// Returns the plan in the form that the encoding keeps. Calls lose the bounds of the analysis, and get those of the
 /// receiver's analysis. The optimizer's limit on a scan is a hint that does not travel, unlike the operator that it
 /// comes from. A limit that skips 0 rows is decoded as one that skips nothing, and a limit without an end as one with
-/// the largest number.
+/// the largest number. A union of several inputs is decoded as unions of two.
 fn as_encoded(plan: &LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
     let plan = plain_calls(plan.clone())?.transform_up_with_subqueries(|node| match node {
         LogicalPlan::TableScan(mut scan) if scan.fetch.is_some() || !scan.statistics_requests.is_empty() => {
@@ -113,9 +126,21 @@ fn as_encoded(plan: &LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
             }
             Ok(Transformed::yes(LogicalPlan::Limit(limit)))
         }
+        LogicalPlan::Union(several) if several.inputs.len() > 2 => union_of_two(several),
         other => Ok(Transformed::no(other)),
     })?;
     Ok(plan.data)
+}
+
+/// Returns a union of several inputs as unions of two, if they have the same columns.
+fn union_of_two(several: Union) -> datafusion::error::Result<Transformed<LogicalPlan>> {
+    let mut inputs = several.inputs.iter().map(|input| input.as_ref().clone());
+    let folded = inputs.next().map(|first| inputs.try_fold(first, union)).transpose()?;
+    let has_same_columns = |plan: &LogicalPlan| plan.schema().iter().eq(several.schema.iter());
+    match folded.filter(has_same_columns) {
+        Some(folded) => Ok(Transformed::yes(folded)),
+        None => Ok(Transformed::no(LogicalPlan::Union(several))),
+    }
 }
 
 /// Returns a decoded plan with limits that have no end in the place of those with the largest number. Together with rows

@@ -20,6 +20,7 @@ use prost::Message;
 
 use super::{MAX_PLAN_BYTES, encode};
 use crate::fake_mesh::{FakePeer, analysed, gateway, owned, state_of, tpch_domain};
+use crate::upstream::functional_dependencies::without_dependencies;
 use crate::{Engine, Error, ErrorKind};
 
 /// Returns a node that owns this domain.
@@ -68,6 +69,32 @@ async fn a_plan_is_the_same_after_decoding() {
         let decoded = decode(&encoded, &gateway().await).unwrap();
         assert_eq!(decoded.display_indent_schema().to_string(), plan.display_indent_schema().to_string(), "{sql}");
     }
+}
+
+#[tokio::test]
+async fn a_union_of_several_inputs_travels_as_unions_of_two() {
+    let part = |number: usize| format!("SELECT n_name AS name, {number} AS n FROM geo.places.nation");
+    let sql = (1..=4).map(part).collect::<Vec<_>>().join(" UNION ALL ");
+    let (plan, encoded) = sent(&sql).await;
+    assert!(matches!(&plan, LogicalPlan::Union(union) if union.inputs.len() == 4), "{plan}");
+    let engine = gateway().await;
+    let decoded = decode(&encoded, &engine).unwrap();
+    assert!(decoded.schema().iter().eq(plan.schema().iter()));
+    let optimized = state_of(&engine).optimize(&decoded).unwrap();
+    assert_eq!(optimized.display_indent().to_string(), plan.display_indent().to_string());
+}
+
+#[tokio::test]
+async fn a_plan_with_older_dependencies_can_be_encoded() {
+    let engine = gateway().await;
+    let grouped = "SELECT n_regionkey, count(*) AS n FROM geo.places.nation GROUP BY n_regionkey";
+    let LogicalPlan::Projection(mut plan) = state_of(&engine).optimize(&analysed(&engine, grouped).await).unwrap()
+    else {
+        panic!("the query has a projection")
+    };
+    assert!(!plan.schema.functional_dependencies().is_empty());
+    plan.schema = without_dependencies(&plan.schema).unwrap();
+    encode(&LogicalPlan::Projection(plan), &engine.inner().mesh.view()).unwrap();
 }
 
 #[tokio::test]
