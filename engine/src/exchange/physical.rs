@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
@@ -59,20 +60,11 @@ impl Physical {
     /// # Errors
     /// `PermissionDenied` if a join compares hashed columns that can have no equal values; an error of the plan.
     pub(crate) async fn of(plan: &LogicalPlan, state: SessionState, edges: LiveEdges) -> Result<Self> {
-        let mut state = match expected_keys(plan).map_err(|e| from_datafusion(&e))? {
-            Some(keys) => across_owners(state, keys),
-            None => state,
+        // A query that is one fragment leaves nothing to optimize here.
+        let mut state = match Exchange::of(plan) {
+            Some(_) => state,
+            None => restricted(plan, state).map_err(|e| from_datafusion(&e))?,
         };
-        let without_filters = super::ambiguous::may_mistake_columns(plan)
-            .and_then(|mistakes| Ok(mistakes || nested_keys::joins_by_nested(plan)?))
-            .map_err(|e| from_datafusion(&e))?;
-        if without_filters {
-            state.config_mut().options_mut().optimizer.enable_join_dynamic_filter_pushdown = false;
-        }
-        let optimizer = &mut state.config_mut().options_mut().optimizer;
-        growth::restrict(plan, optimizer).map_err(|e| from_datafusion(&e))?;
-        aggregate_filters::restrict(plan, optimizer).map_err(|e| from_datafusion(&e))?;
-        topk_groups::restrict(plan, optimizer).map_err(|e| from_datafusion(&e))?;
         edges.check_hashes(plan)?;
         let edges = Arc::new(edges);
         state.config_mut().set_extension(edges.clone());
@@ -83,9 +75,25 @@ impl Physical {
     }
 }
 
+/// Returns the state in which DataFusion makes this plan physical without its known faults.
+fn restricted(plan: &LogicalPlan, state: SessionState) -> DataFusionResult<SessionState> {
+    let mut state = match expected_keys(plan)? {
+        Some(keys) => across_owners(state, keys),
+        None => state,
+    };
+    let optimizer = &mut state.config_mut().options_mut().optimizer;
+    if super::ambiguous::may_mistake_columns(plan)? || nested_keys::joins_by_nested(plan)? {
+        optimizer.enable_join_dynamic_filter_pushdown = false;
+    }
+    growth::restrict(plan, optimizer)?;
+    aggregate_filters::restrict(plan, optimizer)?;
+    topk_groups::restrict(plan, optimizer)?;
+    Ok(state)
+}
+
 /// Returns the largest number of keys that an exchange expects, if any exchange wants keys; `None` if there is no
 /// exchange.
-fn expected_keys(plan: &LogicalPlan) -> datafusion::error::Result<Option<Option<f64>>> {
+fn expected_keys(plan: &LogicalPlan) -> DataFusionResult<Option<Option<f64>>> {
     let mut found: Option<Option<f64>> = None;
     plan.apply_with_subqueries(|node| {
         if let Some(exchange) = Exchange::of(node) {

@@ -51,9 +51,9 @@ impl Prepared {
     /// Runs the statement. As everything that plans below, this happens on the threads that drive plans.
     pub(super) async fn run(&self, parameters: &[ScalarValue], entry: Entry) -> Result<QueryStream> {
         let settings = self.session.settings();
-        match self.resolved.as_ref().clone() {
+        match self.resolved.as_ref() {
             Resolved::Set(assignments) => {
-                for Assignment { name, value } in &assignments {
+                for Assignment { name, value } in assignments {
                     match value {
                         Some(value) => set(&self.session, name, value)?,
                         None => reset(&self.session, name)?,
@@ -61,12 +61,12 @@ impl Prepared {
                 }
                 Ok(QueryStream::fixed(self.schema.clone(), vec![]))
             }
-            Resolved::Show { name } => show(&settings, &name),
+            Resolved::Show { name } => show(&settings, name),
             Resolved::Query(plan, labels) => {
                 let reuse = self.reuse(parameters, &settings);
                 let plan = match reuse.as_ref().and_then(Reuse::analysed) {
                     Some(analysed) => analysed.clone(),
-                    None => self.bind(plan, parameters)?,
+                    None => self.bind(plan.clone(), parameters)?,
                 };
                 let schema = labels.named(nullable(plan.schema().as_arrow()));
                 let relay = self.relay.clone();
@@ -74,11 +74,11 @@ impl Prepared {
                 Box::pin(query.start(&plan, schema)).await
             }
             Resolved::Change(change) => {
-                let count = self.apply_once(&change, parameters).await?;
+                let count = self.apply_once(change, parameters).await?;
                 QueryStream::counted(self.schema.clone(), count)
             }
             Resolved::Explain { query: plan, options } => {
-                let plan = self.bind(plan, parameters)?;
+                let (plan, options) = (self.bind(plan.clone(), parameters)?, *options);
                 if options.policy {
                     return Box::pin(self.explain_policies(&plan)).await;
                 }
