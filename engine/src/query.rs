@@ -25,6 +25,7 @@ pub(crate) mod visible_ports;
 
 use std::collections::HashMap;
 use std::future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -182,7 +183,8 @@ impl Query {
     }
 
     async fn ready(&self, plan: &LogicalPlan, mut state: SessionState, mut passes: Option<PassRows>) -> Result<Ready> {
-        let memory = query_memory(&self.engine, &self.account)?;
+        let hides_operators = Arc::new(AtomicBool::new(self.hides_queries));
+        let memory = query_memory(&self.engine, &self.account, hides_operators.clone())?;
         // This is the only place that sets the memory.
         let running = RunningMemory { pool: memory.memory_pool.clone(), kind: self.kind(plan), since: Instant::now() };
         let _ = self.listed.query.memory.set(running);
@@ -191,6 +193,9 @@ impl Query {
         state.config_mut().set_extension(meter.clone());
         let rules = PortRules::of(&self.engine, &self.context.head, &self.view);
         let (planned, label) = self.planned(&state, plan, &rules, &mut passes)?;
+        if planned.has_barrier() {
+            hides_operators.store(true, Ordering::Relaxed);
+        }
         // The record is written while the rest is planned and run.
         self.record(plan, &rules);
         let edges = LiveEdges::new(self.view.clone(), self.context.clone());
@@ -379,9 +384,10 @@ fn session_state(engine: &EngineState, view: &Arc<MeshView>, names: Option<Arc<S
 }
 
 /// Returns the engine's runtime with the memory of one query, and with files that count for the query's principal.
-fn query_memory(engine: &EngineState, account: &Account) -> Result<Arc<RuntimeEnv>> {
+fn query_memory(engine: &EngineState, account: &Account, hides_operators: Arc<AtomicBool>) -> Result<Arc<RuntimeEnv>> {
     let runtime = engine.base.runtime_env();
-    let memory = QueryMemory::new(engine.limits().query_memory, account.memory.clone(), engine.pressure.clone());
+    let (limit, pressure) = (engine.limits().query_memory, engine.pressure.clone());
+    let memory = QueryMemory::new(limit, account.memory.clone(), pressure, hides_operators);
     let disk = &runtime.disk_manager;
     let files = SpillFiles::new(disk.clone(), account.spill.clone());
     let disk = DiskManagerBuilder::default()

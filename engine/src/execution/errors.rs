@@ -20,8 +20,8 @@ use portolan_catalog::names_location;
 use portolan_connectors::Subject;
 use sqlparser::tokenizer::Span;
 
-use super::budget;
 use super::disk::disk_error;
+use super::{budget, memory};
 use crate::{Error, ErrorKind, Position};
 
 pub(crate) use conversions::not_converted;
@@ -312,6 +312,9 @@ const NO_WINDOW: &str = "Physical plan does not support logical expression Windo
 fn exhausted(message: &str) -> String {
     if message.contains(budget::REFUSED) {
         return message.to_owned();
+    }
+    if message.contains(memory::WITHOUT_OPERATORS) {
+        return memory::WITHOUT_OPERATORS.to_owned();
     }
     let what = one_line(message);
     let what = what.split(" Please try increasing").next().unwrap_or_default();

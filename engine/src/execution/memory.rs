@@ -4,6 +4,7 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{
@@ -20,6 +21,10 @@ const LARGEST_CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2
 /// needs memory too: the sorters of a query reserve up to an eighth of its limit for their merges.
 const PRESSURE_DIVISOR: usize = 4;
 
+/// The error of a query whose operators nobody may see: some of them hold rows that are hidden from the principal.
+pub(super) const WITHOUT_OPERATORS: &str = "the query needs more memory than one of its limits allows (limits.query_memory, limits.memory, `memory` in `shares`, or \
+     the memory of the host): it reads a governed port, so no operator and no amount is shown";
+
 /// The memory of one query. If any limit is reached, operators that can spill do so, and other operators fail.
 #[derive(Debug)]
 pub(crate) struct QueryMemory {
@@ -28,12 +33,28 @@ pub(crate) struct QueryMemory {
     /// The memory of the query's principal, which is a part of that of all queries.
     principal: Arc<Budget>,
     pressure: Arc<Pressure>,
+    /// True if no error may show what the operators hold.
+    hides_operators: Arc<AtomicBool>,
 }
 
 impl QueryMemory {
-    pub(crate) fn new(limit: usize, principal: Arc<Budget>, pressure: Arc<Pressure>) -> Self {
+    pub(crate) fn new(
+        limit: usize,
+        principal: Arc<Budget>,
+        pressure: Arc<Pressure>,
+        hides_operators: Arc<AtomicBool>,
+    ) -> Self {
         let own = TrackConsumersPool::new(FairSpillPool::new(limit), LARGEST_CONSUMERS_NAMED);
-        Self { own, limit, principal, pressure }
+        Self { own, limit, principal, pressure, hides_operators }
+    }
+
+    fn reserve(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        // A budget refuses even nothing if more is in use than its limit.
+        if additional > 0 {
+            self.check_pressure(additional)?;
+            self.principal.take(additional).map_err(|e| DataFusionError::ResourcesExhausted(e.context().to_owned()))?;
+        }
+        self.own.try_grow(reservation, additional).inspect_err(|_| self.principal.give(additional))
     }
 
     /// Refuses to reserve more if the pressure on the memory of the host is high, unless the query holds little.
@@ -83,12 +104,10 @@ impl MemoryPool for QueryMemory {
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
-        // A budget refuses even nothing if more is in use than its limit.
-        if additional > 0 {
-            self.check_pressure(additional)?;
-            self.principal.take(additional).map_err(|e| DataFusionError::ResourcesExhausted(e.context().to_owned()))?;
-        }
-        self.own.try_grow(reservation, additional).inspect_err(|_| self.principal.give(additional))
+        self.reserve(reservation, additional).map_err(|e| match self.hides_operators.load(Ordering::Relaxed) {
+            true => DataFusionError::ResourcesExhausted(WITHOUT_OPERATORS.to_owned()),
+            false => e,
+        })
     }
 
     fn reserved(&self) -> usize {
@@ -105,6 +124,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::ErrorKind;
     use crate::execution::errors::from_datafusion;
 
     fn query(principal: &Arc<Budget>) -> Arc<dyn MemoryPool> {
@@ -112,7 +132,27 @@ mod tests {
     }
 
     fn query_under(pressure: &Arc<Pressure>, principal: &Arc<Budget>) -> Arc<dyn MemoryPool> {
-        Arc::new(QueryMemory::new(60, principal.clone(), pressure.clone()))
+        Arc::new(QueryMemory::new(60, principal.clone(), pressure.clone(), Arc::default()))
+    }
+
+    #[test]
+    fn no_limit_shows_the_operators_above_hidden_rows() {
+        let hides_operators = Arc::<AtomicBool>::default();
+        let budget = Budget::new(100, "limits.memory");
+        let memory = QueryMemory::new(60, budget.clone(), Pressure::new(None), hides_operators.clone());
+        let pool: Arc<dyn MemoryPool> = Arc::new(memory);
+        let hidden = MemoryConsumer::new("HashJoinInput").register(&pool);
+        hidden.try_grow(50).unwrap();
+        let above = MemoryConsumer::new("Sorter").register(&pool);
+        let error = from_datafusion(&above.try_grow(20).unwrap_err());
+        assert!(error.context().contains("HashJoinInput"), "{error}");
+        hides_operators.store(true, Ordering::Relaxed);
+        let error = from_datafusion(&above.try_grow(20).unwrap_err());
+        assert_eq!((error.kind(), error.context()), (ErrorKind::ResourceExhausted, WITHOUT_OPERATORS));
+        // The limit of another budget.
+        budget.take(50).unwrap();
+        let error = from_datafusion(&above.try_grow(5).unwrap_err());
+        assert_eq!(error.context(), WITHOUT_OPERATORS);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use datafusion::execution::session_state::SessionState;
-use portolan_catalog::{Diagnostic, DomainCatalog, DomainName, PortRef, PortStatistics};
+use portolan_catalog::{Diagnostic, DomainCatalog, DomainName, Port, PortRef, PortStatistics};
 use portolan_connectors::LocalDomain;
 use portolan_governance::{LayerFiles, Policies, PolicyFiles, Report};
 
@@ -112,10 +112,23 @@ impl MeshState {
     }
 }
 
-/// Removes the statistics of governed ports, for this node too: they describe rows that nobody in particular may see.
+/// Removes the statistics of governed ports, and of the ports that are derived from them, for this node too: they describe
+/// rows that nobody in particular may see.
 fn without_statistics(domain: &mut LocalDomain, policies: &Policies) {
     let governed = domain.catalog.ports().filter(|port| policies.is_governed(&port.name));
-    let none = governed.map(|port| (port.name.clone(), Arc::<PortStatistics>::default())).collect();
+    let mut none: BTreeMap<PortRef, Arc<PortStatistics>> =
+        governed.map(|port| (port.name.clone(), Arc::default())).collect();
+    loop {
+        let reads_governed = |port: &&Port| {
+            !none.contains_key(&port.name) && port.derived_from.iter().any(|input| none.contains_key(input))
+        };
+        let derived: Vec<PortRef> =
+            domain.catalog.ports().filter(reads_governed).map(|port| port.name.clone()).collect();
+        if derived.is_empty() {
+            break;
+        }
+        none.extend(derived.into_iter().map(|name| (name, Arc::default())));
+    }
     domain.catalog = Arc::new((*domain.catalog).clone().with_statistics(&none));
 }
 

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 
 use super::{Fragment, Placed};
+use crate::names::Barrier;
 
 /// A query after the last pass.
 #[derive(Clone, Debug)]
@@ -19,4 +21,17 @@ pub(crate) struct Planned {
     pub(crate) fragments: Vec<Arc<Fragment>>,
     /// The reason why a part was planned again while the query ran; `None` if none was.
     pub(crate) adapted: Option<String>,
+}
+
+impl Planned {
+    /// True if the part that runs here reads governed rows.
+    pub(crate) fn has_barrier(&self) -> bool {
+        let mut found = false;
+        // The visit itself never fails.
+        let _ = self.plan.apply_with_subqueries(|operator| {
+            found = Barrier::of(operator).is_some();
+            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        });
+        found
+    }
 }

@@ -1,10 +1,12 @@
-//! Random policies, principals and statements: a principal observes the same, word for word, if the hidden rows have
-//! other values, and gets the rows that it would get from the visible rows alone.
+//! Random policies, principals and statements: a principal observes the same, word for word, if there are other hidden rows,
+//! also in another number: rows, errors, plans, counters, labels and the sizes of batches. The rows are those that the
+//! principal would get from the visible rows alone.
 
 use std::fmt::Write;
 
 use portolan_engine::{ErrorKind, Principal};
 use portolan_tests::forced::FORCED;
+use portolan_tests::governance::measures::without_measures;
 use portolan_tests::governance::outcomes::Outcome;
 use portolan_tests::governance::owners::{LocalMesh, domain};
 use portolan_tests::governance::policies::{NAME, RandomPolicies};
@@ -72,9 +74,15 @@ impl Meshes {
         for (at_owner, settings) in &ways {
             let run = async |mesh: &LocalMesh, sql: &str| mesh.observed(*at_owner, &principal, settings, sql).await;
             let place = format!("at the owner: {at_owner}, {settings:?}");
-            let (governed, changed) = (run(&self.governed, sql).await, run(&self.changed, sql).await);
+            let labelled =
+                async |mesh: &LocalMesh| mesh.observed_with_label(*at_owner, &principal, settings, sql).await;
+            let ((governed, label), (changed, other_label)) =
+                (labelled(&self.governed).await, labelled(&self.changed).await);
             if self.in_words(&governed) != self.in_words(&changed) {
                 return Some(format!("{place}: hidden rows show\n{}\n\n{}", governed.text(), changed.text()));
+            }
+            if self.is_serial && label != other_label {
+                return Some(format!("{place}: label and batches\n{label}\n\n{other_label}"));
             }
             let absent = run(&self.absent, sql).await;
             let is_comparable = statement.fails_alike || (governed.rows().is_some() && absent.rows().is_some());
@@ -87,6 +95,14 @@ impl Meshes {
                 let (governed, changed) = (run(&self.governed, &plan).await, run(&self.changed, &plan).await);
                 if governed != changed {
                     return Some(format!("{place}: {form}\n{}\n\n{}", governed.text(), changed.text()));
+                }
+            }
+            if self.is_serial {
+                let plan = format!("EXPLAIN ANALYZE {sql}");
+                let measured = async |mesh: &LocalMesh| run(mesh, &plan).await.map_text(without_measures);
+                let (governed, changed) = (measured(&self.governed).await, measured(&self.changed).await);
+                if governed != changed {
+                    return Some(format!("{place}: counters\n{}\n\n{}", governed.text(), changed.text()));
                 }
             }
         }

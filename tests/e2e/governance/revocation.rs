@@ -7,11 +7,15 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
 use portolan_engine::ErrorKind;
-use portolan_tests::governance::meshes::{ADMIN, ANALYST, GovernedMesh, OWNER, login};
+use portolan_tests::governance::meshes::{ADMIN, ANALYST, GovernedMesh, OWNER, login, policies, start_owner, users};
 use portolan_tests::governance::outcomes::{FlightSession, Outcome, observed};
 use portolan_tests::governance::people::{HiddenRows, PEOPLE, port};
 use portolan_tests::mesh::within;
 use portolan_tests::rows::count;
+use serde_json::{Value, json};
+
+#[cfg(unix)]
+use crate::reload::reload;
 
 /// The time after which a changed policy must hold.
 const DELAY: Duration = Duration::from_secs(10);
@@ -150,6 +154,49 @@ async fn a_removed_policy_ends_streams_and_results() {
         }
         // Each of the 100 buckets has the same number of people.
         assert_eq!(paired as i64, PEOPLE * (PEOPLE / 100), "the owner reads on");
+    })
+    .await;
+}
+
+/// More pairs than all buffers on the way hold.
+const TRIPLES: &str = "SELECT p.note, q.note AS other, r.note AS third FROM hr.samples.people p \
+                       JOIN hr.samples.people q ON q.bucket = p.bucket JOIN hr.samples.people r ON r.bucket = p.bucket";
+
+/// A user who leaves a group in the config loses the sessions of before, with all that they hold.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_user_who_leaves_a_group_loses_streams_statements_and_results() {
+    within(300, async {
+        let folder = tempfile::tempdir().unwrap();
+        let node = start_owner(folder.path(), &policies());
+        let visible = port("people").visible_rows();
+        let mut session = FlightSession::login(&node, ANALYST, &[("portolan.endpoints", "2")]).await;
+        let mut statement = session.prepare(COUNT).await.unwrap();
+        assert!(counts(&session.run(COUNT, &mut statement).await, visible));
+        let kept = session.info(NOTES).await.unwrap();
+        assert_eq!(session.fetched(NOTES, kept.clone()).await.rows(), Some(visible as usize));
+        let reader = login(&node, ANALYST).await;
+        let triples = reader.prepare(TRIPLES).await.unwrap();
+        let mut triples = reader.rows(&triples);
+        assert!(triples.next().await.unwrap().unwrap().num_rows() > 0);
+
+        let config = |users: &Value| json!({ "domain": "hr", "users": users, "cpu_threads": 2 });
+        let mut without_group = users();
+        let analyst = without_group.as_array_mut().unwrap().iter_mut().find(|user| user["name"] == ANALYST).unwrap();
+        analyst["groups"] = json!([]);
+        reload(&node, &config(&without_group));
+        let is_refused = async || is_denied(&observed(&login(&node, ANALYST).await, COUNT).await);
+        until_soon("the group is gone", is_refused).await;
+        let error = triples.try_for_each(async |_| Ok(())).await.expect_err("the stream of before");
+        assert_eq!(error.kind(), ErrorKind::Unauthenticated, "{}", error.chain());
+        for outcome in [session.run(COUNT, &mut statement).await, session.fetched(NOTES, kept).await] {
+            assert!(matches!(outcome, Outcome::Failed(ErrorKind::Unauthenticated, _)), "{}", outcome.text());
+        }
+        assert_eq!(count(&login(&node, OWNER).await, COUNT).await, Ok(PEOPLE), "others go on");
+
+        reload(&node, &config(&users()));
+        until_soon("the group is back", async || counts(&observed(&login(&node, ANALYST).await, COUNT).await, visible))
+            .await;
     })
     .await;
 }

@@ -113,19 +113,40 @@ impl LocalMesh {
 
     /// Returns what a principal observes of a statement, at the owner or at the gateway, after these statements.
     pub async fn observed(&self, at_owner: bool, principal: &Principal, settings: &[String], sql: &str) -> Outcome {
+        self.observed_with_label(at_owner, principal, settings, sql).await.0
+    }
+
+    /// Returns what a principal observes of a statement, with the label of the result, the rows of each batch, and the
+    /// rows and bytes of each edge.
+    pub async fn observed_with_label(
+        &self,
+        at_owner: bool,
+        principal: &Principal,
+        settings: &[String],
+        sql: &str,
+    ) -> (Outcome, String) {
         let engine = if at_owner { &self.hr } else { &self.gateway };
         let session = engine.session(principal.clone());
+        let mut label = String::new();
         let work = async {
             for setting in settings {
                 session.sql(setting).await?.try_collect::<Vec<_>>().await?;
             }
-            let stream = session.sql(sql).await?;
-            let schema = stream.schema();
-            let rows: Vec<RecordBatch> = stream.try_collect().await?;
+            let mut stream = session.sql(sql).await?;
+            let (schema, progress) = (stream.schema(), stream.progress());
+            let mut rows: Vec<RecordBatch> = vec![];
+            while let Some(batch) = stream.try_next().await? {
+                rows.push(batch);
+            }
+            let sizes: Vec<usize> = rows.iter().map(RecordBatch::num_rows).collect();
+            let progress = progress.now();
+            let edges: Vec<_> = progress.edges.iter().map(|edge| (&edge.domains, edge.rows, edge.bytes)).collect();
+            label = format!("{:?}, batches of {sizes:?} rows, edges {edges:?}", progress.label);
             Ok::<_, Error>((schema, rows))
         };
         let result = tokio::time::timeout(TIMEOUT, work).await;
-        Outcome::of(sql, result.unwrap_or_else(|_| panic!("{sql} takes too long")))
+        let outcome = Outcome::of(sql, result.unwrap_or_else(|_| panic!("{sql} takes too long")));
+        (outcome, label)
     }
 }
 

@@ -93,17 +93,21 @@ pub fn are_balanced(batches: &[Vec<Row>], policies: &RandomPolicies) -> bool {
     batches.iter().all(|rows| KEPT.contains(&rows.iter().filter(|row| policies.shows(row)).count()))
 }
 
-/// Returns the rows with other hidden rows in the places of the hidden ones.
+/// Returns the rows with other hidden rows in the places of the hidden ones: none, one or two for each.
 pub fn swapped(batches: &[Vec<Row>], policies: &RandomPolicies, random: &mut StdRng) -> Vec<Vec<Row>> {
-    let mut change = |found: &Row| {
+    let mut change = |found: &Row| -> Vec<Row> {
         if policies.shows(found) {
-            return found.clone();
+            return vec![found.clone()];
         }
-        let id = -random.random_range(1..1_000_000);
-        let other = (0..ATTEMPTS).map(|_| row(random, id)).find(|other| !policies.shows(other));
-        other.unwrap_or_else(|| found.clone())
+        let number = random.random_range(0..=2);
+        let other = |_| {
+            let id = -random.random_range(1..1_000_000);
+            let other = (0..ATTEMPTS).map(|_| row(random, id)).find(|other| !policies.shows(other));
+            other.unwrap_or_else(|| found.clone())
+        };
+        (0..number).map(other).collect()
     };
-    batches.iter().map(|rows| rows.iter().map(&mut change).collect()).collect()
+    batches.iter().map(|rows| rows.iter().flat_map(&mut change).collect()).collect()
 }
 
 /// Returns the visible rows, with masked values. Hidden columns are NULL.
