@@ -112,7 +112,8 @@ async fn count(client: &mut FlightSqlServiceClient<Channel>) -> std::result::Res
     Ok(count)
 }
 
-async fn client(node: &NodeProcess) -> Result<FlightSqlServiceClient<Channel>> {
+/// Connects to a node, without a login.
+pub(super) async fn client(node: &NodeProcess) -> Result<FlightSqlServiceClient<Channel>> {
     let failed = |e: tonic::transport::Error| Error::failed("cannot reach a node").with_source(e);
     let address = node.url().replacen("grpc://", "http://", 1);
     let channel = Endpoint::from_shared(address).map_err(failed)?.tcp_nodelay(true).connect().await.map_err(failed)?;
