@@ -24,6 +24,9 @@ const PROBES: &[&str] = &[
     "SELECT sum(length(repeat(note, CASE WHEN id = 1003 THEN 100000000 ELSE 1 END))) FROM {p}",
     "SELECT count(*) FROM {p} WHERE regexp_like(note, CASE WHEN id = 1003 THEN '(' ELSE 'note' END)",
     "SELECT count(*) FROM {p} WHERE CAST(born AS TIMESTAMP) + INTERVAL '1' YEAR > TIMESTAMP '1980-01-01'",
+    "SELECT count(*) FROM {p} WHERE make_date(CASE WHEN id = 1003 THEN 300000 ELSE 2000 END, 1, 1) > born",
+    "SELECT max(CAST(born AS TIMESTAMP) + CASE WHEN id = 1003 THEN INTERVAL '999999' YEAR ELSE INTERVAL '1' YEAR END) \
+     FROM {p}",
     // Errors in visible rows.
     "SELECT count(*) FROM {p} WHERE 1 / (salary - 1000000) >= 0",
     "SELECT CAST(ssn AS INT) FROM {p}",
@@ -63,6 +66,14 @@ const PROBES: &[&str] = &[
     // Whole rows.
     "SELECT {columns} FROM {p} WHERE id BETWEEN 900 AND 1100",
     "SELECT sum(length(note)), count(DISTINCT note) FROM {p}",
+];
+
+/// The ways to prepare a statement and to run it: the name, true for the owner, and the settings.
+const PREPARED: &[(&str, bool, &[(&str, &str)])] = &[
+    ("at the owner, prepared", true, &[]),
+    ("at the gateway, prepared", false, &[]),
+    ("at the gateway, delegated and prepared", false, &[("portolan.strategy", "delegate_to_right")]),
+    ("at the gateway, prepared, keys from the left", false, &[("portolan.strategy", "keys_from_left")]),
 ];
 
 /// Probes for the ports whose policy calls a function or keeps another part of the rows.
@@ -110,8 +121,12 @@ async fn probes_return_what_they_would_without_hidden_rows() {
             [governed.paths(ANALYST).await, changed.paths(ANALYST).await, absent.paths(ANALYST).await];
         let mut prepared = vec![];
         for mesh in meshes {
-            let owner = FlightSession::login(mesh.hr(), ANALYST, &[]).await;
-            prepared.push([owner, FlightSession::login(mesh.gateway(), ANALYST, &[]).await]);
+            let mut sessions = vec![];
+            for (_, is_at_owner, settings) in PREPARED {
+                let node = if *is_at_owner { mesh.hr() } else { mesh.gateway() };
+                sessions.push(FlightSession::login(node, ANALYST, settings).await);
+            }
+            prepared.push(sessions);
         }
         let mut differences = vec![];
         for sql in statements() {
@@ -123,7 +138,7 @@ async fn probes_return_what_they_would_without_hidden_rows() {
                 let (a, b, c) = tokio::join!(run(governed), run(changed), run(absent));
                 compare(governed.name, [a, b, c]);
             }
-            for (at, what) in ["at the owner, prepared", "at the gateway, prepared"].into_iter().enumerate() {
+            for (at, (what, ..)) in PREPARED.iter().enumerate() {
                 let mut outcomes = vec![];
                 for sessions in &mut prepared {
                     outcomes.push(sessions[at].prepared(&sql).await);
