@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
 use portolan_engine::ErrorKind;
-use portolan_tests::governance::meshes::{ADMIN, ANALYST, GovernedMesh, OWNER, login, policies, start_owner, users};
+use portolan_tests::governance::meshes::{
+    ADMIN, ANALYST, GovernedMesh, OWNER, SOON, login, policies, start_owner, users,
+};
 use portolan_tests::governance::outcomes::{FlightSession, Outcome, observed};
 use portolan_tests::governance::people::{HiddenRows, PEOPLE, port};
-use portolan_tests::mesh::within;
+use portolan_tests::mesh::{until, within};
 use portolan_tests::rows::count;
 use serde_json::{Value, json};
 
@@ -180,23 +182,25 @@ async fn a_user_who_leaves_a_group_loses_streams_statements_and_results() {
         let mut triples = reader.rows(&triples);
         assert!(triples.next().await.unwrap().unwrap().num_rows() > 0);
 
-        let config = |users: &Value| json!({ "domain": "hr", "users": users, "cpu_threads": 2 });
-        let mut without_group = users();
+        let (all, config) = (users(), |users: &Value| json!({ "domain": "hr", "users": users, "cpu_threads": 2 }));
+        let mut without_group = all.clone();
         let analyst = without_group.as_array_mut().unwrap().iter_mut().find(|user| user["name"] == ANALYST).unwrap();
         analyst["groups"] = json!([]);
         reload(&node, &config(&without_group));
-        let is_refused = async || is_denied(&observed(&login(&node, ANALYST).await, COUNT).await);
-        until_soon("the group is gone", is_refused).await;
+        let is_closed = |outcome: &Outcome| matches!(outcome, Outcome::Failed(ErrorKind::Unauthenticated, _));
+        until("the session ends", SOON, async || is_closed(&session.run(COUNT, &mut statement).await)).await;
+        let of_kept = session.fetched(NOTES, kept).await;
+        assert!(is_closed(&of_kept), "{}", of_kept.text());
         let error = triples.try_for_each(async |_| Ok(())).await.expect_err("the stream of before");
         assert_eq!(error.kind(), ErrorKind::Unauthenticated, "{}", error.chain());
-        for outcome in [session.run(COUNT, &mut statement).await, session.fetched(NOTES, kept).await] {
-            assert!(matches!(outcome, Outcome::Failed(ErrorKind::Unauthenticated, _)), "{}", outcome.text());
-        }
-        assert_eq!(count(&login(&node, OWNER).await, COUNT).await, Ok(PEOPLE), "others go on");
+        let without = login(&node, ANALYST).await;
+        let denied = observed(&without, COUNT).await;
+        assert!(is_denied(&denied), "{}", denied.text());
+        assert_eq!(count(&login(&node, OWNER).await, COUNT).await, Ok(PEOPLE));
 
-        reload(&node, &config(&users()));
-        until_soon("the group is back", async || counts(&observed(&login(&node, ANALYST).await, COUNT).await, visible))
-            .await;
+        reload(&node, &config(&all));
+        until("that session ends", SOON, async || is_closed(&observed(&without, COUNT).await)).await;
+        assert_eq!(count(&login(&node, ANALYST).await, COUNT).await, Ok(visible));
     })
     .await;
 }
