@@ -68,8 +68,10 @@ const PROBES: &[&str] = &[
     "SELECT sum(length(note)), count(DISTINCT note) FROM {p}",
 ];
 
-/// The ways to prepare a statement and to run it: the name, true for the owner, and the settings.
-const PREPARED: &[(&str, bool, &[(&str, &str)])] = &[
+/// A way to prepare a statement and to run it: the name, true for the owner, and the settings.
+type PreparedWay = (&'static str, bool, &'static [(&'static str, &'static str)]);
+
+const PREPARED: &[PreparedWay] = &[
     ("at the owner, prepared", true, &[]),
     ("at the gateway, prepared", false, &[]),
     ("at the gateway, delegated and prepared", false, &[("portolan.strategy", "delegate_to_right")]),

@@ -117,7 +117,7 @@ impl LocalMesh {
     }
 
     /// Returns what a principal observes of a statement, with the label of the result, the rows of each batch, and the
-    /// rows and bytes of each edge.
+    /// rows and bytes of each edge. An edge that ends early has rows and bytes by chance.
     pub async fn observed_with_label(
         &self,
         at_owner: bool,
@@ -140,7 +140,10 @@ impl LocalMesh {
             }
             let sizes: Vec<usize> = rows.iter().map(RecordBatch::num_rows).collect();
             let progress = progress.now();
-            let edges: Vec<_> = progress.edges.iter().map(|edge| (&edge.domains, edge.rows, edge.bytes)).collect();
+            let edges: Vec<_> = match progress.edges.iter().all(|edge| edge.finished) {
+                true => progress.edges.iter().map(|edge| (&edge.domains, edge.rows, edge.bytes)).collect(),
+                false => vec![],
+            };
             label = format!("{:?}, batches of {sizes:?} rows, edges {edges:?}", progress.label);
             Ok::<_, Error>((schema, rows))
         };
