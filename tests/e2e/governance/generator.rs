@@ -8,7 +8,7 @@ use portolan_engine::{ErrorKind, Principal};
 use portolan_tests::forced::FORCED;
 use portolan_tests::governance::measures::without_measures;
 use portolan_tests::governance::outcomes::Outcome;
-use portolan_tests::governance::owners::{LocalMesh, domain};
+use portolan_tests::governance::owners::{LocalMesh, ResultDetail, domain};
 use portolan_tests::governance::policies::{NAME, RandomPolicies};
 use portolan_tests::governance::statements::{PEOPLE, RandomStatement, orders, statement};
 use portolan_tests::governance::swapped::{COLUMNS, Row, are_balanced, batches, rows, swapped, visible};
@@ -74,15 +74,18 @@ impl Meshes {
         for (at_owner, settings) in &ways {
             let run = async |mesh: &LocalMesh, sql: &str| mesh.observed(*at_owner, &principal, settings, sql).await;
             let place = format!("at the owner: {at_owner}, {settings:?}");
-            let labelled =
-                async |mesh: &LocalMesh| mesh.observed_with_label(*at_owner, &principal, settings, sql).await;
-            let ((governed, label), (changed, other_label)) =
-                (labelled(&self.governed).await, labelled(&self.changed).await);
+            let in_detail =
+                async |mesh: &LocalMesh| mesh.observed_in_detail(*at_owner, &principal, settings, sql).await;
+            let ((governed, detail), (changed, other)) =
+                (in_detail(&self.governed).await, in_detail(&self.changed).await);
             if self.in_words(&governed) != self.in_words(&changed) {
                 return Some(format!("{place}: hidden rows show\n{}\n\n{}", governed.text(), changed.text()));
             }
-            if self.is_serial && label != other_label {
-                return Some(format!("{place}: label and batches\n{label}\n\n{other_label}"));
+            if self.is_serial
+                && let (Some(detail), Some(other)) = (detail, other)
+                && let Some(how) = difference_in_detail(&detail, &other)
+            {
+                return Some(format!("{place}: {how}"));
             }
             let absent = run(&self.absent, sql).await;
             let is_comparable = statement.fails_alike || (governed.rows().is_some() && absent.rows().is_some());
@@ -133,6 +136,15 @@ impl Meshes {
             }
         }
     }
+}
+
+/// Returns how two results differ in their labels, batches and edges.
+fn difference_in_detail(one: &ResultDetail, other: &ResultDetail) -> Option<String> {
+    if one.label != other.label {
+        return Some(format!("label and batches\n{}\n\n{}", one.label, other.label));
+    }
+    let (edges, others) = (one.edges.as_ref()?, other.edges.as_ref()?);
+    (edges != others).then(|| format!("edges\n{edges:?}\n\n{others:?}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -113,44 +113,49 @@ impl LocalMesh {
 
     /// Returns what a principal observes of a statement, at the owner or at the gateway, after these statements.
     pub async fn observed(&self, at_owner: bool, principal: &Principal, settings: &[String], sql: &str) -> Outcome {
-        self.observed_with_label(at_owner, principal, settings, sql).await.0
+        self.observed_in_detail(at_owner, principal, settings, sql).await.0
     }
 
-    /// Returns what a principal observes of a statement, with the label of the result, the rows of each batch, and the
-    /// rows and bytes of each edge. An edge that ends early has rows and bytes by chance.
-    pub async fn observed_with_label(
+    /// As [`LocalMesh::observed`], with what the result is made of.
+    pub async fn observed_in_detail(
         &self,
         at_owner: bool,
         principal: &Principal,
         settings: &[String],
         sql: &str,
-    ) -> (Outcome, String) {
+    ) -> (Outcome, Option<ResultDetail>) {
         let engine = if at_owner { &self.hr } else { &self.gateway };
         let session = engine.session(principal.clone());
-        let mut label = String::new();
+        let mut detail = None;
         let work = async {
             for setting in settings {
                 session.sql(setting).await?.try_collect::<Vec<_>>().await?;
             }
-            let mut stream = session.sql(sql).await?;
+            let stream = session.sql(sql).await?;
             let (schema, progress) = (stream.schema(), stream.progress());
-            let mut rows: Vec<RecordBatch> = vec![];
-            while let Some(batch) = stream.try_next().await? {
-                rows.push(batch);
-            }
+            let rows: Vec<RecordBatch> = stream.try_collect().await?;
             let sizes: Vec<usize> = rows.iter().map(RecordBatch::num_rows).collect();
             let progress = progress.now();
-            let edges: Vec<_> = match progress.edges.iter().all(|edge| edge.finished) {
-                true => progress.edges.iter().map(|edge| (&edge.domains, edge.rows, edge.bytes)).collect(),
-                false => vec![],
-            };
-            label = format!("{:?}, batches of {sizes:?} rows, edges {edges:?}", progress.label);
+            let edges = progress.edges.iter().map(|edge| format!("{:?} {} {}", edge.domains, edge.rows, edge.bytes));
+            detail = Some(ResultDetail {
+                label: format!("{:?}, batches of {sizes:?} rows", progress.label),
+                edges: progress.edges.iter().all(|edge| edge.finished).then(|| edges.collect()),
+            });
             Ok::<_, Error>((schema, rows))
         };
         let result = tokio::time::timeout(TIMEOUT, work).await;
         let outcome = Outcome::of(sql, result.unwrap_or_else(|_| panic!("{sql} takes too long")));
-        (outcome, label)
+        (outcome, detail)
     }
+}
+
+/// What the result of a statement is made of.
+#[derive(Debug)]
+pub struct ResultDetail {
+    /// The label, and the rows of each batch.
+    pub label: String,
+    /// The rows and the bytes of each edge; `None` if a reader stopped one of them early, which is a matter of time.
+    pub edges: Option<Vec<String>>,
 }
 
 /// Returns a domain with one product `samples`, whose ports have these rows, and these policies.
