@@ -5,8 +5,9 @@
 use std::sync::{Arc, LazyLock};
 
 use datafusion::common::tree_node::Transformed;
+use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::{LogicalPlan, SkipType, Union, union};
+use datafusion::logical_expr::{LogicalPlan, SkipType, union};
 use datafusion::prelude::lit;
 use datafusion_proto::bytes::{
     logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec,
@@ -24,6 +25,9 @@ use crate::{Error, ErrorKind, Result};
 
 /// The maximum size of a fragment's plan.
 const MAX_PLAN_BYTES: usize = 4 << 20;
+
+/// The largest number of inputs of a union in a fragment. Its decoded plan has a level for each of them.
+const MAX_UNION_INPUTS: usize = 256;
 
 /// The functions that a plan may call. Every node has them and finds them by name.
 static FUNCTIONS: LazyLock<Arc<TaskContext>> = LazyLock::new(|| crate::upstream::state_builder().build().task_ctx());
@@ -54,12 +58,13 @@ pub(crate) fn encode(plan: &LogicalPlan, view: &Arc<MeshView>) -> Result<Encoded
     }
     let decoded = logical_plan_from_bytes_with_extension_codec(&encoded, &FUNCTIONS, &codec)
         .map_err(|e| refuse(format!("its plan cannot be decoded again: {}", e.strip_backtrace())))?;
-    if !same(&decoded, &plan)
-        && !same(&decoded, &with_computed_schemas(plan.clone()).map_err(|e| refuse(e.strip_backtrace()))?)
-    {
+    let is_same = || Ok::<_, DataFusionError>(same(&decoded, &plan) || same(&decoded, &as_decoded(plan.clone())?));
+    if !is_same().map_err(|e| refuse(e.strip_backtrace()))? {
         tracing::debug!(%plan, %decoded, "a plan changed by being encoded");
         return Err(refuse("its plan would change by being encoded".into()));
     }
+    // The receiver checks the decoded plan, which can have more levels than this one.
+    check_plan(&decoded).map_err(|e| refuse(e.context().to_owned()))?;
     Ok(EncodedPlan { plan: encoded, keys: codec.keys().iter().map(|k| k.packed.clone()).collect() })
 }
 
@@ -95,13 +100,23 @@ fn same(a: &LogicalPlan, b: &LogicalPlan) -> bool {
     a == b && a.schema().logically_equivalent_names_and_types(b.schema())
 }
 
-/// Returns the plan with the schemas that a decoder computes. The optimizer leaves some with the functional dependencies of
-/// an earlier plan. Names and types stay, or a schema stays as it is.
-fn with_computed_schemas(plan: LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
+/// Returns a plan as a decoder returns it. Schemas have the functional dependencies of this plan, and the optimizer leaves
+/// some with those of an earlier one. A union of several inputs is unions of two. An operator whose columns would change stays
+/// as it is.
+fn as_decoded(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let plan = plan.transform_up_with_subqueries(|node| {
-        let computed = node.clone().recompute_schema()?;
-        let has_same_columns = computed.schema().iter().eq(node.schema().iter());
-        Ok(if has_same_columns { Transformed::yes(computed) } else { Transformed::no(node) })
+        let decoded = match &node {
+            LogicalPlan::Union(several) if several.inputs.len() > MAX_UNION_INPUTS => None,
+            LogicalPlan::Union(several) => {
+                let mut inputs = several.inputs.iter().map(|input| input.as_ref().clone());
+                inputs.next().map(|first| inputs.try_fold(first, union)).transpose()?
+            }
+            _ => Some(node.clone().recompute_schema()?),
+        };
+        match decoded.filter(|decoded| decoded.schema().iter().eq(node.schema().iter())) {
+            Some(decoded) => Ok(Transformed::yes(decoded)),
+            None => Ok(Transformed::no(node)),
+        }
     })?;
     Ok(plan.data)
 }
@@ -109,7 +124,7 @@ fn with_computed_schemas(plan: LogicalPlan) -> datafusion::error::Result<Logical
 /// Returns the plan in the form that the encoding keeps. Calls lose the bounds of the analysis, and get those of the
 /// receiver's analysis. The optimizer's limit on a scan is a hint that does not travel, unlike the operator that it
 /// comes from. A limit that skips 0 rows is decoded as one that skips nothing, and a limit without an end as one with
-/// the largest number. A union of several inputs is decoded as unions of two.
+/// the largest number.
 fn as_encoded(plan: &LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
     let plan = plain_calls(plan.clone())?.transform_up_with_subqueries(|node| match node {
         LogicalPlan::TableScan(mut scan) if scan.fetch.is_some() || !scan.statistics_requests.is_empty() => {
@@ -126,21 +141,9 @@ fn as_encoded(plan: &LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
             }
             Ok(Transformed::yes(LogicalPlan::Limit(limit)))
         }
-        LogicalPlan::Union(several) if several.inputs.len() > 2 => union_of_two(several),
         other => Ok(Transformed::no(other)),
     })?;
     Ok(plan.data)
-}
-
-/// Returns a union of several inputs as unions of two, if they have the same columns.
-fn union_of_two(several: Union) -> datafusion::error::Result<Transformed<LogicalPlan>> {
-    let mut inputs = several.inputs.iter().map(|input| input.as_ref().clone());
-    let folded = inputs.next().map(|first| inputs.try_fold(first, union)).transpose()?;
-    let has_same_columns = |plan: &LogicalPlan| plan.schema().iter().eq(several.schema.iter());
-    match folded.filter(has_same_columns) {
-        Some(folded) => Ok(Transformed::yes(folded)),
-        None => Ok(Transformed::no(LogicalPlan::Union(several))),
-    }
 }
 
 /// Returns a decoded plan with limits that have no end in the place of those with the largest number. Together with rows

@@ -23,7 +23,7 @@ const PRESSURE_DIVISOR: usize = 4;
 
 /// The error of a query whose operators nobody may see: some of them hold rows that are hidden from the principal.
 pub(super) const WITHOUT_OPERATORS: &str = "the query needs more memory than one of its limits allows (limits.query_memory, limits.memory, `memory` in `shares`, or \
-     the memory of the host): it reads a governed port, so no operator and no amount is shown";
+     the memory of the host): it reads a governed or a derived port, so no operator and no amount is shown";
 
 /// The memory of one query. If any limit is reached, operators that can spill do so, and other operators fail.
 #[derive(Debug)]
