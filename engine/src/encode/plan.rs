@@ -27,7 +27,7 @@ use crate::{Error, ErrorKind, Result};
 const MAX_PLAN_BYTES: usize = 4 << 20;
 
 /// The largest number of inputs of a union in a fragment. Its decoded plan has a level for each of them.
-const MAX_UNION_INPUTS: usize = 256;
+const MAX_UNION_INPUTS: usize = 64;
 
 /// The functions that a plan may call. Every node has them and finds them by name.
 static FUNCTIONS: LazyLock<Arc<TaskContext>> = LazyLock::new(|| crate::upstream::state_builder().build().task_ctx());
