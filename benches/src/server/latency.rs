@@ -38,12 +38,12 @@ struct Run {
     rate: f64,
 }
 
-/// The ways in which clients send the query.
-const WAYS: [Way; 3] = [Way::Text, Way::Prepared, Way::WithValue];
+/// The forms in which clients send the query.
+const FORMS: [QueryForm; 3] = [QueryForm::Text, QueryForm::Prepared, QueryForm::WithValue];
 
-/// A way in which a client sends the query.
+/// A form in which a client sends the query.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum QueryForm {
     /// The text, again each time.
     Text,
     /// A statement that was prepared once.
@@ -52,7 +52,7 @@ enum Way {
     WithValue,
 }
 
-impl Way {
+impl QueryForm {
     fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -62,7 +62,7 @@ impl Way {
     }
 }
 
-/// Measures the query, and returns a table with one row for each way and number of connections.
+/// Measures the query, and returns a table with one row for each form and number of connections.
 ///
 /// # Errors
 /// A node that does not answer.
@@ -70,10 +70,10 @@ pub async fn measure(mesh: &LocalMesh, connections: &[u32], queries: u32, runs: 
     let missing = || Error::failed(format!("the mesh has no node of domain `{DOMAIN}`"));
     let owner = mesh.nodes().iter().find(|node| node.domain() == Some(DOMAIN)).ok_or_else(missing)?;
     let mut rows = vec![];
-    for (way, &number) in WAYS.iter().flat_map(|way| connections.iter().map(move |number| (*way, number))) {
+    for (form, &number) in FORMS.iter().flat_map(|form| connections.iter().map(move |number| (*form, number))) {
         let each = queries.div_ceil(number).max(LEAST);
-        eprintln!("{}, {number} connections: {each} queries over each, {runs} times", way.name());
-        let mut sides = [connect(owner, way, number).await?, connect(mesh.gateway(), way, number).await?];
+        eprintln!("{}, {number} connections: {each} queries over each, {runs} times", form.name());
+        let mut sides = [connect(owner, form, number).await?, connect(mesh.gateway(), form, number).await?];
         for side in &mut sides {
             burst(side, WARM_UP).await?;
         }
@@ -87,7 +87,7 @@ pub async fn measure(mesh: &LocalMesh, connections: &[u32], queries: u32, runs: 
         }
         let [owner, gateway] = taken.map(Run::middle);
         let ratio = gateway.p50.as_secs_f64() / owner.p50.as_secs_f64();
-        let mut row = vec![json!(way.name()), json!(number), json!(each)];
+        let mut row = vec![json!(form.name()), json!(number), json!(each)];
         row.extend(owner.cells().into_iter().chain(gateway.cells()));
         row.push(json!(ratio));
         rows.push(row);
@@ -116,24 +116,24 @@ pub async fn measure(mesh: &LocalMesh, connections: &[u32], queries: u32, runs: 
 struct Connection {
     client: FlightSqlServiceClient<Channel>,
     prepared: Option<PreparedStatement<Channel>>,
-    way: Way,
+    form: QueryForm,
     /// The value of the next query.
     next: i64,
 }
 
 impl Connection {
-    async fn open(node: &NodeProcess, way: Way) -> Result<Self> {
+    async fn open(node: &NodeProcess, form: QueryForm) -> Result<Self> {
         let mut client = client(node).await?;
         let failed = |e| Error::failed("a session cannot be opened").with_source(e);
         log_in(&mut client).await.map_err(failed)?;
-        let sql = match way {
-            Way::Text => return Ok(Self { client, prepared: None, way, next: 0 }),
-            Way::Prepared => QUERY,
-            Way::WithValue => QUERY_WITH_VALUE,
+        let sql = match form {
+            QueryForm::Text => return Ok(Self { client, prepared: None, form, next: 0 }),
+            QueryForm::Prepared => QUERY,
+            QueryForm::WithValue => QUERY_WITH_VALUE,
         };
         let prepared = client.prepare(sql.to_owned(), None).await;
         let prepared = prepared.map_err(|e| Error::failed("a statement cannot be prepared").with_source(e))?;
-        Ok(Self { client, prepared: Some(prepared), way, next: 0 })
+        Ok(Self { client, prepared: Some(prepared), form, next: 0 })
     }
 
     /// Runs the query once, and returns the number of its rows.
@@ -141,7 +141,7 @@ impl Connection {
         let info = match &mut self.prepared {
             None => self.client.execute(QUERY.to_owned(), None).await?,
             Some(prepared) => {
-                if self.way == Way::WithValue {
+                if self.form == QueryForm::WithValue {
                     self.next = (self.next + 1) % NATIONS;
                     let value: ArrayRef = Arc::new(Int64Array::from(vec![self.next]));
                     prepared.set_parameters(RecordBatch::try_from_iter([("$1", value)])?)?;
@@ -169,10 +169,10 @@ async fn log_in(client: &mut FlightSqlServiceClient<Channel>) -> std::result::Re
     Ok(())
 }
 
-async fn connect(node: &NodeProcess, way: Way, number: u32) -> Result<Vec<Connection>> {
+async fn connect(node: &NodeProcess, form: QueryForm, number: u32) -> Result<Vec<Connection>> {
     let mut connections = vec![];
     for _ in 0..number {
-        connections.push(Connection::open(node, way).await?);
+        connections.push(Connection::open(node, form).await?);
     }
     Ok(connections)
 }

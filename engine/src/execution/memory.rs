@@ -21,7 +21,7 @@ const LARGEST_CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2
 /// needs memory too: the sorters of a query reserve up to an eighth of its limit for their merges.
 const PRESSURE_DIVISOR: usize = 4;
 
-/// The error of a query whose operators nobody may see: some of them hold rows that are hidden from the principal.
+/// The error in the place of one that names operators: they may hold rows that are hidden from the principal.
 pub(super) const WITHOUT_OPERATORS: &str = "the query needs more memory than one of its limits allows (limits.query_memory, limits.memory, `memory` in `shares`, or \
      the memory of the host): it reads a governed or a derived port, so no operator and no amount is shown";
 
@@ -104,9 +104,13 @@ impl MemoryPool for QueryMemory {
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
-        self.reserve(reservation, additional).map_err(|e| match self.hides_operators.load(Ordering::Relaxed) {
-            true => DataFusionError::ResourcesExhausted(WITHOUT_OPERATORS.to_owned()),
-            false => e,
+        self.reserve(reservation, additional).map_err(|e| {
+            if !self.hides_operators.load(Ordering::Relaxed) {
+                return e;
+            }
+            // Only this kind of error makes operators spill. The log of the node has the reason.
+            tracing::debug!("{}", e.strip_backtrace());
+            DataFusionError::ResourcesExhausted(WITHOUT_OPERATORS.to_owned())
         })
     }
 

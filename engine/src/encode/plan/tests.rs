@@ -18,7 +18,8 @@ use portolan_catalog::{DomainCatalog, PortName, ProductName};
 use portolan_connectors::EncodedPlan;
 use prost::Message;
 
-use super::{MAX_PLAN_BYTES, encode};
+use super::{MAX_PLAN_BYTES, MAX_UNION_INPUTS, encode};
+use crate::execution::runtime::on_large_stack;
 use crate::fake_mesh::{FakePeer, analysed, gateway, owned, state_of, tpch_domain};
 use crate::upstream::functional_dependencies::without_dependencies;
 use crate::{Engine, Error, ErrorKind};
@@ -71,12 +72,21 @@ async fn a_plan_is_the_same_after_decoding() {
     }
 }
 
-#[tokio::test]
-async fn a_union_of_several_inputs_travels() {
+#[test]
+fn a_union_of_several_inputs_travels_up_to_a_bound() {
+    // The parsed statement and the decoded plan have a level for each input.
+    let tested = on_large_stack(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(assert_unions_travel());
+    });
+    tested.unwrap();
+}
+
+async fn assert_unions_travel() {
     let engine = gateway().await;
     let part = |number: usize| format!("SELECT n_name AS name, {number} AS n FROM geo.places.nation");
     let of = |inputs: usize| (1..=inputs).map(part).collect::<Vec<_>>().join(" UNION ALL ");
-    for inputs in [3, 4] {
+    for inputs in [3, MAX_UNION_INPUTS] {
         let (plan, encoded) = sent(&of(inputs)).await;
         assert!(matches!(&plan, LogicalPlan::Union(union) if union.inputs.len() == inputs), "{plan}");
         let decoded = decode(&encoded, &engine).unwrap();
@@ -84,6 +94,9 @@ async fn a_union_of_several_inputs_travels() {
         let optimized = state_of(&engine).optimize(&decoded).unwrap();
         assert_eq!(optimized.display_indent().to_string(), plan.display_indent().to_string());
     }
+    let plan = state_of(&engine).optimize(&analysed(&engine, &of(MAX_UNION_INPUTS + 1)).await).unwrap();
+    let error = encode(&plan, &engine.inner().mesh.view()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
 }
 
 #[tokio::test]

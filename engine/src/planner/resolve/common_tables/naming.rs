@@ -1,5 +1,5 @@
 //! The names of the `WITH` queries of a statement. A query whose name another relation has gets a relation inside, with a name
-//! that nothing else has. The readings of a query can then be told from those of other relations in the plan.
+//! that nothing else has. The plan then distinguishes the readings of the query from those of other relations.
 //!
 //! Before: `WITH r AS (SELECT 1 …), … FROM s AS r`.
 //! After: `WITH r AS (SELECT * FROM (SELECT 1 …) AS "WITH r 1"), … FROM s AS r`.
