@@ -215,7 +215,7 @@ fn by_position(columns: &[Guards], width: usize) -> Vec<Guards> {
     guards
 }
 
-fn has_subquery(expr: &Expr) -> bool {
+pub(super) fn has_subquery(expr: &Expr) -> bool {
     let is_subquery = |e: &Expr| {
         matches!(e, Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_))
     };

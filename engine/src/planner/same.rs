@@ -9,8 +9,10 @@ use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, TableScan};
 
+use super::cardinality::estimate;
 use crate::names::{Barrier, PortTable};
 use crate::plan::Exchange;
+use crate::upstream::volatile::calls_volatile;
 
 /// The largest number of operators of a plan whose parts are compared with one another.
 const COMPARED_OPERATORS: usize = 512;
@@ -32,12 +34,20 @@ pub(super) fn may_have_equal_parts(plan: &LogicalPlan) -> Result<bool> {
 
 /// Visits the operators that may be shared.
 pub(super) fn visit(plan: &LogicalPlan, mut visit: impl FnMut(&LogicalPlan) -> Result<()>) -> Result<()> {
-    plan.apply_with_subqueries(|operator| {
-        if is_closed(operator) {
-            return Ok(TreeNodeRecursion::Jump);
-        }
+    walk(plan, &mut |operator| {
         visit(operator)?;
         Ok(TreeNodeRecursion::Continue)
+    })
+}
+
+/// Visits the operators that may be shared, and leaves out what is below an operator for which `visit` returns `Jump`.
+pub(super) fn walk(
+    plan: &LogicalPlan,
+    visit: &mut impl FnMut(&LogicalPlan) -> Result<TreeNodeRecursion>,
+) -> Result<()> {
+    plan.apply_with_subqueries(|operator| match is_closed(operator) {
+        true => Ok(TreeNodeRecursion::Jump),
+        false => visit(operator),
     })?;
     Ok(())
 }
@@ -58,6 +68,48 @@ pub(super) fn is_work(operator: &LogicalPlan) -> bool {
             | LogicalPlan::Sort(_)
             | LogicalPlan::RecursiveQuery(_)
     )
+}
+
+/// True if a part is worth computing once for several readers. It is no exchange.
+pub(super) fn is_worth_sharing(plan: &LogicalPlan) -> Result<bool> {
+    // The others do no work of their own, or read a table, whose rows need not wait anywhere.
+    let may_be_shared = matches!(
+        plan,
+        LogicalPlan::Projection(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::Aggregate(_)
+            | LogicalPlan::Distinct(_)
+            | LogicalPlan::Join(_)
+            | LogicalPlan::Window(_)
+            | LogicalPlan::Sort(_)
+            | LogicalPlan::Limit(_)
+            | LogicalPlan::Union(_)
+    );
+    if !may_be_shared || takes_outside_keys(plan) || !plan.all_out_ref_exprs().is_empty() || calls_volatile(plan)? {
+        return Ok(false);
+    }
+    let (mut does_work, mut rows_read) = (false, 0.0);
+    plan.apply_with_subqueries(|operator| {
+        let is_barrier = Barrier::of(operator).is_some();
+        does_work |= Exchange::of(operator).is_some() || is_work(operator);
+        if is_barrier || operator.inputs().is_empty() {
+            rows_read += estimate(operator).rows;
+        }
+        // What is below a barrier must not show in the plan.
+        Ok(if is_barrier { TreeNodeRecursion::Jump } else { TreeNodeRecursion::Continue })
+    })?;
+    // Rows that wait cost memory, so there must be no more of them than the part reads.
+    Ok(does_work && estimate(plan).rows <= rows_read)
+}
+
+/// True if a fragment in the part waits for keys that a join above the part supplies.
+fn takes_outside_keys(plan: &LogicalPlan) -> bool {
+    match (Exchange::of(plan), plan) {
+        (Some(exchange), _) => exchange.fragment.edge.keys.is_some(),
+        // The fragment's keys may come from this join.
+        (None, LogicalPlan::Join(join)) => takes_outside_keys(&join.left),
+        (None, _) => plan.inputs().into_iter().any(takes_outside_keys),
+    }
 }
 
 /// Returns the names that several tables of a plan have: a name without a qualifier can mean another table in a view.
@@ -108,6 +160,16 @@ pub(super) fn are_same(a: &LogicalPlan, b: &LogicalPlan) -> bool {
         a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| is_same_table(a, b))
     };
     a == b && same_tables()
+}
+
+/// True if two plans have columns with the same names and types. Nullability may differ: by its type, a sum of counts is
+/// nullable.
+pub(super) fn have_same_columns(a: &LogicalPlan, b: &LogicalPlan) -> bool {
+    let (a, b) = (a.schema(), b.schema());
+    a.fields().len() == b.fields().len()
+        && a.iter()
+            .zip(b.iter())
+            .all(|((q, f), (r, g))| q == r && f.name() == g.name() && f.data_type() == g.data_type())
 }
 
 fn scans(plan: &LogicalPlan) -> Vec<TableScan> {

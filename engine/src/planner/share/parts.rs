@@ -12,12 +12,9 @@ use datafusion::logical_expr::{Extension, LogicalPlan};
 use super::CutPlan;
 use super::fragments::{self, Representatives};
 use super::required::add_fragments;
-use crate::names::Barrier;
 use crate::plan::{Exchange, Placed, Shared};
-use crate::planner::cardinality::estimate;
 use crate::planner::map_parts::map_parts;
-use crate::planner::same::{are_same, in_order, is_closed, is_work};
-use crate::upstream::volatile::calls_volatile;
+use crate::planner::same::{are_same, in_order, is_closed, is_worth_sharing};
 
 /// Shares the equal parts of a plan over fragments, and drops the fragments of the parts that do not run. `last` is the number
 /// of the last shared part so far. Returns the plan and the new last number.
@@ -78,8 +75,9 @@ impl Parts {
         }
         let compared = self.compared(plan)?;
         let known = self.find(&compared);
+        let is_shared = known.is_some() && self.is_shared(plan)?;
         match known.and_then(|place| self.seen.get_mut(place)) {
-            Some(seen) if is_worth_sharing(plan, self.are_sent_once)? => {
+            Some(seen) if is_shared => {
                 seen.readers += 1;
                 return Ok(());
             }
@@ -94,6 +92,12 @@ impl Parts {
             Ok(TreeNodeRecursion::Continue)
         })?;
         Ok(())
+    }
+
+    /// True if a part that occurs several times runs once for all readers.
+    fn is_shared(&self, plan: &LogicalPlan) -> Result<bool> {
+        // The rows of a fragment with several exchanges always cross once.
+        if Exchange::of(plan).is_some() { Ok(self.are_sent_once) } else { is_worth_sharing(plan) }
     }
 
     /// Returns a part as it is compared: equal fragments have one number, and conditions are in one order.
@@ -160,50 +164,4 @@ fn hash(plan: &LogicalPlan) -> u64 {
     let mut hasher = DefaultHasher::new();
     plan.hash(&mut hasher);
     hasher.finish()
-}
-
-/// True if a part that occurs several times is computed once for all readers. The rows of a fragment with several exchanges
-/// always cross once.
-fn is_worth_sharing(plan: &LogicalPlan, are_sent_once: bool) -> Result<bool> {
-    if Exchange::of(plan).is_some() {
-        return Ok(are_sent_once);
-    }
-    // The others do no work of their own, or read a table, whose rows need not wait anywhere.
-    let may_be_shared = matches!(
-        plan,
-        LogicalPlan::Projection(_)
-            | LogicalPlan::Filter(_)
-            | LogicalPlan::Aggregate(_)
-            | LogicalPlan::Distinct(_)
-            | LogicalPlan::Join(_)
-            | LogicalPlan::Window(_)
-            | LogicalPlan::Sort(_)
-            | LogicalPlan::Limit(_)
-            | LogicalPlan::Union(_)
-    );
-    if !may_be_shared || takes_outside_keys(plan) || !plan.all_out_ref_exprs().is_empty() || calls_volatile(plan)? {
-        return Ok(false);
-    }
-    let (mut does_work, mut rows_read) = (false, 0.0);
-    plan.apply_with_subqueries(|operator| {
-        let is_barrier = Barrier::of(operator).is_some();
-        does_work |= Exchange::of(operator).is_some() || is_work(operator);
-        if is_barrier || operator.inputs().is_empty() {
-            rows_read += estimate(operator).rows;
-        }
-        // What is below a barrier must not show in the plan.
-        Ok(if is_barrier { TreeNodeRecursion::Jump } else { TreeNodeRecursion::Continue })
-    })?;
-    // Rows that wait cost memory, so there must be no more of them than the part reads.
-    Ok(does_work && estimate(plan).rows <= rows_read)
-}
-
-/// True if a fragment in the part waits for keys that a join above the part supplies.
-fn takes_outside_keys(plan: &LogicalPlan) -> bool {
-    match (Exchange::of(plan), plan) {
-        (Some(exchange), _) => exchange.fragment.edge.keys.is_some(),
-        // The fragment's keys may come from this join.
-        (None, LogicalPlan::Join(join)) => takes_outside_keys(&join.left),
-        (None, _) => plan.inputs().into_iter().any(takes_outside_keys),
-    }
 }
