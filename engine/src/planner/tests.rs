@@ -105,6 +105,10 @@ passes! {
     aggregate_is_grouped_below_a_join_of_two_owners:
         "SELECT n_name, sum(c_acctbal), count(c_acctbal) FROM sales.customers.customer
          JOIN geo.places.nation ON c_nationkey = n_nationkey GROUP BY n_name";
+    aggregate_by_month_is_grouped_by_month_below_a_join:
+        "SELECT s_nationkey, date_part('month', l_shipdate), sum(l_quantity) FROM sales.orders.lineitem
+         JOIN supply.suppliers.supplier ON l_suppkey = s_suppkey
+         GROUP BY s_nationkey, date_part('month', l_shipdate)";
     aggregate_that_might_fail_is_not_moved_below_a_join:
         "SELECT n_name, sum(1 / (c_custkey - 7)) FROM sales.customers.customer
          JOIN geo.places.nation ON c_nationkey = n_nationkey GROUP BY n_name";

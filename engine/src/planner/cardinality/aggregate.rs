@@ -46,9 +46,11 @@ pub(super) fn groups(input: &Cardinality, exprs: &[&Expr]) -> f64 {
         return 1.0;
     }
     let mut covered: Vec<Arc<Relation>> = vec![];
-    let mut order: Vec<(&Expr, Option<&Origin>)> = exprs.iter().map(|e| (*e, origin(input, e))).collect();
+    let mut order: Vec<(&Expr, Option<&Origin>)> = exprs.iter().map(|e| (*e, origin_of_values(input, e))).collect();
+    // An expression determines nothing: several values of its column may have one result.
+    let determined = |expr: &Expr| origin(input, expr).map_or(&[][..], |origin| &origin.determines);
     // Columns that determine the most come first, so that the others add nothing.
-    order.sort_by_key(|(_, origin)| std::cmp::Reverse(origin.map_or(0, |o| o.determines.len())));
+    order.sort_by_key(|(expr, _)| std::cmp::Reverse(determined(expr).len()));
     let mut by_relation: Vec<(Option<&Arc<Relation>>, Vec<f64>)> = vec![];
     for (expr, origin) in order {
         if origin.is_some_and(|o| determines(&covered, &o.relation)) {
@@ -56,7 +58,7 @@ pub(super) fn groups(input: &Cardinality, exprs: &[&Expr]) -> f64 {
         }
         let values = input.distinct(expr) + f64::from(u8::from(has_nulls(input, expr)));
         let relation = origin.map(|o| &o.relation);
-        covered.extend(origin.iter().flat_map(|o| o.determines.iter().cloned()));
+        covered.extend(determined(expr).iter().cloned());
         let same = |(r, _): &&mut (Option<&Arc<Relation>>, Vec<f64>)| match (*r, relation) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             _ => false,
@@ -157,6 +159,15 @@ fn origin<'a>(input: &'a Cardinality, expr: &Expr) -> Option<&'a Origin> {
         Expr::Column(column) => input.origins.get::<Column>(column),
         _ => None,
     }
+}
+
+/// Returns the origin of the values from which an expression is computed, if they are those of one column.
+fn origin_of_values<'a>(input: &'a Cardinality, expr: &Expr) -> Option<&'a Origin> {
+    origin(input, expr).or_else(|| {
+        let mut columns = expr.column_refs().into_iter();
+        let column = columns.next()?;
+        columns.next().is_none().then(|| input.origins.get::<Column>(column)).flatten()
+    })
 }
 
 /// An expression, owned or borrowed.

@@ -1,5 +1,6 @@
 //! An aggregate over inner joins of several sites, whose values all come from one site. That site groups its rows by
-//! the columns that the rest of the query needs (the join keys and its share of the grouping), and sends groups.
+//! the columns that the rest of the query needs (the join keys and its share of the grouping), and sends groups. If the
+//! query groups by an expression over that site's columns, such as the month of a date, the site groups by the expression.
 //!
 //! A group that joins `n` rows of the other side counts `n` times, as each of its rows would. This is correct for
 //! `sum`, `count`, `min`, `max` and the aggregates made of them. The caller decides if the split pays. It does not pay
@@ -8,11 +9,11 @@
 //! Before: `Aggregate: sum(x) by b.k (Join: a.j = b.j (a, b))`.
 //! After: `Aggregate: sum(s) by b.k (Join: a.j = b.j (Aggregate: sum(x) AS s by a.j (a), b))`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema};
+use datafusion::common::{Column, DFSchema, DFSchemaRef};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, Projection};
 
@@ -20,11 +21,13 @@ use super::parts::{Parts, reduce};
 use crate::mesh::MeshView;
 use crate::plan::SiteChoice;
 use crate::planner::candidates::site_of;
+use crate::planner::infallible::never_fails;
 
-/// Puts a partial aggregate below the joins; `None` if that is incorrect or useless.
-pub(super) fn aggregate(aggregate: &Aggregate, view: &MeshView) -> Result<Option<LogicalPlan>> {
+/// Puts a partial aggregate below the joins. Returns the alternatives, the one with the fewest groups first. There are none if it
+/// is incorrect or useless.
+pub(super) fn aggregate(aggregate: &Aggregate, view: &MeshView) -> Result<Vec<LogicalPlan>> {
     if aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_)) || e.is_volatile()) {
-        return Ok(None);
+        return Ok(vec![]);
     }
     // The grouping and the values as expressions over the columns that the joins return.
     let (groups, values, joins) = match aggregate.input.as_ref() {
@@ -35,31 +38,33 @@ pub(super) fn aggregate(aggregate: &Aggregate, view: &MeshView) -> Result<Option
         other => (aggregate.group_expr.clone(), aggregate.aggr_expr.clone(), other),
     };
     if !matches!(joins, LogicalPlan::Join(_)) || site_of(joins, view)? != SiteChoice::Here {
-        return Ok(None);
+        return Ok(vec![]);
     }
-    let Some(parts) = Parts::of(&values, joins.schema())? else { return Ok(None) };
+    let Some(parts) = Parts::of(&values, joins.schema())? else { return Ok(vec![]) };
     // Below a join, the aggregates read rows that the join would have dropped.
-    let Some(parts) = parts.without_failure(joins.schema()) else { return Ok(None) };
+    let Some(parts) = parts.without_failure(joins.schema()) else { return Ok(vec![]) };
     let read: HashSet<Column> = values.iter().flat_map(|e| e.column_refs().into_iter().cloned()).collect();
     if read.is_empty() {
         // A count of rows could go to any side. This function has no costs to choose one.
-        return Ok(None);
+        return Ok(vec![]);
     }
-    let Some(owner) = owner_of(joins, &read, view)? else { return Ok(None) };
-    let mut needed = Needed { owner: owner.schema().as_ref(), columns: vec![], refused: false };
+    let Some(owner) = owner_of(joins, &read, view)? else { return Ok(vec![]) };
+    let mut needed = Needed { owner: owner.schema().as_ref(), columns: BTreeSet::new(), refused: false };
     needed.of_joins(joins, owner)?;
-    needed.of_exprs(&groups);
-    // Without keys, the part would aggregate all rows into one row, even if the owner has none.
-    if needed.refused || needed.columns.is_empty() {
-        return Ok(None);
+    if needed.refused {
+        return Ok(vec![]);
     }
-    let keys: Vec<Expr> = needed.columns.iter().cloned().map(Expr::Column).collect();
-    let reduced = reduce(owner.clone(), keys, parts.partial())?;
-    let renamed = Renamed { from: needed.columns, to: reduced.schema().as_ref().clone() };
-    let Some(rebuilt) = rebuild(joins, owner, &reduced, &renamed)? else { return Ok(None) };
-    let groups = groups.iter().map(|g| renamed.apply(g)).collect::<Result<Vec<_>>>()?;
-    let values: Vec<Expr> = (renamed.from.len()..reduced.schema().fields().len()).map(|i| renamed.column(i)).collect();
-    parts.combine(rebuilt, groups, &values, &aggregate.schema).map(Some)
+    let mut alternatives = vec![];
+    for keys in needed.keys_for(&groups) {
+        let reduced = reduce(owner.clone(), keys.clone(), parts.partial())?;
+        let renamed = Renamed { from: keys, to: reduced.schema().clone() };
+        let Some(rebuilt) = rebuild(joins, owner, &reduced, &renamed)? else { continue };
+        let groups = groups.iter().map(|g| renamed.apply(g)).collect::<Result<Vec<_>>>()?;
+        let values: Vec<Expr> =
+            (renamed.from.len()..reduced.schema().fields().len()).map(|i| renamed.column(i)).collect();
+        alternatives.push(parts.combine(rebuilt, groups, &values, &aggregate.schema)?);
+    }
+    Ok(alternatives)
 }
 
 /// Returns the largest part below the joins that is at one peer and returns all columns that the values read.
@@ -85,7 +90,7 @@ fn owner_of<'a>(plan: &'a LogicalPlan, read: &HashSet<Column>, view: &MeshView) 
 /// The owner's columns that the rest of the query needs.
 struct Needed<'a> {
     owner: &'a DFSchema,
-    columns: Vec<Column>,
+    columns: BTreeSet<Column>,
     /// True if a condition is volatile: it must be evaluated for each pair of rows, not for each group.
     refused: bool,
 }
@@ -108,22 +113,44 @@ impl Needed<'_> {
     }
 
     fn of_exprs<'e>(&mut self, exprs: impl IntoIterator<Item = &'e Expr>) {
-        for expr in exprs {
-            for column in expr.column_refs() {
-                if has_column(self.owner, column) && !self.columns.contains(column) {
-                    self.columns.push(column.clone());
-                }
-            }
+        let read = exprs.into_iter().flat_map(Expr::column_refs);
+        self.columns.extend(read.filter(|column| has_column(self.owner, column)).cloned());
+    }
+
+    /// Returns the keys by which the owner can group for these expressions of the query: with the expressions that it can
+    /// evaluate, and with their columns.
+    fn keys_for(mut self, groups: &[Expr]) -> Vec<Vec<Expr>> {
+        let groups = groups.iter().map(|group| group.clone().unalias());
+        let (mut whole, others): (Vec<Expr>, Vec<Expr>) = groups.partition(|group| self.is_key(group));
+        self.of_exprs(&others);
+        // An expression over columns that are keys in any case adds nothing.
+        whole.retain(|key| !key.column_refs().into_iter().all(|column| self.columns.contains(column)));
+        let with_expressions: Vec<Expr> =
+            self.columns.iter().cloned().map(Expr::Column).chain(whole.iter().cloned()).collect();
+        self.of_exprs(&whole);
+        let by_columns: Vec<Expr> = self.columns.into_iter().map(Expr::Column).collect();
+        match (by_columns.is_empty(), whole.is_empty()) {
+            // Without keys, the owner would return a row even if it has none.
+            (true, _) => vec![],
+            (_, true) => vec![by_columns],
+            _ => vec![with_expressions, by_columns],
         }
-        // A set of columns has no order, and the plan should be the same every time.
-        self.columns.sort();
+    }
+
+    /// True if the owner can group by the expression. It evaluates it for rows that the joins drop.
+    fn is_key(&self, expr: &Expr) -> bool {
+        let columns = expr.column_refs();
+        !matches!(expr, Expr::Column(_))
+            && !columns.is_empty()
+            && columns.into_iter().all(|column| has_column(self.owner, column))
+            && never_fails(expr, self.owner)
     }
 }
 
-/// The owner's columns, with their names in the owner's partial aggregate, by position.
+/// The keys by which the owner groups, with their names in the owner's partial aggregate, by position.
 struct Renamed {
-    from: Vec<Column>,
-    to: DFSchema,
+    from: Vec<Expr>,
+    to: DFSchemaRef,
 }
 
 impl Renamed {
@@ -132,12 +159,11 @@ impl Renamed {
     }
 
     fn apply(&self, expr: &Expr) -> Result<Expr> {
-        let renamed = expr.clone().transform(|e| match &e {
-            Expr::Column(column) => Ok(match self.from.iter().position(|c| c == column) {
-                Some(index) => Transformed::yes(self.column(index)),
+        let renamed = expr.clone().transform_down(|e| {
+            Ok(match self.from.iter().position(|key| *key == e) {
+                Some(index) => Transformed::new(self.column(index), true, TreeNodeRecursion::Jump),
                 None => Transformed::no(e),
-            }),
-            _ => Ok(Transformed::no(e)),
+            })
         })?;
         Ok(renamed.data)
     }

@@ -23,6 +23,7 @@ use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
 use crate::planner::candidates::{cost_here, other_sites};
 use crate::planner::movement::Routes;
+use crate::planner::same::have_same_columns;
 use crate::{Result, Settings};
 
 /// Splits operators into parts if the parts cost less. The schema of the plan stays the same.
@@ -37,41 +38,38 @@ pub(super) fn split(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>)
             return Ok(Transformed::yes(parts));
         }
         // If a rewrite fails, the plan stays as it was, which is correct.
-        let parts = in_parts(&node, routes.view).unwrap_or_else(|error| {
+        let mut alternatives = in_parts(&node, routes.view).unwrap_or_else(|error| {
             tracing::debug!(%error, "an operator was not split");
-            None
+            vec![]
         });
         // A rewrite that would change the columns is discarded.
-        let cost = |plan: &LogicalPlan| cost_here(plan, settings, routes);
-        Ok(match parts {
-            Some(parts) if same_columns(&parts, &node) && cost(&parts)? < cost(&node)? => Transformed::yes(parts),
-            _ => Transformed::no(node),
-        })
+        alternatives.retain(|parts| have_same_columns(parts, &node));
+        if alternatives.is_empty() {
+            return Ok(Transformed::no(node));
+        }
+        let whole = cost_here(&node, settings, routes)?;
+        for parts in alternatives {
+            if cost_here(&parts, settings, routes)? < whole {
+                return Ok(Transformed::yes(parts));
+            }
+        }
+        Ok(Transformed::no(node))
     });
     split.map(|s| s.data).map_err(|e| from_datafusion(&e))
 }
 
-/// Returns the operator in parts; `None` if it cannot be split.
-fn in_parts(node: &LogicalPlan, view: &MeshView) -> DataFusionResult<Option<LogicalPlan>> {
+/// Returns the alternatives to an operator, in parts, the one with the fewest rows between the parts first. There are none if it
+/// cannot be split.
+fn in_parts(node: &LogicalPlan, view: &MeshView) -> DataFusionResult<Vec<LogicalPlan>> {
     match node {
         LogicalPlan::Aggregate(aggregate) => match aggregate::over_union(aggregate)? {
             None => below_join::aggregate(aggregate, view),
-            parts => Ok(parts),
+            Some(parts) => Ok(vec![parts]),
         },
         LogicalPlan::Sort(sort) => match top_n::over_union(sort)? {
-            None => top_n::over_outer_join(sort),
-            parts => Ok(parts),
+            None => Ok(top_n::over_outer_join(sort)?.into_iter().collect()),
+            Some(parts) => Ok(vec![parts]),
         },
-        _ => Ok(None),
+        _ => Ok(vec![]),
     }
-}
-
-/// True if two plans have columns with the same names and types. Nullability may differ: by its type, a sum of counts
-/// is nullable.
-fn same_columns(a: &LogicalPlan, b: &LogicalPlan) -> bool {
-    let (a, b) = (a.schema(), b.schema());
-    a.fields().len() == b.fields().len()
-        && a.iter()
-            .zip(b.iter())
-            .all(|((q, f), (r, g))| q == r && f.name() == g.name() && f.data_type() == g.data_type())
 }
