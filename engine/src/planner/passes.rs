@@ -53,7 +53,7 @@ pub(super) const PASSES: &[Pass] = &[
     },
     Pass {
         name: "widen",
-        what: "gives parts that differ only in their columns the same columns",
+        what: "makes parts equal that differ only in their columns or conditions",
         adapts: true,
         run: widen,
     },
