@@ -6,6 +6,7 @@
 mod edges;
 mod forced;
 mod keys;
+mod repeated;
 mod search;
 mod sites;
 mod tree;
@@ -14,6 +15,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::LogicalPlan;
 
 pub(super) use self::forced::OperatorCounter;
+pub(super) use self::repeated::{Repeated, savings};
 pub(super) use self::sites::{other_sites, site_and_domains, site_of};
 pub(super) use self::tree::CandidateTree;
 use super::movement::{EdgeCandidate, Routes, Transfer};

@@ -9,10 +9,11 @@
 
 use std::collections::BTreeSet;
 
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::LogicalPlan;
 use portolan_catalog::DomainName;
 
-use super::candidates::CandidateTree;
+use super::candidates::{CandidateTree, Repeated, savings};
 use super::movement::Routes;
 use super::narrow_here::narrow_here;
 use super::row_order::{carries_order, keep_order, sort_here};
@@ -27,12 +28,16 @@ const SHOWN_RULES: usize = 4;
 
 /// Gives every operator a site.
 pub(super) fn place(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> Result<Placed> {
-    let root = CandidateTree::of(plan, settings, routes).map_err(|e| from_datafusion(&e))?;
-    let transfer = root
-        .cheapest_here(routes)
+    let shares = settings.share && may_have_equal_parts(plan).map_err(|e| from_datafusion(&e))?;
+    // A forced strategy leaves nothing to choose.
+    let repeated = match shares && settings.placement && settings.strategy.is_empty() {
+        true => Repeated::of(plan),
+        false => Ok(Repeated::default()),
+    };
+    let placed = cheapest(plan, settings, routes, &repeated.map_err(|e| from_datafusion(&e))?);
+    let mut placed = placed
+        .map_err(|e| from_datafusion(&e))?
         .ok_or_else(|| Error::new(ErrorKind::Internal, "no site can return the rows of the plan to this node"))?;
-    let mut edges = transfer.edges().iter().map(|edge| edge.decided());
-    let mut placed = placed(&root, transfer.from, &SiteChoice::Here, settings, &mut edges);
     // A node returns rows in the order of its plan. A database promises no order but that of a limit.
     if let SiteChoice::Site(site) = &placed.site
         && !routes.view.capabilities(site).runs_everything()
@@ -43,10 +48,35 @@ pub(super) fn place(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>)
     if !matches!(placed.site, SiteChoice::Site(_)) {
         keep_order(&mut placed);
     }
-    if settings.share && may_have_equal_parts(plan).map_err(|e| from_datafusion(&e))? {
+    if shares {
         narrow_here(&mut placed);
     }
     Ok(placed)
+}
+
+/// Gives the operators of a plan the cheapest sites. Either each reader of a repeated part gets its rows where they cost the
+/// reader least, or all readers get them at the local node, where the part runs once.
+fn cheapest(
+    plan: &LogicalPlan,
+    settings: &Settings,
+    routes: Routes<'_>,
+    repeated: &Repeated,
+) -> DataFusionResult<Option<Placed>> {
+    let alternative = |gathered: &Repeated| {
+        let tree = CandidateTree::gathering(plan, settings, routes, gathered)?;
+        let Some(transfer) = tree.cheapest_here(routes) else { return Ok(None) };
+        let mut edges = transfer.edges().iter().map(|edge| edge.decided());
+        let placed = placed(&tree, transfer.from, &SiteChoice::Here, settings, &mut edges);
+        let saved = savings(&tree, &placed, repeated, routes);
+        Ok::<_, DataFusionError>(Some((transfer.cost.milliseconds - saved, placed)))
+    };
+    let apart = alternative(&Repeated::default())?;
+    let together = if repeated.is_empty() { None } else { alternative(repeated)? };
+    Ok(match (apart, together) {
+        (Some(apart), Some(together)) if together.0 < apart.0 => Some(together.1),
+        (Some((_, placed)), _) | (None, Some((_, placed))) => Some(placed),
+        (None, None) => None,
+    })
 }
 
 /// Returns an operator and everything below it, at the sites that lead to the candidate at `site`. Its rows are needed

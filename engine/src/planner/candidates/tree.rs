@@ -10,12 +10,13 @@ use portolan_connectors::{Refusal, SiteId};
 
 use super::edges::OperatorTransfer;
 use super::forced::OperatorCounter;
+use super::repeated::Repeated;
 use super::search::OperatorCandidate;
 use super::sites::other_sites;
 use crate::plan::SiteChoice;
 use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::lineage::{self, Guards};
-use crate::planner::movement::{Owned, Routes, moved};
+use crate::planner::movement::{Owned, Routes};
 use crate::settings::Settings;
 
 /// An operator with its candidates, and the trees of its inputs and subqueries.
@@ -52,6 +53,8 @@ pub(super) struct SearchSpace<'a> {
     pub(super) routes: Routes<'a>,
     /// The other sites whose ports the plan reads. Each may run a part.
     pub(super) sites: &'a [SiteId],
+    /// The parts whose rows come to the local node, for all their readers.
+    gathered: &'a Repeated,
 }
 
 impl CandidateTree {
@@ -61,8 +64,19 @@ impl CandidateTree {
         settings: &Settings,
         routes: Routes<'_>,
     ) -> DataFusionResult<Self> {
+        Self::gathering(plan, settings, routes, &Repeated::default())
+    }
+
+    /// Finds the candidates of a plan's operators. The rows of the parts `gathered` come to the local node.
+    pub(in crate::planner) fn gathering(
+        plan: &LogicalPlan,
+        settings: &Settings,
+        routes: Routes<'_>,
+        gathered: &Repeated,
+    ) -> DataFusionResult<Self> {
         let sites = other_sites(plan)?;
-        Self::of_operator(plan, SearchSpace { settings, routes, sites: &sites }, &mut OperatorCounter::default())
+        let space = SearchSpace { settings, routes, sites: &sites, gathered };
+        Self::of_operator(plan, space, &mut OperatorCounter::default())
     }
 
     fn of_operator(
@@ -106,25 +120,53 @@ impl CandidateTree {
             subqueries,
         };
         tree.find_candidates(space, forced);
+        if space.gathered.index_of(plan).is_some()
+            && let Some(site) = tree.cheapest_here(space.routes).map(|transfer| transfer.from.clone())
+        {
+            tree.gather(&site);
+        }
         Ok(tree)
+    }
+
+    /// Leaves the candidate at one site, from which the rows come to this process.
+    fn gather(&mut self, site: &SiteChoice) {
+        self.candidates.retain(|candidate| candidate.site == *site);
+        for edge in self.candidates.iter_mut().flat_map(|candidate| &mut candidate.edges) {
+            // Keys of one reader would cut the rows of all. Those from inside the part stay.
+            edge.of.is_barred = true;
+        }
     }
 
     /// Returns the transfer to this process of the candidate whose rows cost least here.
     pub(in crate::planner) fn cheapest_here(&self, routes: Routes<'_>) -> Option<OperatorTransfer<'_>> {
-        let here = &SiteChoice::Here;
-        let costs = self.candidates.iter().filter_map(|candidate| {
-            let from = &candidate.site;
-            if !matches!(from, SiteChoice::Site(_)) {
-                return Some((candidate, None, candidate.cost));
-            }
-            let link = routes.link(from, here, self.owned_part(from), || &self.domains)?;
-            Some((candidate, Some(link), moved(candidate.cost, &link, self.bytes(), here)))
-        });
-        let (candidate, link, _) = costs.min_by(|(.., a), (.., b)| a.milliseconds.total_cmp(&b.milliseconds))?;
-        Some(match link {
-            Some(link) => candidate.cross(self.edge(&candidate.site, link, routes), here),
-            None => candidate.stay(),
-        })
+        let transfers = self.candidates.iter().filter_map(|candidate| self.transfer_here(candidate, routes));
+        transfers.min_by(|a, b| a.cost.milliseconds.total_cmp(&b.cost.milliseconds))
+    }
+
+    /// Returns the transfer of a candidate's rows to this process; `None` if they must not take this route.
+    fn transfer_here<'a>(
+        &'a self,
+        candidate: &'a OperatorCandidate,
+        routes: Routes<'_>,
+    ) -> Option<OperatorTransfer<'a>> {
+        let (from, here) = (&candidate.site, &SiteChoice::Here);
+        if !matches!(from, SiteChoice::Site(_)) {
+            return Some(candidate.stay());
+        }
+        let link = routes.link(from, here, self.owned_part(from), || &self.domains)?;
+        Some(candidate.cross(self.edge(from, link, routes), here))
+    }
+
+    /// Returns the cost, in milliseconds, of the rows of the candidate at `site` where they are `wanted`: there, or in this
+    /// process.
+    pub(super) fn cost_at(&self, site: &SiteChoice, wanted: &SiteChoice, routes: Routes<'_>) -> Option<f64> {
+        let candidate = self.candidate(site)?;
+        let cost = match wanted {
+            SiteChoice::Here => self.transfer_here(candidate, routes)?.cost,
+            _ if wanted == site => candidate.cost,
+            _ => return None,
+        };
+        Some(cost.milliseconds)
     }
 
     /// Returns the part of the ports below that a site owns.
@@ -143,9 +185,5 @@ impl CandidateTree {
 
     pub(super) fn row_bytes(&self) -> f64 {
         self.rows.row_bytes(self.plan.schema()).max(1.0)
-    }
-
-    pub(super) fn bytes(&self) -> f64 {
-        self.rows.rows * self.row_bytes()
     }
 }
