@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use datafusion::common::Column;
+use datafusion::common::{Column, TableReference};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr_rewriter::replace_col;
 
@@ -35,14 +35,34 @@ impl ExprList {
         if let Some(index) = self.exprs.iter().position(|known| *known == expr) {
             return index;
         }
-        let index = self.exprs.len();
         let Column { relation, name, .. } = name_of(&expr);
-        let has_namesake = self.exprs.iter().map(name_of).any(|known| {
+        let expr = match self.has_name(&name, relation.as_ref()) {
+            true => expr.unalias().alias(self.free_name()),
+            false => expr,
+        };
+        self.exprs.push(expr);
+        self.exprs.len() - 1
+    }
+
+    /// Returns a name that no expression of the list has.
+    fn free_name(&self) -> String {
+        let mut number = self.exprs.len();
+        loop {
+            let name = format!("{FUSED}{number}");
+            if !self.has_name(&name, None) {
+                return name;
+            }
+            number += 1;
+        }
+    }
+
+    /// True if an expression of the list has this name, in this relation or in none.
+    fn has_name(&self, name: &str, relation: Option<&TableReference>) -> bool {
+        self.exprs.iter().map(name_of).any(|known| {
             // A name without a relation stands for any relation.
-            known.name == name && (known.relation == relation || known.relation.is_none() || relation.is_none())
-        });
-        self.exprs.push(if has_namesake { expr.unalias().alias(format!("{FUSED}{index}")) } else { expr });
-        index
+            known.name == name
+                && (known.relation.as_ref() == relation || known.relation.is_none() || relation.is_none())
+        })
     }
 
     /// Adds an expression, and returns its column in the result of the operator.
@@ -83,4 +103,19 @@ pub(super) fn unaliased(mut expr: &Expr) -> &Expr {
         expr = &alias.expr;
     }
     expr
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::lit;
+
+    use super::*;
+
+    #[test]
+    fn a_new_name_is_the_name_of_no_other_column() {
+        let first = vec![lit(1).alias("__fused_2"), lit(2).alias("x")];
+        let list = ExprList::of(vec![first, vec![lit(3).alias("x")]]);
+        let names: Vec<String> = list.exprs.iter().map(|expr| name_of(expr).name).collect();
+        assert_eq!(names, ["__fused_2", "x", "__fused_3"]);
+    }
 }
