@@ -1,4 +1,4 @@
-//! Correct rows for the kinds of queries for which DataFusion 55.2 returns wrong rows: one file for each kind of fault.
+//! Correct rows for the kinds of queries for which DataFusion 55.2 returns wrong rows or an error: one file for each kind of fault.
 //! The expected values are written by hand, and each query runs in every way that the planner knows. The book's page on
 //! the differences from DataFusion lists the kinds.
 
@@ -12,13 +12,16 @@ mod csv_line_breaks;
 mod decimals;
 mod empty_groups;
 mod equal_names;
+mod false_orders;
 mod file_order;
 mod float_extrema;
 mod folders;
 mod footers;
 mod functional_dependencies;
+mod generated_names;
 mod growth;
 mod integer_overflow;
+mod lost_sorts;
 mod missing_columns;
 mod nan_signs;
 mod not_in;

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNodeCore};
 use crate::Result;
 use crate::execution::errors::from_datafusion;
 use crate::plan::Shared;
-use crate::upstream::{growth, join_keys, window_limits};
+use crate::upstream::{generated_names, growth, join_keys, window_limits};
 
 /// Runs DataFusion's optimizer. A part that runs once for several readers is optimized apart from them.
 pub(crate) fn normalise(state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
@@ -24,6 +24,7 @@ pub(crate) fn normalise(state: &SessionState, plan: &LogicalPlan) -> Result<Logi
 
 fn optimized(state: &SessionState, plan: &LogicalPlan) -> DataFusionResult<LogicalPlan> {
     let plan = over_optimized_parts(state, plan)?;
+    generated_names::skip(&plan, &state.execution_props().alias_generator)?;
     let restricted = growth::restricted(&plan, state)?;
     let state = restricted.as_ref().unwrap_or(state);
     let optimized = state

@@ -21,8 +21,7 @@ use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 use super::growth::is_filter_to_stay;
-
-type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+use super::guarded_rules::PhysicalRule;
 
 /// The name of the rule before other rules change the plan. The one after them pushes down the filters of joins.
 pub(super) const RULE: &str = "FilterPushdown";

@@ -5,6 +5,9 @@
 //! [#13415](https://github.com/apache/datafusion/issues/13415)). So `max` of NaN and 1 is 1 or NaN, depending on the
 //! order of the rows. `max` of -Infinity alone is -1.7976931348623157e308. Without groups, NaN is the largest value.
 //! The accumulators of this module compare integers in the order of the floats: -Infinity < … < -0.0 < 0.0 < … < NaN.
+//!
+//! DataFusion also takes a running `max` for a column in the order `NULLS LAST`, although NULLs come first in it. So
+//! `ORDER BY` of such a column does not sort. Here the functions do not tell an order.
 
 use std::sync::Arc;
 
@@ -87,8 +90,9 @@ impl AggregateUDFImpl for Extremum {
         self.0.value_from_stats(args)
     }
 
-    fn set_monotonicity(&self, data_type: &DataType) -> SetMonotonicity {
-        self.0.inner().set_monotonicity(data_type)
+    /// A running value is NULL before the first value, and larger or smaller afterwards. No order of DataFusion's is that.
+    fn set_monotonicity(&self, _: &DataType) -> SetMonotonicity {
+        SetMonotonicity::NotMonotonic
     }
 
     fn documentation(&self) -> Option<&Documentation> {

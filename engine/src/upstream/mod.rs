@@ -4,6 +4,7 @@
 //! - [`analyzer_rules`] run over each plan before its columns are promised to a client.
 //! - [`optimizer_rules`] run in the pass that normalises.
 //! - [`executable`] runs last before physical planning.
+//! - [`physical_optimizer_rules`] run in physical planning.
 
 pub(crate) mod aggregate_filters;
 mod column_bounds;
@@ -13,14 +14,17 @@ mod date_parts;
 mod distinct_sums;
 mod equal_projections;
 mod expressions;
+mod false_orders;
 pub(crate) mod filters_by_name;
 mod float_extrema;
 pub(crate) mod from_first;
 pub(crate) mod functional_dependencies;
+pub(crate) mod generated_names;
 pub(crate) mod growth;
 mod guarded_rules;
 pub(crate) mod identifiers;
 pub(crate) mod join_keys;
+mod lost_sorts;
 mod nan_signs;
 pub(crate) mod nested_keys;
 mod null_equality;
@@ -55,7 +59,7 @@ use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
-use self::guarded_rules::Guard;
+use self::guarded_rules::{Guard, PhysicalGuard};
 pub(crate) use self::operand_types::{keep_digits, without_mark};
 use crate::dialect;
 
@@ -75,6 +79,9 @@ const GUARDS: [Guard; 12] = [
     // This guard replaces operators that the guard before reads.
     overflow::GUARD,
 ];
+
+/// The guards of DataFusion's physical optimizer rules.
+const PHYSICAL_GUARDS: [PhysicalGuard; 2] = [false_orders::GUARD, lost_sorts::GUARD];
 
 /// Returns a session state with DataFusion's functions and rules, with the functions and rules that replace some of
 /// them, and with the functions of other dialects.
@@ -136,5 +143,6 @@ fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule 
 
 /// Returns the physical optimizer's rules in order.
 fn physical_optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    PhysicalOptimizer::new().rules.into_iter().map(filters_by_name::guarded).collect()
+    let rules = PhysicalOptimizer::new().rules.into_iter().map(filters_by_name::guarded);
+    rules.map(|rule| guarded_rules::guarded_physical(rule, &PHYSICAL_GUARDS)).collect()
 }

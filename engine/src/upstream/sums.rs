@@ -218,8 +218,9 @@ impl AggregateUDFImpl for ExactSum {
         self.plain.documentation()
     }
 
-    fn set_monotonicity(&self, data_type: &DataType) -> SetMonotonicity {
-        self.plain.set_monotonicity(data_type)
+    /// A running sum is NULL before the first value. No order of DataFusion's is that.
+    fn set_monotonicity(&self, _: &DataType) -> SetMonotonicity {
+        SetMonotonicity::NotMonotonic
     }
 
     fn simplify_expr_op_literal(

@@ -24,7 +24,7 @@ use datafusion::optimizer::optimizer::Optimizer;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use super::{GUARDS, filters_by_name};
+use super::{GUARDS, PHYSICAL_GUARDS, filters_by_name};
 
 /// The answer of plain DataFusion to a query, as this module writes it down.
 #[derive(Clone, Copy, Debug)]
@@ -252,6 +252,8 @@ fn guards_are_for_rules_that_datafusion_has() {
     for name in GUARDS.iter().flat_map(|guard| guard.rules) {
         assert!(rules.iter().any(|rule| rule.name() == *name), "no rule is called {name}");
     }
-    let pushdown = PhysicalOptimizer::new().rules.into_iter().filter(|rule| rule.name() == filters_by_name::RULE);
-    assert_eq!(pushdown.count(), 1, "expected one rule called {}", filters_by_name::RULE);
+    for name in PHYSICAL_GUARDS.iter().map(|guard| guard.rule).chain([filters_by_name::RULE]) {
+        let rules = PhysicalOptimizer::new().rules.into_iter().filter(|rule| rule.name() == name);
+        assert_eq!(rules.count(), 1, "expected one rule called {name}");
+    }
 }

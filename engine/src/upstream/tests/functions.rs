@@ -1,4 +1,4 @@
-//! Patterns, floats and volatile functions. A query that calls `random()` reads enough rows to have one answer.
+//! Names, patterns, floats and volatile functions. A query that calls `random()` reads enough rows to have one answer.
 
 use super::Answer::{Fails, Panics, Rows};
 use super::Fault;
@@ -8,6 +8,26 @@ pub(super) const FAULTS: &[Fault] = &[
         "float_extrema.rs",
         "SELECT g, max(x) FROM (VALUES (1, CAST('NaN' AS DOUBLE)), (1, 1.0), (2, -1e308 * 10)) t(g, x) GROUP BY g",
         Rows(&["1|1.0", "2|-1.7976931348623157e308"]),
+    ),
+    // 3 is less than NULL.
+    (
+        "float_extrema.rs",
+        "SELECT x, f FROM (SELECT x, max(v) OVER (ORDER BY x) AS f FROM (VALUES (1, NULL), (2, 3), (3, 2)) t(x, v)) t \
+         ORDER BY f, x LIMIT 1",
+        Rows(&["1|NULL"]),
+    ),
+    (
+        "sums.rs",
+        "SELECT x, f FROM (SELECT x, sum(arrow_cast(v, 'UInt64')) OVER (ORDER BY x) AS f \
+         FROM (VALUES (1, NULL), (2, 3), (3, 2)) t(x, v)) t ORDER BY f, x LIMIT 1",
+        Rows(&["1|NULL"]),
+    ),
+    // `p` is 101.
+    (
+        "generated_names.rs",
+        "SELECT a * 7 AS x, a * 7 + 1 AS y, __common_expr_1 AS p \
+         FROM (SELECT a, a + 100 AS __common_expr_1 FROM (VALUES (1)) t(a))",
+        Rows(&["7|8|7"]),
     ),
     // A NaN with a sign is less than any number, another value, and another group.
     ("nan_signs.rs", "SELECT -CAST('NaN' AS DOUBLE) > 1e308", Rows(&["false"])),

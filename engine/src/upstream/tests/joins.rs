@@ -76,6 +76,48 @@ pub(super) const FAULTS: &[Fault] = &[
         "SELECT 9007199254740993 INTERSECT SELECT 9007199254740992.0::DOUBLE",
         Rows(&["9007199254740993"]),
     ),
+    // 5 comes before NULL.
+    (
+        "false_orders.rs",
+        "SELECT x, v, row_number() OVER (ORDER BY v, x) FROM (VALUES (1), (2), (3)) a(x) \
+         LEFT JOIN (SELECT * FROM (VALUES (2, 5)) b(k, v) WHERE v = 5) b ON x = k",
+        Rows(&["1|NULL|1", "2|5|2", "3|NULL|3"]),
+    ),
+    // The first row is that of the total, with two NULLs.
+    (
+        "false_orders.rs",
+        "SELECT k, j FROM (VALUES (1, 2), (1, 3)) t(k, j) WHERE k = 1 GROUP BY ROLLUP (k, j) \
+         ORDER BY k NULLS FIRST, j LIMIT 1",
+        Rows(&["1|2"]),
+    ),
+    // Among the rows with NULL in `j`, 3 comes before 1.
+    (
+        "false_orders.rs",
+        "SELECT k, j, row_number() OVER (ORDER BY j NULLS FIRST, k DESC) FROM (VALUES (1, 1), (3, 3)) t(k, j) \
+         WHERE k = j GROUP BY ROLLUP (k, j)",
+        Rows(&["1|1|4", "1|NULL|2", "3|3|5", "3|NULL|3", "NULL|NULL|1"]),
+    ),
+    // The expressions of the set have one value in the rows below. The total comes first.
+    (
+        "false_orders.rs",
+        "SELECT 'a' AS k, j, count(*) FROM (VALUES (1, 2), (1, 3)) t(k, j) GROUP BY ROLLUP ('a', j) \
+         ORDER BY 1 NULLS FIRST, 2 LIMIT 1",
+        Rows(&["a|2|1"]),
+    ),
+    // Each value of `k` is in two rows.
+    (
+        "false_orders.rs",
+        "SELECT n, count(*) FROM (SELECT count(*) AS n FROM (SELECT value / 20000 AS a, value % 20000 AS k \
+         FROM generate_series(0, 39999) ORDER BY 1, 2 LIMIT 40000) s GROUP BY GROUPING SETS ((a, k), (k))) t GROUP BY n",
+        Rows(&["1|80000"]),
+    ),
+    // Both rows have 1 twice.
+    (
+        "false_orders.rs",
+        "SELECT y, x FROM (SELECT x, k FROM (VALUES (1, 1), (2, 1)) l(x, k) ORDER BY x LIMIT 9) l \
+         JOIN (SELECT y, k2 FROM (VALUES (1, 1), (1, 1)) r(y, k2) ORDER BY y LIMIT 9) r ON k = k2 ORDER BY y, x LIMIT 2",
+        Rows(&["1|1", "1|2"]),
+    ),
     ("using_joins.rs", "SELECT k FROM (VALUES (1)) a(k) FULL JOIN (VALUES (4)) b(k) USING (k)", Rows(&["1", "NULL"])),
     ("using_joins.rs", "SELECT k FROM (VALUES (1)) a(k) RIGHT JOIN (VALUES (4)) b(k) USING (k)", Rows(&["NULL"])),
     (

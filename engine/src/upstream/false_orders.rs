@@ -1,0 +1,209 @@
+//! A workaround for physical planning: an operator does not claim an order that its rows do not have.
+//!
+//! For each operator, DataFusion 55.2 knows orders of the rows, columns that have one value, and columns that are equal.
+//! `EnsureRequirements` leaves out the sorts and exchanges that this makes superfluous, and aggregates return groups early.
+//! In three cases the knowledge about an input is kept although it is not true of the result:
+//!
+//! - An outer join adds NULLs to one side (`EquivalenceGroup::join`). Above `a LEFT JOIN (SELECT * FROM b WHERE v = 5)`,
+//!   `ORDER BY v` does not sort, and `PARTITION BY v` puts 5 and NULL into one partition.
+//! - `ROLLUP`, `CUBE` and `GROUPING SETS` add NULLs to their columns, and groups of several sets are not in one order. Groups
+//!   are returned twice, and sorts are left out.
+//! - A hash join repeats the rows of its build side for each row of the probe side. Their order is not that of rows which are
+//!   equal on the probe side, although `join_equivalence_properties` says so.
+//!
+//! The guard puts an operator above such inputs and results that passes their rows on, and hides what is known of them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::{JoinType, Result, Statistics, internal_err};
+use datafusion::config::ConfigOptions;
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::execution_plan::CardinalityEffect;
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+};
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+    SendableRecordBatchStream, replace_children_if_necessary,
+};
+
+use super::guarded_rules::PhysicalGuard;
+
+/// The guard of the rule that leaves out sorts and exchanges.
+pub(super) const GUARD: PhysicalGuard = PhysicalGuard { rule: "EnsureRequirements", prepare: with_hidden_orders };
+
+/// What an operator hides. Each value includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Hidden {
+    /// The orders of the rows.
+    Orders,
+    /// The columns that have one value, are equal, or are unique.
+    Values,
+    /// The columns by which rows are distributed.
+    Partitions,
+}
+
+/// Puts an operator above each input whose orders are not those of the result, and above grouping sets.
+fn with_hidden_orders(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let mut is_changed = false;
+    let mut children = vec![];
+    for (child, hidden) in plan.children().into_iter().zip(untrue_above(plan.as_ref())) {
+        let hidden = hidden.filter(|hidden| claims(child.as_ref(), *hidden));
+        is_changed |= hidden.is_some();
+        children.push(match hidden {
+            Some(hidden) => Arc::new(OpaqueExec::over(child.clone(), hidden)?),
+            None => child.clone(),
+        });
+    }
+    let plan = if is_changed { replace_children_if_necessary(plan, children)? } else { plan };
+    if has_grouping_sets(plan.as_ref()) {
+        return Ok(Transformed::yes(Arc::new(OpaqueExec::over(plan, Hidden::Partitions)?)));
+    }
+    Ok(Transformed::new_transformed(plan, is_changed))
+}
+
+/// Returns, for each input of an operator, what may be known of its rows and is not true of the operator's.
+fn untrue_above(plan: &dyn ExecutionPlan) -> Vec<Option<Hidden>> {
+    if has_grouping_sets(plan) {
+        return vec![Some(Hidden::Values)];
+    }
+    let nullable = Some(Hidden::Values);
+    if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+        return match join.join_type() {
+            JoinType::Inner => vec![Some(Hidden::Orders), None],
+            JoinType::Left => vec![None, nullable],
+            JoinType::Right => vec![nullable, None],
+            JoinType::Full => vec![nullable, nullable],
+            _ => vec![None, None],
+        };
+    }
+    match plan.downcast_ref::<NestedLoopJoinExec>().map(NestedLoopJoinExec::join_type) {
+        Some(JoinType::Left) => vec![None, nullable],
+        Some(JoinType::Right) => vec![nullable, None],
+        Some(JoinType::Full) => vec![nullable, nullable],
+        _ => plan.children().iter().map(|_| None).collect(),
+    }
+}
+
+fn has_grouping_sets(plan: &dyn ExecutionPlan) -> bool {
+    plan.downcast_ref::<AggregateExec>().is_some_and(|aggregate| aggregate.group_expr().has_grouping_set())
+}
+
+/// True if an operator claims something that would be hidden.
+fn claims(plan: &dyn ExecutionPlan, hidden: Hidden) -> bool {
+    let known = plan.properties().equivalence_properties();
+    !known.oeq_class().is_empty() || hidden >= Hidden::Values && !known.eq_group().is_empty()
+}
+
+/// An operator that passes the rows of its input on, and hides what is known of them.
+#[derive(Clone, Debug)]
+struct OpaqueExec {
+    input: Arc<dyn ExecutionPlan>,
+    hidden: Hidden,
+    properties: Arc<PlanProperties>,
+}
+
+impl OpaqueExec {
+    fn over(input: Arc<dyn ExecutionPlan>, hidden: Hidden) -> Result<Self> {
+        let known = input.equivalence_properties();
+        let mut shown = EquivalenceProperties::new(known.schema().clone());
+        if hidden < Hidden::Values {
+            shown.add_equivalence_group(known.eq_group().clone())?;
+        }
+        let mut properties = input.properties().as_ref().clone().with_eq_properties(shown);
+        if hidden >= Hidden::Partitions {
+            let partitions = input.output_partitioning().partition_count();
+            properties = properties.with_partitioning(Partitioning::UnknownPartitioning(partitions));
+        }
+        Ok(Self { input, hidden, properties: Arc::new(properties) })
+    }
+}
+
+impl DisplayAs for OpaqueExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpaqueExec")
+    }
+}
+
+impl ExecutionPlan for OpaqueExec {
+    fn name(&self) -> &str {
+        "OpaqueExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        match (children.pop(), children.is_empty()) {
+            (Some(input), true) => Ok(Arc::new(Self::over(input, self.hidden)?)),
+            _ => internal_err!("OpaqueExec has one input"),
+        }
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        self.input.execute(partition, context)
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        match inputs {
+            [input] => Ok(input.clone()),
+            _ => internal_err!("OpaqueExec has one input"),
+        }
+    }
+
+    fn supports_limit_pushdown(&self) -> bool {
+        true
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        CardinalityEffect::Equal
+    }
+
+    fn gather_filters_for_pushdown(
+        &self,
+        _: FilterPushdownPhase,
+        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
+        _: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        FilterDescription::from_children(parent_filters, &self.children())
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        _: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        Ok(FilterPushdownPropagation::if_all(result))
+    }
+}

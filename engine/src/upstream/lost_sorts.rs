@@ -1,0 +1,41 @@
+//! A workaround for physical planning: an operator gets a sort if its input no longer shows that it needs none.
+//!
+//! `EnsureRequirements` of DataFusion 55.2 leaves out a sort by columns that have one value, because of a filter or of an
+//! aggregate without `GROUP BY`. A hash join above does not always keep that knowledge, and `SanityCheckPlan` rejects the
+//! plan. This query then fails:
+//! `SELECT row_number() OVER (ORDER BY s) FROM (VALUES (2)) a(x) JOIN (SELECT count(*) AS n, sum(v) AS s FROM t) ON x = n`.
+//! The guard adds the missing sorts before the check.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::Transformed;
+use datafusion::error::Result;
+use datafusion::physical_expr::LexOrdering;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary};
+
+use super::guarded_rules::PhysicalGuard;
+
+/// The guard of the rule that rejects a plan if an input lacks the required order.
+pub(super) const GUARD: PhysicalGuard = PhysicalGuard { rule: "SanityCheckPlan", prepare: with_sorted_children };
+
+/// Sorts the children whose rows the operator needs in an order that they do not have.
+fn with_sorted_children(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let mut is_changed = false;
+    let mut children = vec![];
+    for (child, order) in plan.children().into_iter().zip(plan.required_input_ordering()) {
+        children.push(match order.map(|order| order.into_single()) {
+            Some(order) if !child.equivalence_properties().ordering_satisfy_requirement(order.clone())? => {
+                is_changed = true;
+                let sort = SortExec::new(LexOrdering::from(order), child.clone());
+                // The operator reads the same partitions as before.
+                Arc::new(sort.with_preserve_partitioning(true))
+            }
+            _ => child.clone(),
+        });
+    }
+    if !is_changed {
+        return Ok(Transformed::no(plan));
+    }
+    replace_children_if_necessary(plan, children).map(Transformed::yes)
+}
