@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 
 use crate::ways::Rows;
 
-pub use comparable::compare_with_duckdb;
+pub use comparable::{compare_with_duckdb, has_rounded_column};
 
 const SCRIPT: &str = include_str!("duckdb/oracle.py");
 /// The time after which DuckDB cancels a query.

@@ -41,6 +41,17 @@ pub fn compare_with_duckdb(duckdb: &Rows, portolan: &Rows, order: &Order) -> Res
     compare_within((&left.0, &[left.1]), (&right.0, &[right.1]), order, &tolerances).map_err(|e| e.to_string())
 }
 
+/// True if DuckDB rounded a column because its digits do not fit into DuckDB's widest decimal.
+pub fn has_rounded_column(duckdb: &Rows, portolan: &Rows) -> bool {
+    let mut columns = duckdb.0.fields().iter().zip(portolan.0.fields());
+    columns.any(|(e, a)| is_rounded(e.data_type(), a.data_type()))
+}
+
+/// True if DuckDB's widest decimal keeps fewer digits behind the point than Portolan's.
+fn is_rounded(expected: &DataType, actual: &DataType) -> bool {
+    matches!(expected, DataType::Decimal128(MOST_DIGITS, kept) if actual.is_decimal() && *kept < scale(actual))
+}
+
 /// Returns a type that holds the values of both; `None` if the types are unrelated.
 fn common_type(expected: &DataType, actual: &DataType) -> Option<DataType> {
     use DataType::{Boolean, Date32, Float64, Null, Timestamp, Utf8};
@@ -56,7 +67,7 @@ fn common_type(expected: &DataType, actual: &DataType) -> Option<DataType> {
         (Boolean, Boolean) => Some(Boolean),
         // DuckDB's averages of decimals are floating-point numbers. Otherwise a float beside another number is a fault.
         (e, a) if e.is_floating() && (a.is_floating() || a.is_decimal()) => Some(Float64),
-        (DataType::Decimal128(MOST_DIGITS, kept), a) if a.is_decimal() && *kept < scale(a) => Some(Float64),
+        (e, a) if is_rounded(e, a) => Some(Float64),
         (_, a) if a.is_floating() => None,
         (e, a) if e.is_numeric() && a.is_numeric() => {
             Some(DataType::Decimal256(WIDEST_DECIMAL, scale(e).max(scale(a)).max(0)))
@@ -87,7 +98,7 @@ fn tolerance(expected: &DataType, actual: &DataType) -> f64 {
     match (expected, actual) {
         (e, a) if e.is_floating() && a.is_decimal() => unit(scale(a)),
         // DuckDB's widest decimal is rounded if it would need more digits.
-        (DataType::Decimal128(MOST_DIGITS, kept), a) if *kept < scale(a) => unit(*kept),
+        (e, a) if is_rounded(e, a) => unit(scale(e)),
         _ => 0.0,
     }
 }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::{RandomQuery, databases, dialect, files};
 use crate::crossed::{document, strategies_in};
-use crate::duckdb::{DuckDb, PortFiles, compare_with_duckdb};
+use crate::duckdb::{DuckDb, PortFiles, compare_with_duckdb, has_rounded_column};
 use crate::forced::{FORCED, Forced};
 use crate::python::python;
 use crate::ways::{Rows, UNPLACED, Ways, lines, run};
@@ -253,10 +253,14 @@ async fn verdict(duckdb: &DuckDb, query: &RandomQuery, ours: &EngineResult<Rows>
     let theirs = duckdb.query(&dialect::for_duckdb(&query.sql)).await;
     match (theirs, ours) {
         (Ok(theirs), Ok(ours)) => match compare_with_duckdb(&theirs, ours, &query.order) {
-            Ok(()) => Verdict::Equal(ours.1.iter().map(RecordBatch::num_rows).sum()),
+            Ok(()) => Verdict::Equal(rows_of(ours)),
             Err(how) => match duckdb.query_as_written(&dialect::for_duckdb(&query.sql)).await {
                 Ok(theirs) if compare_with_duckdb(&theirs, ours, &query.order).is_ok() => {
                     Verdict::Skipped(dialect::DUCKDB_DISAGREES.into())
+                }
+                // Rows that differ only in lost digits are one row of a `UNION` or a `GROUP BY`.
+                _ if rows_of(&theirs) < rows_of(ours) && has_rounded_column(&theirs, ours) => {
+                    Verdict::Skipped(dialect::DUCKDB_ROUNDS.into())
                 }
                 _ => Verdict::Different(format!("DuckDB (-) and Portolan (+): {how}")),
             },
@@ -268,13 +272,14 @@ async fn verdict(duckdb: &DuckDb, query: &RandomQuery, ours: &EngineResult<Rows>
     }
 }
 
+fn rows_of(rows: &Rows) -> usize {
+    rows.1.iter().map(RecordBatch::num_rows).sum()
+}
+
 fn agree(expected: &EngineResult<Rows>, actual: &EngineResult<Rows>, order: &Order) -> Outcome {
-    if let Some(error) = [expected, actual].into_iter().filter_map(|r| r.as_ref().err()).find(|e| is_planner_gap(e)) {
-        return Outcome::Refused(error.chain());
-    }
     match (expected, actual) {
         (Ok(expected), Ok(actual)) => match compare((&expected.0, &expected.1), (&actual.0, &actual.1), order) {
-            Ok(()) => Outcome::Equal(actual.1.iter().map(RecordBatch::num_rows).sum()),
+            Ok(()) => Outcome::Equal(rows_of(actual)),
             Err(difference) => Outcome::Different(difference.to_string()),
         },
         (Err(e), _) | (_, Err(e)) if is_fault(e) => Outcome::Different(format!("an internal error: {}", e.chain())),
@@ -284,12 +289,6 @@ fn agree(expected: &EngineResult<Rows>, actual: &EngineResult<Rows>, order: &Ord
         (Ok(_), Err(e)) => Outcome::Different(format!("rows against an error\n  + {}", e.chain())),
         (Err(e), Ok(_)) => Outcome::Different(format!("an error against rows\n  - {}", e.chain())),
     }
-}
-
-/// DataFusion 55.2 loses a sort if a filter fixes an expression below a join, and detects it. Whether a query meets
-/// this depends on the sizes that it sees. The result is an error, never wrong rows: see the upstream notes.
-fn is_planner_gap(error: &portolan_engine::Error) -> bool {
-    error.chain().contains("SanityCheckPlan")
 }
 
 /// True if the error is that of one row's value. If no row needs the value, such as in a join with an empty side, a plan
@@ -302,5 +301,5 @@ fn is_of_a_value(error: &portolan_engine::Error) -> bool {
 
 /// True if the error is internal, which must not happen in any way.
 fn is_fault(error: &portolan_engine::Error) -> bool {
-    error.kind() == ErrorKind::Internal && !is_planner_gap(error)
+    error.kind() == ErrorKind::Internal
 }
