@@ -7,7 +7,7 @@
 //! The accumulators of this module compare integers in the order of the floats: -Infinity < … < -0.0 < 0.0 < … < NaN.
 //!
 //! DataFusion also takes a running `max` for a column in the order `NULLS LAST`, although NULLs come first in it. So
-//! `ORDER BY` of such a column does not sort. Here the functions do not tell an order.
+//! `ORDER BY` of such a column does not sort. Here the functions claim no order.
 
 use std::sync::Arc;
 
