@@ -8,6 +8,7 @@ mod aggregate_filters;
 mod branch_types;
 mod changing_files;
 mod column_bounds;
+mod compared_casts;
 mod csv_line_breaks;
 mod decimals;
 mod empty_groups;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -26,6 +27,14 @@ pub(super) fn any(expr: &Expr, test: impl Fn(&Expr) -> bool) -> bool {
 /// True if the operator calls a volatile function.
 pub(super) fn is_volatile(plan: &LogicalPlan) -> bool {
     has_expression(plan, Expr::is_volatile)
+}
+
+/// Returns the type of the values that a column of this type holds, be they in a dictionary or not.
+pub(super) fn value_type(data_type: &DataType) -> &DataType {
+    match data_type {
+        DataType::Dictionary(_, values) => value_type(values),
+        other => other,
+    }
 }
 
 /// Rewrites the expressions of an operator from their leaves up; their columns keep their names.

@@ -8,6 +8,7 @@
 
 pub(crate) mod aggregate_filters;
 mod column_bounds;
+pub(crate) mod compared_casts;
 mod constant_filters;
 mod cross_joins;
 mod date_parts;
@@ -64,7 +65,8 @@ pub(crate) use self::operand_types::{keep_digits, without_mark};
 use crate::dialect;
 
 /// The guards of DataFusion's optimizer rules. If two guard one rule, the later one sees a plan first.
-const GUARDS: [Guard; 12] = [
+const GUARDS: [Guard; 13] = [
+    compared_casts::GUARD,
     constant_filters::GUARD,
     cross_joins::GUARD,
     distinct_sums::GUARD,
@@ -112,7 +114,7 @@ pub(crate) fn state_builder() -> SessionStateBuilder {
 
 /// Returns the plan that is executed, for physical planning only: with functions that no other node has to know.
 pub(crate) fn executable(plan: &LogicalPlan) -> Result<LogicalPlan> {
-    nan_signs::canonical(unordered_casts::hide(overflow::checked_plan(plan)?)?)
+    nan_signs::canonical(compared_casts::hide(unordered_casts::hide(overflow::checked_plan(plan)?)?)?)
 }
 
 /// Returns the analyzer's rules in order: those that need a plan as it is written, DataFusion's, and those that need

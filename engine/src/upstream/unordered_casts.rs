@@ -16,7 +16,7 @@ use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF};
 
-use super::expressions::{any, has_expression, map_named, schema_below};
+use super::expressions::{any, has_expression, map_named, schema_below, value_type};
 use super::same_column;
 
 /// Returns the plan with the operands of such casts hidden, for physical planning only.
@@ -63,7 +63,7 @@ fn keeps_order(expr: &Expr, to: &DataType, schema: &DFSchema) -> bool {
     use DataType::{Boolean, Date32, Date64, Duration, Time32, Time64, Timestamp};
     let Ok(from) = expr.get_type(schema) else { return false };
     let text = |t: &DataType| t.is_string() || t.is_binary();
-    match (plain(&from), plain(to)) {
+    match (value_type(&from), value_type(to)) {
         (from, to) if from == to => true,
         (Boolean, to) => to.is_numeric(),
         (from, to) if from.is_numeric() && to.is_numeric() => true,
@@ -74,13 +74,6 @@ fn keeps_order(expr: &Expr, to: &DataType, schema: &DFSchema) -> bool {
         (from, Date32 | Date64 | Timestamp(_, None) | Duration(_)) if from.is_integer() => true,
         (Time32(_) | Time64(_), Time32(_) | Time64(_)) | (Duration(_), Duration(_)) => true,
         (from, to) => text(from) && text(to),
-    }
-}
-
-fn plain(data_type: &DataType) -> &DataType {
-    match data_type {
-        DataType::Dictionary(_, values) => plain(values),
-        other => other,
     }
 }
 

@@ -17,6 +17,7 @@ use super::column_of;
 use crate::execution::errors::from_datafusion;
 use crate::planner::analyse;
 use crate::planner::infallible::never_fails;
+use crate::upstream::compared_casts;
 use crate::{Error, ErrorKind, Result as EngineResult};
 
 /// Returns a condition as an expression over the rows of its port.
@@ -209,7 +210,8 @@ pub(super) fn sql_condition(text: &str, schema: &DFSchema, state: &SessionState)
         LogicalPlan::Filter(filter) => {
             // A date, for example, is a string that is cast.
             let facts = SimplifyContext::builder().with_schema(Arc::new(schema.clone())).build();
-            let folded = ExprSimplifier::new(facts).simplify(filter.predicate).map_err(datafusion)?;
+            let simplify = |condition| ExprSimplifier::new(facts).simplify(condition);
+            let folded = compared_casts::simplified(filter.predicate, schema, simplify).map_err(datafusion)?;
             match never_fails(&folded, schema) {
                 true => Ok(folded),
                 false => invalid(format!(

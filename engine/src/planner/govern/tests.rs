@@ -350,6 +350,9 @@ async fn conditions_in_sql() {
         ("dept = 'a' AND salary / 2.0 < 5000", Some("5")),
         ("upper(dept) = 'B'", Some("500")),
         ("born < DATE '1970-01-11'", Some("10")),
+        // For all other rows, the cast is NULL.
+        ("TRY_CAST(salary AS SMALLINT) <> 4", Some("33")),
+        ("CAST(salary / 2.0 AS BIGINT) <> 4", None),
         ("1 / salary > 0", None),
         ("salary", None),
         ("nothing = 1", None),

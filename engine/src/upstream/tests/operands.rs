@@ -4,6 +4,42 @@ use super::Answer::{Fails, Rows};
 use super::Fault;
 
 pub(super) const FAULTS: &[Fault] = &[
+    // 0.04 is rounded to 0.0, and 1.4 to 1.
+    (
+        "compared_casts.rs",
+        "SELECT count(*) FROM (VALUES (CAST(0.04 AS DECIMAL(15,2)))) t(d) WHERE CAST(d AS DECIMAL(24,1)) <= 0",
+        Rows(&["0"]),
+    ),
+    (
+        "compared_casts.rs",
+        "SELECT count(*) FROM (VALUES (CAST(1.4 AS DECIMAL(15,2)))) t(d) WHERE CAST(d AS BIGINT) = 1",
+        Rows(&["0"]),
+    ),
+    (
+        "compared_casts.rs",
+        "SELECT count(*) FROM (VALUES (CAST(1.4 AS DECIMAL(15,2)))) t(d) WHERE arrow_cast(d, 'Int64') = 1",
+        Rows(&["0"]),
+    ),
+    // The cast is NULL.
+    (
+        "compared_casts.rs",
+        "SELECT count(*) FROM (VALUES (100000)) t(n) WHERE TRY_CAST(n AS SMALLINT) <> 3",
+        Rows(&["1"]),
+    ),
+    // A microsecond is before the nanosecond after it, and does not equal it.
+    (
+        "compared_casts.rs",
+        "SELECT count(*) FROM (VALUES (arrow_cast('2024-01-01 00:00:00', 'Timestamp(us)'))) t(x) WHERE \
+         arrow_cast(x, 'Timestamp(ns)') < TIMESTAMP '2024-01-01 00:00:00.000000001'",
+        Rows(&["0"]),
+    ),
+    // Midnight two hours east of Greenwich is 22:00 there.
+    (
+        "compared_casts.rs",
+        "SELECT count(*) FROM (VALUES (TIMESTAMP '2024-01-01 00:00:00')) t(x) WHERE \
+         arrow_cast(x, 'Timestamp(ns, \"+02:00\")') = arrow_cast('2023-12-31T22:00:00Z', 'Timestamp(ns, \"+02:00\")')",
+        Rows(&["0"]),
+    ),
     (
         "date_parts.rs",
         "SELECT count(*) FROM (VALUES (TIMESTAMP '2024-01-01 00:00:00')) t(x) WHERE extract(year FROM x) < 9999",
