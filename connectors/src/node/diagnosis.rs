@@ -8,8 +8,14 @@ use rustls_pki_types::pem::PemObject;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What the HTTP/2 library reports if a connection closed before a request was sent.
-const CLOSED: &str = "operation was canceled: transport error: connection closed";
+/// What the libraries for HTTP/2 and TCP report if a node closes a connection before it responded: which of them
+/// depends on what was written and read before the end of the connection is seen.
+const CLOSED: [&str; 4] = [
+    "operation was canceled: transport error: connection closed",
+    "connection error: stream closed because of a broken pipe",
+    "connection error: Broken pipe",
+    "connection error: Connection reset by peer",
+];
 
 /// Returns the likely cause of a failed connection to the node at `url`, and what to do. `said` is the libraries' error,
 /// with its causes. `None` for a failure that this function does not know.
@@ -23,10 +29,10 @@ pub fn likely_cause(url: &str, said: &str) -> Option<String> {
         format!("the node does not use TLS: write `{}`", url.replacen("grpc+tls://", "grpc://", 1))
     } else if has(&["frame with invalid size"]) && !url.starts_with("grpc+tls://") {
         format!("the node uses TLS: {}", with_tls(url)?)
-    } else if has(&[CLOSED]) && !url.starts_with("grpc+tls://") {
+    } else if has(&CLOSED) && !url.starts_with("grpc+tls://") {
         // A node with TLS closes the connection, and its last bytes are not always read before that is seen.
         format!("the node closed the connection before it responded: if it uses TLS, {}", with_tls(url)?)
-    } else if has(&[CLOSED]) {
+    } else if has(&CLOSED) {
         "the node closed the connection before it responded: try again, or look into its log".to_owned()
     } else if let Some((_, names)) = said.split_once("certificate is only valid for ") {
         format!("the node's certificate is for {}: write this name in the URL", plain(names))
@@ -98,6 +104,18 @@ mod tests {
                  certificate of its authority (`ca`)",
             ),
             (
+                "grpc://a:1",
+                "transport error: connection error: stream closed because of a broken pipe",
+                "the node closed the connection before it responded: if it uses TLS, write `grpc+tls://a:1`, with the \
+                 certificate of its authority (`ca`)",
+            ),
+            (
+                "grpc://a:1",
+                "transport error: connection error: Connection reset by peer (os error 104)",
+                "the node closed the connection before it responded: if it uses TLS, write `grpc+tls://a:1`, with the \
+                 certificate of its authority (`ca`)",
+            ),
+            (
                 "grpc+tls://a:1",
                 "operation was canceled: transport error: connection closed",
                 "the node closed the connection before it responded: try again, or look into its log",
@@ -128,6 +146,8 @@ mod tests {
         }
         assert_eq!(likely_cause("grpc://a:1", "the stream was reset"), None);
         assert_eq!(likely_cause("grpc+tls://a:1", "frame with invalid size"), None);
+        let in_mid_stream = "error reading a body from connection: stream closed because of a broken pipe";
+        assert_eq!(likely_cause("grpc://a:1", in_mid_stream), None);
     }
 
     #[test]
