@@ -8,8 +8,12 @@ use portolan_connectors::{FragmentSummary, lock};
 
 /// The number of measurements that count, which are the last ones.
 const REMEMBERED: usize = 16;
-/// The smallest stream that is measured. Shorter streams measure buffers rather than the link.
-const LEAST_STREAM_BYTES: u64 = 256 << 10;
+/// The smallest stream that is measured. A shorter stream measures buffers, and the time until the tasks that read it run on a
+/// busy node, rather than the link.
+const LEAST_STREAM_BYTES: u64 = 4 << 20;
+/// The smallest stream that is measured if it takes [`LONG_STREAM`], as on a slow link.
+const LEAST_LONG_STREAM_BYTES: u64 = 256 << 10;
+const LONG_STREAM: Duration = Duration::from_secs(1);
 /// The factor by which the speed of a link must change before it counts as another one.
 const OTHER_SPEED: f64 = 2.0;
 
@@ -84,7 +88,8 @@ impl LinkMeter {
     /// also ignored, unless they were faster than the known speed of the link. A link that seems slow is used less, so
     /// it would rarely be measured again.
     pub(crate) fn record_stream(&self, bytes: u64, took: Duration, pace: Pace) {
-        if bytes < LEAST_STREAM_BYTES || took.is_zero() {
+        let least = if took < LONG_STREAM { LEAST_STREAM_BYTES } else { LEAST_LONG_STREAM_BYTES };
+        if bytes < least || took.is_zero() {
             return;
         }
         let rate = bytes as f64 / took.as_secs_f64();
@@ -191,9 +196,12 @@ mod tests {
     #[test]
     fn the_fastest_of_the_last_long_streams_counts() {
         let meter = LinkMeter::default();
-        meter.record_stream(LEAST_STREAM_BYTES - 1, MS, Pace::Link);
+        meter.record_stream(LEAST_STREAM_BYTES - 1, LONG_STREAM - MS, Pace::Link);
+        meter.record_stream(LEAST_LONG_STREAM_BYTES - 1, LONG_STREAM, Pace::Link);
         meter.record_stream(1 << 30, Duration::ZERO, Pace::Link);
-        assert_eq!(meter.link().bandwidth, Link::default().bandwidth, "neither stream counts");
+        assert_eq!(meter.link().bandwidth, Link::default().bandwidth, "none of the streams counts");
+        meter.record_stream(LEAST_LONG_STREAM_BYTES, LONG_STREAM, Pace::Link);
+        assert_eq!(meter.link().bandwidth, 262_144.0);
         meter.record_stream(5_000_000, MS * 1000, Pace::Link);
         meter.record_stream(12_500_000, MS * 1000, Pace::Link);
         meter.record_stream(10_000_000, MS * 1000, Pace::Link);
@@ -221,7 +229,7 @@ mod tests {
         let link = Arc::new(LinkMeter::default());
         let mut stream = StreamMeter::new(link.clone());
         stream.received(1 << 20);
-        stream.received(1 << 20);
+        stream.received(4 << 20);
         stream.waited(Duration::from_secs(3600));
         // Longer than twice the millisecond by which a sender's figure may be wrong.
         std::thread::sleep(MS * 3);
@@ -230,7 +238,7 @@ mod tests {
         assert_eq!(link.link(), Link::default());
         stream.blocked = Duration::ZERO;
         stream.finish(&ready);
-        assert!(link.link().bandwidth < Link::default().bandwidth);
+        assert_ne!(link.link().bandwidth, Link::default().bandwidth);
     }
 
     #[test]
