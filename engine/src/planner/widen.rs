@@ -19,7 +19,7 @@ use std::mem::discriminant;
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, TableScan};
 
 use self::fuse::{Differences, Fused};
 use super::candidates::other_sites;
@@ -138,11 +138,14 @@ fn costs_less(fused: &LogicalPlan, plans: &[&LogicalPlan]) -> Result<bool> {
 }
 
 /// Returns the estimated number of rows that the operators of a plan read and return. Both sides of the comparison run the same
-/// operators at this node, so that rows are enough.
+/// operators at this node, so that rows are enough. A scan reads all rows of its table to test its filters.
 fn work(plan: &LogicalPlan) -> f64 {
     let mut work = 0.0;
     estimate_each(plan, &mut |operator, inputs, rows| {
-        let read: f64 = inputs.iter().sum();
+        let read = match operator {
+            LogicalPlan::TableScan(scan) => rows_without_filters(scan),
+            _ => inputs.iter().sum(),
+        };
         // Each aggregate reads each row.
         let times = match operator {
             LogicalPlan::Aggregate(aggregate) => aggregate.aggr_expr.len().max(1) as f64,
@@ -151,6 +154,10 @@ fn work(plan: &LogicalPlan) -> f64 {
         work += read * times + rows;
     });
     work
+}
+
+fn rows_without_filters(scan: &TableScan) -> f64 {
+    estimate(&LogicalPlan::TableScan(TableScan { filters: vec![], ..scan.clone() })).rows
 }
 
 /// Returns a number that is the same for all plans that can be fused.

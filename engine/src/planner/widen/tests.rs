@@ -3,10 +3,20 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::pretty::pretty_format_batches;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::{MemTable, provider_as_source};
+use datafusion::functions_aggregate::expr_fn::count;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::prelude::{col, lit};
 use futures::TryStreamExt;
 
+use super::widen;
 use crate::{Engine, Principal, Session};
 
 /// A session with a table `t` of 1,000 rows: `a` from 1, its last digit `d`, its square `s`, and `k`, which is NULL in each
@@ -222,6 +232,30 @@ async fn readings_with_other_conditions_share_one_part() {
     ] {
         check(&session, sql, expected, &[readers]).await;
     }
+}
+
+/// The filters of a scan leave out rows of its result, and the table is read all the same.
+#[test]
+fn a_table_is_read_once_for_scans_with_filters() {
+    let schema = Schema::new(vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Int64, true)]);
+    let table = provider_as_source(Arc::new(MemTable::try_new(Arc::new(schema), vec![vec![]]).unwrap()));
+    let count_of = |value: i64, alias: &str| {
+        let filters = vec![col("t.b").gt(lit(0_i64)), col("t.a").eq(lit(value))];
+        let scan = LogicalPlanBuilder::scan_with_filters("t", Arc::clone(&table), None, filters.clone()).unwrap();
+        let rows = scan.filter(conjunction(filters).unwrap()).unwrap();
+        let count = rows.aggregate(Vec::<Expr>::new(), [count(col("t.a"))]).unwrap();
+        count.alias(alias).unwrap().build().unwrap()
+    };
+    let plan = LogicalPlanBuilder::from(count_of(1, "u")).cross_join(count_of(2, "v")).unwrap().build().unwrap();
+    let mut aggregates = vec![];
+    widen(plan)
+        .unwrap()
+        .apply(|operator| {
+            aggregates.extend(matches!(operator, LogicalPlan::Aggregate(_)).then(|| operator.clone()));
+            Ok(TreeNodeRecursion::Continue)
+        })
+        .unwrap();
+    assert!(aggregates.len() == 2 && aggregates[0] == aggregates[1], "{aggregates:?}");
 }
 
 /// An expression that fails for a row of no reading, and names of a side that a semi join drops.
