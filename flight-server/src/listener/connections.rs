@@ -1,5 +1,5 @@
 //! The open connections of a listener. Their number is bounded, in total and for each address. A connection on which
-//! nobody authenticates is closed.
+//! nobody authenticates is closed. A connection that the server ends waits until the client closes it too.
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use portolan_connectors::lock;
@@ -22,12 +22,16 @@ use crate::options::ServerLimits;
 /// The shortest time between two lines in the log about connections over the bound.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
+/// The longest time that a connection stays open for the client to read what was sent.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// The bounds of a listener's connections, and the number of open ones.
 #[derive(Debug)]
 pub struct Connections {
     most: usize,
     most_per_address: usize,
     login_timeout: Duration,
+    linger: Duration,
     open: Mutex<Open>,
 }
 
@@ -45,7 +49,9 @@ pub(crate) struct Connection {
     login_timeout: Duration,
     /// The end of the time to authenticate; `None` once somebody has authenticated.
     timer: Option<Pin<Box<Sleep>>>,
-    _guard: OpenGuard,
+    /// The end of the wait for the client to close a connection that the server has ended.
+    linger: Option<Pin<Box<Sleep>>>,
+    guard: OpenGuard,
 }
 
 /// The facts about a connection that its requests have in their extensions.
@@ -75,7 +81,8 @@ impl Connections {
     pub(crate) fn new(limits: &ServerLimits) -> Arc<Self> {
         let most = limits.connections.max(1);
         let most_per_address = limits.connections_per_address.unwrap_or(most - most / 4).max(1);
-        Arc::new(Self { most, most_per_address, login_timeout: limits.login_timeout, open: Mutex::default() })
+        let login_timeout = limits.login_timeout;
+        Arc::new(Self { most, most_per_address, login_timeout, linger: LINGER, open: Mutex::default() })
     }
 
     /// Returns the number of open connections, those that are in a TLS handshake included.
@@ -114,7 +121,8 @@ impl Connections {
             info: ConnectionInfo { address, use_of: Arc::new(use_of) },
             login_timeout: self.login_timeout,
             timer: Some(Box::pin(sleep(self.login_timeout))),
-            _guard: OpenGuard { connections: self.clone(), network },
+            linger: None,
+            guard: OpenGuard { connections: self.clone(), network },
         })
     }
 }
@@ -216,8 +224,28 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
+    /// Ends the connection, and waits until the client has closed it too, or for [`LINGER`]. Meanwhile it drops what
+    /// arrives. Data for a closed socket, such as the window updates of a client that still reads rows, make the
+    /// operating system reset the connection, and the client would lose the rows that are still on their way
+    /// ([RFC 9112, section 9.6](https://www.rfc-editor.org/rfc/rfc9112#section-9.6)).
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let Self { stream, linger, guard, .. } = &mut *self;
+        if linger.is_none() {
+            ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
+        }
+        let end = linger.get_or_insert_with(|| Box::pin(sleep(guard.connections.linger)));
+        let mut dropped = [0; 4096];
+        loop {
+            if end.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut buffer = ReadBuf::new(&mut dropped);
+            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                // The client has closed its side, or the connection is lost.
+                Ok(()) | Err(_) => return Poll::Ready(Ok(())),
+            }
+        }
     }
 }
 
@@ -233,7 +261,7 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -293,6 +321,46 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_millis(200), known.read_u8()).await.is_err(), "it stays open");
         drop(client);
         assert_eq!(known.read_u8().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_sends_until_the_end_loses_nothing() {
+        const SENT: usize = 1 << 20;
+        let connections = bounds(9, None, Duration::from_secs(60));
+        let (mut client, server) = pair().await;
+        let mut server = connections.admit(server, HERE).unwrap();
+        let serving = tokio::spawn(async move {
+            server.write_all(&vec![1; SENT]).await.unwrap();
+            server.shutdown().await.unwrap();
+        });
+        let mut received = 0;
+        let mut buffer = vec![0; SENT / 64];
+        loop {
+            client.write_all(&[1]).await.unwrap();
+            match client.read(&mut buffer).await.unwrap() {
+                0 => break,
+                bytes => received += bytes,
+            }
+        }
+        assert_eq!(received, SENT);
+        drop(client);
+        serving.await.unwrap();
+        assert_eq!(connections.open(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_wait_for_a_client_that_does_not_close_ends() {
+        let mut connections = bounds(9, None, Duration::from_secs(60));
+        Arc::get_mut(&mut connections).unwrap().linger = Duration::from_millis(50);
+        let (mut client, server) = pair().await;
+        let mut server = connections.admit(server, HERE).unwrap();
+        let sending = async { while client.write_all(&[1; 4096]).await.is_ok() {} };
+        let ending = async {
+            server.shutdown().await.unwrap();
+            drop(server);
+        };
+        tokio::join!(sending, ending);
+        assert_eq!(connections.open(), 0);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, Stream};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
@@ -104,10 +105,12 @@ impl Handshakes {
 
 async fn shake_hands(acceptor: TlsAcceptor, connection: Connection) -> Option<TlsStream<Connection>> {
     let address = connection.address();
-    match timeout(HANDSHAKE, acceptor.accept(connection)).await {
+    match timeout(HANDSHAKE, acceptor.accept(connection).into_fallible()).await {
         Ok(Ok(connection)) => Some(connection),
-        Ok(Err(e)) => {
+        Ok(Err((e, mut connection))) => {
             tracing::debug!(%address, "a TLS handshake failed: {e}");
+            // The client reads the alert, and so can tell that TLS is the reason.
+            let _ = connection.shutdown().await;
             None
         }
         Err(_) => {
