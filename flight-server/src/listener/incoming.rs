@@ -109,7 +109,7 @@ async fn shake_hands(acceptor: TlsAcceptor, connection: Connection) -> Option<Tl
         Ok(Ok(connection)) => Some(connection),
         Ok(Err((e, mut connection))) => {
             tracing::debug!(%address, "a TLS handshake failed: {e}");
-            // The client reads the alert, and so can tell that TLS is the reason.
+            // The client can then read the alert, which says that TLS is the cause.
             let _ = connection.shutdown().await;
             None
         }
