@@ -21,7 +21,9 @@ async fn an_analytics_job_embeds_the_engine() {
         assert_eq!(code, Some(0), "{err}");
         assert!(out.contains("port sales.orders.orders with 9 columns"), "{out}");
         assert!(out.contains("100 customers bought for "), "{out}");
-        assert!(out.contains("from geo: "), "{out}");
+        // Where the rows are joined depends on the load of the nodes.
+        let reads_geo = |line: &str| line.strip_prefix("from ").is_some_and(|owners| owners.contains("geo"));
+        assert!(out.lines().any(reads_geo), "{out}");
 
         let sql =
             "SELECT max(bought) FROM (SELECT sum(o_totalprice) AS bought FROM sales.orders.orders GROUP BY o_custkey)";

@@ -93,8 +93,9 @@ const TABLES: &[&str] = &[
     "COPY (SELECT 1 AS a, 100 AS c) TO 'memory:///extrema/1.parquet' STORED AS PARQUET",
     "COPY (SELECT 8 AS a, 70 AS c) TO 'memory:///extrema/2.parquet' STORED AS PARQUET",
     "CREATE EXTERNAL TABLE extrema STORED AS PARQUET LOCATION 'memory:///extrema/'",
-    "COPY (SELECT * FROM (VALUES (TIMESTAMP '1970-01-01 00:30:00', -1, 9), (TIMESTAMP '1970-01-02 18:00:00', 0, 10), \
-     (TIMESTAMP '1970-01-05 01:00:00', 1, 10)) t(since, x, n)) TO 'memory:///casts/0.parquet' STORED AS PARQUET",
+    "COPY (SELECT * FROM (VALUES (TIMESTAMP '1970-01-01 00:30:00', -1, 9, true), \
+     (TIMESTAMP '1970-01-02 18:00:00', 0, 10, true), (TIMESTAMP '1970-01-05 01:00:00', 1, 10, false)) t(since, x, n, b)) \
+     TO 'memory:///casts/0.parquet' STORED AS PARQUET",
     "CREATE EXTERNAL TABLE casts STORED AS PARQUET LOCATION 'memory:///casts/'",
 ];
 

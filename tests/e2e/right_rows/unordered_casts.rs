@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::array::{BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray};
 use portolan_tests::mesh::within;
 use portolan_tests::ways::{Ways, table};
 
@@ -17,6 +17,7 @@ async fn ways() -> Ways {
         ("at", Arc::new(TimestampMicrosecondArray::from(at))),
         ("x", Arc::new(Int64Array::from(vec![Some(-1), Some(0), Some(1), None]))),
         ("n", Arc::new(Int64Array::from(vec![9, 10, 10, 11]))),
+        ("b", Arc::new(BooleanArray::from(vec![Some(true), Some(true), Some(false), None]))),
     ]);
     let west = table(vec![
         ("id", Arc::new(Int64Array::from(vec![1, 2, 3]))),
@@ -43,7 +44,15 @@ async fn files_are_not_skipped_by_the_bounds_of_a_cast() {
         ids("CAST(n AS VARCHAR) = '9'", &["1"]).await;
         ids("CAST(n AS VARCHAR) LIKE '1%'", &["2", "3", "4"]).await;
         ids("n IN (SELECT CAST(s AS BIGINT) FROM west.samples.b WHERE CAST(s AS BIGINT) < 50)", &["1", "2", "3"]).await;
+        ids("CAST(NOT b AS BIGINT) = 1", &["3"]).await;
+        ids("CAST(NOT b AS BIGINT) < 1", &["1", "2"]).await;
+        ids("CAST(CAST(NOT b AS INT) AS DOUBLE) <> 0.5", &["1", "2", "3"]).await;
+        ids("-CAST(NOT b AS INT) = -1", &["3"]).await;
+        ids("CAST(NOT NOT b AS BIGINT) = 1", &["1", "2"]).await;
+        ids("CAST(b = false AS INT) IN (1, 2)", &["3"]).await;
+        ids("NOT b = true", &["3"]).await;
         // These keep the order.
+        ids("CAST(b AS BIGINT) = 0", &["3"]).await;
         ids("CAST(at AS DATE) = DATE '1970-01-02'", &["2"]).await;
         ids("CAST(n AS DOUBLE) > 10.5", &["4"]).await;
         ids("CAST(n AS DECIMAL(10, 2)) < 9.01", &["1"]).await;
@@ -53,6 +62,13 @@ async fn files_are_not_skipped_by_the_bounds_of_a_cast() {
         )
         .await;
         ways.gives("SELECT id FROM east.samples.a ORDER BY CAST(n AS VARCHAR) DESC, id LIMIT 1", &["1"]).await;
+        // The filter of the join reaches the file.
+        ways.gives(
+            "SELECT a.id FROM west.samples.b b \
+             JOIN (SELECT id, CAST(NOT b AS BIGINT) AS y FROM east.samples.a) a ON a.y = b.id WHERE b.s = '9'",
+            &["3"],
+        )
+        .await;
     })
     .await;
 }
