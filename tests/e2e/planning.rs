@@ -5,6 +5,7 @@
 
 mod data;
 mod estimates;
+mod groups_below_joins;
 mod nulls;
 
 use portolan_node::client::Client;

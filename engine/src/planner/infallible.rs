@@ -8,7 +8,8 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 use datafusion::prelude::cast;
 use datafusion::scalar::ScalarValue;
 
-/// True if evaluating an expression never fails, for any row, and returns the same value each time.
+/// True if evaluating an expression never fails, for any row, and returns the same value each time. Of an aggregate, this
+/// covers the arguments.
 pub(super) fn never_fails(expr: &Expr, schema: &DFSchema) -> bool {
     let mut safe = true;
     let walked = expr.apply(|e| {
@@ -48,6 +49,45 @@ pub(super) fn never_fails(expr: &Expr, schema: &DFSchema) -> bool {
         Ok(if safe { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     });
     walked.is_ok() && safe
+}
+
+/// The digits of a sum beyond those of its values: the sum of 10^9 of the largest values fits.
+const SUM_DIGITS: u8 = 9;
+
+/// True for an aggregate whose value fits its type, whatever the rows are. Only a sum may not.
+pub(super) fn always_fits(aggregate: &Expr, schema: &DFSchema) -> bool {
+    use DataType::{Decimal32, Decimal64, Decimal128, Decimal256};
+    let Expr::AggregateFunction(call) = aggregate else { return false };
+    if !matches!(call.func.name(), "sum" | "sum_wide" | "sum_narrow") {
+        return true;
+    }
+    let [value] = call.params.args.as_slice() else { return false };
+    let (Ok(of), Ok(sum)) = (value.get_type(schema), aggregate.get_type(schema)) else { return false };
+    match (&of, &sum) {
+        (of, _) if of.is_floating() => true,
+        (Decimal32(digits, _), Decimal32(most, _))
+        | (Decimal64(digits, _), Decimal64(most, _))
+        | (Decimal128(digits, _), Decimal128(most, _))
+        | (Decimal256(digits, _), Decimal256(most, _)) => *most >= digits.saturating_add(SUM_DIGITS),
+        (of, sum) if of.is_integer() => {
+            let times = 10_i128.pow(SUM_DIGITS.into());
+            range(value, schema).zip(limits(sum)).is_some_and(|((least, most), (low, high))| {
+                least.saturating_mul(times) >= low && most.saturating_mul(times) <= high
+            })
+        }
+        _ => false,
+    }
+}
+
+/// Returns the smallest and the largest number of an integer type, or of a decimal type without a fraction.
+fn limits(data_type: &DataType) -> Option<(i128, i128)> {
+    match data_type {
+        DataType::Decimal128(digits, 0) => {
+            let most = 10_i128.pow((*digits).into()) - 1;
+            Some((-most, most))
+        }
+        other => range_of(other),
+    }
 }
 
 /// Functions that return a result for all arguments.
@@ -160,12 +200,16 @@ fn value_of(value: &ScalarValue) -> Option<i128> {
 
 const WIDEST: DataType = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
 
-/// Returns an integer expression as a decimal of 38 digits that never overflows. `None` if 38 digits may not suffice,
-/// or if another part of the expression may fail.
+/// Returns an integer expression as a decimal that never overflows, and whose sum does not. `None` if 38 digits may not
+/// suffice for the sum, or if another part of the expression may fail.
 pub(super) fn widened(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
-    const MOST: i128 = 10_i128.pow(DECIMAL128_MAX_PRECISION as u32) - 1;
+    const DIGITS: u8 = DECIMAL128_MAX_PRECISION - SUM_DIGITS;
+    const MOST: i128 = 10_i128.pow(DIGITS as u32) - 1;
     let (least, most) = unbounded(expr, schema)?;
-    (least >= -MOST && most <= MOST).then(|| wide(expr, schema)).flatten().map(|e| cast(e, WIDEST))
+    (least >= -MOST && most <= MOST)
+        .then(|| wide(expr, schema))
+        .flatten()
+        .map(|e| cast(e, DataType::Decimal128(DIGITS, 0)))
 }
 
 /// Returns the smallest and the largest value as [`range`] does, for arithmetic in a type that holds every value.
@@ -239,21 +283,28 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use datafusion::arrow::datatypes::{Field, Schema};
+    use datafusion::functions_aggregate::expr_fn::{max, sum};
     use datafusion::prelude::{col, lit};
 
     use super::*;
 
-    fn safe(expr: &Expr) -> bool {
+    fn schema() -> DFSchema {
         let schema = Schema::new(vec![
             Field::new("i", DataType::Int32, true),
             Field::new("l", DataType::Int64, true),
+            Field::new("u", DataType::UInt64, true),
+            Field::new("u32", DataType::UInt32, true),
             Field::new("t", DataType::Utf8, true),
             Field::new("d", DataType::Decimal128(12, 2), true),
             Field::new("full", DataType::Decimal128(38, 2), true),
             Field::new("day", DataType::Date32, true),
             Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, None), true),
         ]);
-        never_fails(expr, &DFSchema::try_from(schema).unwrap())
+        DFSchema::try_from(schema).unwrap()
+    }
+
+    fn safe(expr: &Expr) -> bool {
+        never_fails(expr, &schema())
     }
 
     #[test]
@@ -283,6 +334,15 @@ mod tests {
     }
 
     #[test]
+    fn sums_may_overflow_unless_their_values_are_small() {
+        let fits = |aggregate: &Expr| always_fits(aggregate, &schema());
+        assert!(fits(&sum(col("i"))) && fits(&sum(cast(col("l"), DataType::Float64))));
+        assert!(fits(&sum(col("d"))) && !fits(&sum(col("full"))));
+        assert!(!fits(&sum(col("l"))) && !fits(&sum(col("u"))) && fits(&sum(cast(col("u32"), DataType::UInt64))));
+        assert!(fits(&max(col("full"))));
+    }
+
+    #[test]
     fn integers_may_overflow_unless_they_are_small() {
         let wide = || cast(col("i"), DataType::Int64);
         assert!(!safe(&(col("i") + lit(1_i32))));
@@ -297,14 +357,15 @@ mod tests {
 
     #[test]
     fn products_are_widened_where_38_digits_suffice() {
-        let schema = Schema::new(vec![Field::new("l", DataType::Int64, true), Field::new("t", DataType::Utf8, true)]);
-        let schema = DFSchema::try_from(schema).unwrap();
-        let product = col("l") * col("l");
+        let fields = [("i", DataType::Int32), ("l", DataType::Int64), ("t", DataType::Utf8)];
+        let fields = fields.map(|(name, data_type)| Field::new(name, data_type, true));
+        let schema = DFSchema::try_from(Schema::new(fields.to_vec())).unwrap();
+        let product = col("l") * cast(col("i"), DataType::Int64);
         let wide = widened(&product, &schema).unwrap();
-        assert_eq!(wide.get_type(&schema).unwrap(), DataType::Decimal128(38, 0));
+        assert_eq!(wide.get_type(&schema).unwrap(), DataType::Decimal128(29, 0));
         assert!(never_fails_wide(&wide, &schema));
-        assert!(widened(&(product.clone() + lit(1_i64)), &schema).is_some());
-        assert!(widened(&(product * col("l")), &schema).is_none());
+        assert!(widened(&(product + lit(1_i64)), &schema).is_some());
+        assert!(widened(&(col("l") * col("l")), &schema).is_none(), "two of them exceed 38 digits");
         assert!(widened(&cast(col("t"), DataType::Int64), &schema).is_none());
         assert!(widened(&(col("l") / col("l")), &schema).is_none());
     }

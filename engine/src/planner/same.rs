@@ -1,4 +1,4 @@
-//! Equal parts of a plan: which parts are compared, and whether two of them are equal.
+//! Equal parts of a plan: the parts that are compared, and the tests for equality.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -43,6 +43,12 @@ impl AnalyzerRule for ZeroSigns {
     }
 }
 
+/// True if equal values of this type are one value. -0.0 equals 0.0, so the key of a group or a join may have another sign
+/// than its row.
+pub(crate) fn has_one_form(data_type: &DataType) -> bool {
+    !data_type.is_floating() && !data_type.is_nested()
+}
+
 /// True for an expression that may distinguish the signs of zeros.
 fn keeps_signs(expr: &Expr) -> bool {
     match expr {

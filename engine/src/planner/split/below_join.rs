@@ -6,6 +6,9 @@
 //! `sum`, `count`, `min`, `max` and the aggregates made of them. The caller decides if the split pays. It does not pay
 //! if nearly each row is its own group.
 //!
+//! A group by a float has rows with 0 and with -0, and its key is one of the two. So above the groups, nothing but the
+//! query's own grouping and `=` reads such a key.
+//!
 //! Before: `Aggregate: sum(x) by b.k (Join: a.j = b.j (a, b))`.
 //! After: `Aggregate: sum(s) by b.k (Join: a.j = b.j (Aggregate: sum(x) AS s by a.j (a), b))`.
 
@@ -13,7 +16,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, DFSchemaRef};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, ExprSchema};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, Projection};
 
@@ -22,6 +25,7 @@ use crate::mesh::MeshView;
 use crate::plan::SiteChoice;
 use crate::planner::candidates::site_of;
 use crate::planner::infallible::never_fails;
+use crate::upstream::zero_signs::has_one_form;
 
 /// Puts a partial aggregate below the joins. Returns the alternatives, the one with the fewest groups first. There are none if it
 /// is incorrect or useless.
@@ -49,17 +53,23 @@ pub(super) fn aggregate(aggregate: &Aggregate, view: &MeshView) -> Result<Vec<Lo
         return Ok(vec![]);
     }
     let Some(owner) = owner_of(joins, &read, view)? else { return Ok(vec![]) };
-    let mut needed = Needed { owner: owner.schema().as_ref(), columns: BTreeSet::new(), refused: false };
+    let mut needed =
+        Needed { owner: owner.schema().as_ref(), columns: BTreeSet::new(), conditions: vec![], refused: false };
     needed.of_joins(joins, owner)?;
     if needed.refused {
         return Ok(vec![]);
     }
     let mut alternatives = vec![];
+    let conditions = std::mem::take(&mut needed.conditions);
     for keys in needed.keys_for(&groups) {
         let reduced = reduce(owner.clone(), keys.clone(), parts.partial())?;
         let renamed = Renamed { from: keys, to: reduced.schema().clone() };
-        let Some(rebuilt) = rebuild(joins, owner, &reduced, &renamed)? else { continue };
         let groups = groups.iter().map(|g| renamed.apply(g)).collect::<Result<Vec<_>>>()?;
+        let conditions = conditions.iter().map(|c| renamed.apply(c)).collect::<Result<Vec<_>>>()?;
+        if !groups.iter().chain(&conditions).all(|expr| renamed.has_one_value(expr)) {
+            continue;
+        }
+        let Some(rebuilt) = rebuild(joins, owner, &reduced, &renamed)? else { continue };
         let values: Vec<Expr> =
             (renamed.from.len()..reduced.schema().fields().len()).map(|i| renamed.column(i)).collect();
         alternatives.push(parts.combine(rebuilt, groups, &values, &aggregate.schema)?);
@@ -91,6 +101,8 @@ fn owner_of<'a>(plan: &'a LogicalPlan, read: &HashSet<Column>, view: &MeshView) 
 struct Needed<'a> {
     owner: &'a DFSchema,
     columns: BTreeSet<Column>,
+    /// The conditions of the joins, with the sides of each key apart.
+    conditions: Vec<Expr>,
     /// True if a condition is volatile: it must be evaluated for each pair of rows, not for each group.
     refused: bool,
 }
@@ -105,11 +117,17 @@ impl Needed<'_> {
             let conditions = join.on.iter().flat_map(|(left, right)| [left, right]).chain(&join.filter);
             self.refused |= conditions.into_iter().any(Expr::is_volatile);
             for (left, right) in &join.on {
-                self.of_exprs([left, right]);
+                self.of_condition(left);
+                self.of_condition(right);
             }
-            self.of_exprs(&join.filter);
+            join.filter.iter().for_each(|filter| self.of_condition(filter));
         }
         plan.inputs().into_iter().try_for_each(|input| self.of_joins(input, owner))
+    }
+
+    fn of_condition(&mut self, condition: &Expr) {
+        self.of_exprs([condition]);
+        self.conditions.push(condition.clone());
     }
 
     fn of_exprs<'e>(&mut self, exprs: impl IntoIterator<Item = &'e Expr>) {
@@ -123,8 +141,11 @@ impl Needed<'_> {
         let groups = groups.iter().map(|group| group.clone().unalias());
         let (mut whole, others): (Vec<Expr>, Vec<Expr>) = groups.partition(|group| self.is_key(group));
         self.of_exprs(&others);
-        // An expression over columns that are keys in any case adds nothing.
-        whole.retain(|key| !key.column_refs().into_iter().all(|column| self.columns.contains(column)));
+        // An expression over columns that are keys in any case adds nothing, if a group has one value of them.
+        whole.retain(|key| {
+            let is_key = |column: &Column| self.columns.contains(column) && has_one_form_in(self.owner, column);
+            !key.column_refs().into_iter().all(is_key)
+        });
         let with_expressions: Vec<Expr> =
             self.columns.iter().cloned().map(Expr::Column).chain(whole.iter().cloned()).collect();
         self.of_exprs(&whole);
@@ -156,6 +177,14 @@ struct Renamed {
 impl Renamed {
     fn column(&self, index: usize) -> Expr {
         Expr::Column(Column::from(self.to.qualified_field(index)))
+    }
+
+    /// True if an expression over the groups has the value that it has for each of their rows, or an equal one.
+    fn has_one_value(&self, expr: &Expr) -> bool {
+        let expr = expr.clone().unalias();
+        let is_key = |column: &Column| has_column(&self.to, column);
+        matches!(expr, Expr::Column(_))
+            || expr.column_refs().into_iter().filter(|c| is_key(c)).all(|column| has_one_form_in(&self.to, column))
     }
 
     fn apply(&self, expr: &Expr) -> Result<Expr> {
@@ -217,6 +246,10 @@ fn rebuild(
 /// True if a schema has a column by its full name: `x` of another side is not the `x` of `t.x`.
 fn has_column(schema: &DFSchema, column: &Column) -> bool {
     schema.iter().any(|(qualifier, field)| qualifier == column.relation.as_ref() && *field.name() == column.name)
+}
+
+fn has_one_form_in(schema: &DFSchema, column: &Column) -> bool {
+    schema.field_from_column(column).is_ok_and(|field| has_one_form(field.data_type()))
 }
 
 fn contains(plan: &LogicalPlan, owner: &LogicalPlan) -> bool {

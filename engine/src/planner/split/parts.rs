@@ -15,7 +15,7 @@ use datafusion::logical_expr::{Aggregate, AggregateUDF, Cast, Expr, ExprSchemabl
 use datafusion::prelude::lit;
 
 use super::branches;
-use crate::planner::infallible::{never_fails, widened};
+use crate::planner::infallible::{always_fits, never_fails, widened};
 use crate::upstream::sums::{in_parts, sum_udaf};
 
 /// The prefix of the columns of a partial aggregate, before their number. No column of a port has such a name.
@@ -57,7 +57,7 @@ impl Parts {
     pub(super) fn without_failure(self, schema: &DFSchema) -> Option<Self> {
         let (of_part, _) = in_parts();
         let safe = |part: Expr| match part {
-            part if never_fails(&part, schema) => Some(part),
+            part if never_fails(&part, schema) && always_fits(&part, schema) => Some(part),
             Expr::AggregateFunction(AggregateFunction { func, mut params }) if func == of_part => {
                 params.args = params.args.iter().map(|a| widened(a, schema)).collect::<Option<_>>()?;
                 let part = Expr::AggregateFunction(AggregateFunction { func: sum_udaf(), params: params.clone() });

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use datafusion::common::DFSchema;
 use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::utils::conjunction;
@@ -11,6 +10,7 @@ use datafusion::prelude::lit;
 
 use super::Fused;
 use super::expr_list::{ExprList, name_of, unaliased};
+use crate::upstream::zero_signs::has_one_form;
 
 /// Fuses aggregates with the same groups.
 pub(super) fn aggregates(plans: &[&Aggregate], mut fused: Fused) -> Option<Fused> {
@@ -21,7 +21,8 @@ pub(super) fn aggregates(plans: &[&Aggregate], mut fused: Fused) -> Option<Fused
         let are_unchanged = original_groups.iter().all(|original| **original == *groups);
         (are_unchanged && !fused.has_different_rows()).then_some(())?;
     }
-    if fused.has_different_rows() && !have_one_form(&groups, fused.plan.schema()) {
+    let has_one_key = |group: &Expr| group.get_type(fused.plan.schema()).is_ok_and(|t| has_one_form(&t));
+    if fused.has_different_rows() && !groups.iter().all(has_one_key) {
         return None;
     }
     let original: Vec<&[Expr]> = plans.iter().map(|plan| plan.aggr_expr.as_slice()).collect();
@@ -58,12 +59,6 @@ pub(super) fn windows(plans: &[&Window], mut fused: Fused) -> Option<Fused> {
     have_one_window(&list.exprs).then_some(())?;
     list.rename(&mut fused.compensations, &original);
     fused.under(|input| Window::try_new(list.exprs, input).map(LogicalPlan::Window))
-}
-
-/// True if all rows of a group have the same key. A group of the float 0 may also have rows with -0, and its key is that of any
-/// row.
-fn have_one_form(groups: &[Expr], schema: &DFSchema) -> bool {
-    groups.iter().all(|group| group.get_type(schema).is_ok_and(|t| !t.is_floating() && !t.is_nested()))
 }
 
 /// Returns an aggregate over the rows that meet a condition.
