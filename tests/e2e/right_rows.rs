@@ -21,6 +21,7 @@ mod footers;
 mod functional_dependencies;
 mod generated_names;
 mod growth;
+mod inferred_filters;
 mod integer_overflow;
 mod lost_sorts;
 mod missing_columns;

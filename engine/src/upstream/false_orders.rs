@@ -1,8 +1,8 @@
-//! A workaround for physical planning: an operator does not claim an order that its rows do not have.
+//! A workaround for physical planning: an operator does not claim orders and equal values that its rows do not have.
 //!
 //! For each operator, DataFusion 55.2 knows orders of the rows, columns that have one value, and columns that are equal.
 //! `EnsureRequirements` leaves out the sorts and exchanges that this makes superfluous, and aggregates return groups early.
-//! In three cases the knowledge about an input is kept although it is not true of the result:
+//! In these cases the knowledge is not true of the result:
 //!
 //! - An outer join adds NULLs to one side (`EquivalenceGroup::join`). Above `a LEFT JOIN (SELECT * FROM b WHERE v = 5)`,
 //!   `ORDER BY v` does not sort, and `PARTITION BY v` puts 5 and NULL into one partition.
@@ -10,19 +10,24 @@
 //!   are returned twice, and sorts are left out.
 //! - A hash join repeats the rows of its build side for each row of the probe side. Their order is not that of rows which are
 //!   equal on the probe side, although `join_equivalence_properties` says so.
+//! - -0.0 equals 0.0, but expressions may have other values for them. After a join by `a.f = b.f`, the sort by
+//!   `CAST(a.f AS VARCHAR), CAST(b.f AS VARCHAR) DESC` sorts by the first only. After a filter `f = 0`, the literal 0 of
+//!   any other expression counts as `f`, and window functions fail.
 //!
-//! The guard puts an operator above such inputs and results that passes their rows on, and hides what is known of them.
+//! The guard puts an operator above such inputs and results. It passes their rows on, and hides the knowledge about them.
 
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{JoinType, Result, Statistics, internal_err};
 use datafusion::config::ConfigOptions;
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
 };
@@ -30,20 +35,21 @@ use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
-    SendableRecordBatchStream, replace_children_if_necessary,
+    SendableRecordBatchStream,
 };
 
 use super::guarded_rules::PhysicalGuard;
+use super::zero_signs::has_one_form;
 
 /// The guard of the rule that leaves out sorts and exchanges.
 pub(super) const GUARD: PhysicalGuard = PhysicalGuard { rule: "EnsureRequirements", prepare: with_hidden_orders };
 
-/// What an operator hides. Each value includes those before it.
+/// The properties that an operator hides. Each value includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Hidden {
     /// The orders of the rows.
     Orders,
-    /// The columns that have one value, are equal, or are unique.
+    /// The columns that have one value or are equal.
     Values,
     /// The columns by which rows are distributed.
     Partitions,
@@ -51,21 +57,32 @@ enum Hidden {
 
 /// Puts an operator above each input whose orders are not those of the result, and above grouping sets.
 fn with_hidden_orders(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
-    let mut is_changed = false;
-    let mut children = vec![];
-    for (child, hidden) in plan.children().into_iter().zip(untrue_above(plan.as_ref())) {
-        let hidden = hidden.filter(|hidden| claims(child.as_ref(), *hidden));
-        is_changed |= hidden.is_some();
-        children.push(match hidden {
-            Some(hidden) => Arc::new(OpaqueExec::over(child.clone(), hidden)?),
-            None => child.clone(),
-        });
+    let mut untrue = untrue_above(plan.as_ref()).into_iter();
+    let plan =
+        plan.map_children(|child| match untrue.next().flatten().filter(|hidden| claims(child.as_ref(), *hidden)) {
+            Some(hidden) => Ok(Transformed::yes(Arc::new(OpaqueExec::over(child, hidden)?) as Arc<dyn ExecutionPlan>)),
+            None => Ok(Transformed::no(child)),
+        })?;
+    match untrue_of(plan.data.as_ref()) {
+        Some(hidden) => Ok(Transformed::yes(Arc::new(OpaqueExec::over(plan.data, hidden)?))),
+        None => Ok(plan),
     }
-    let plan = if is_changed { replace_children_if_necessary(plan, children)? } else { plan };
-    if has_grouping_sets(plan.as_ref()) {
-        return Ok(Transformed::yes(Arc::new(OpaqueExec::over(plan, Hidden::Partitions)?)));
+}
+
+/// Returns the properties that an operator claims of its result, and that may not be true.
+fn untrue_of(plan: &dyn ExecutionPlan) -> Option<Hidden> {
+    if has_grouping_sets(plan) {
+        return Some(Hidden::Partitions);
     }
-    Ok(Transformed::new_transformed(plan, is_changed))
+    let compares = plan.is::<FilterExec>() || plan.is::<HashJoinExec>() || plan.is::<DataSourceExec>();
+    (compares && equates_floats(plan)).then_some(Hidden::Values)
+}
+
+/// True if a column or an expression that may be -0.0 counts as equal to another one.
+fn equates_floats(plan: &dyn ExecutionPlan) -> bool {
+    let known = plan.properties().equivalence_properties();
+    let is_float = |expr: &Arc<dyn PhysicalExpr>| expr.data_type(known.schema()).is_ok_and(|t| !has_one_form(&t));
+    known.eq_group().iter().any(|class| class.iter().any(is_float))
 }
 
 /// Returns, for each input of an operator, what may be known of its rows and is not true of the operator's.
@@ -150,6 +167,13 @@ impl ExecutionPlan for OpaqueExec {
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
         vec![&self.input]
+    }
+
+    fn repartitioned(&self, partitions: usize, config: &ConfigOptions) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        match self.input.repartitioned(partitions, config)? {
+            Some(input) => Ok(Some(Arc::new(Self::over(input, self.hidden)?))),
+            None => Ok(None),
+        }
     }
 
     fn apply_expressions(

@@ -8,11 +8,11 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use super::guarded_rules::PhysicalGuard;
 
@@ -21,21 +21,16 @@ pub(super) const GUARD: PhysicalGuard = PhysicalGuard { rule: "SanityCheckPlan",
 
 /// Sorts the children whose rows the operator needs in an order that they do not have.
 fn with_sorted_children(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
-    let mut is_changed = false;
-    let mut children = vec![];
-    for (child, order) in plan.children().into_iter().zip(plan.required_input_ordering()) {
-        children.push(match order.map(|order| order.into_single()) {
+    let mut required = plan.required_input_ordering().into_iter();
+    plan.map_children(|child| {
+        let order = required.next().flatten().map(|order| order.into_single());
+        match order {
             Some(order) if !child.equivalence_properties().ordering_satisfy_requirement(order.clone())? => {
-                is_changed = true;
-                let sort = SortExec::new(LexOrdering::from(order), child.clone());
+                let sort = SortExec::new(LexOrdering::from(order), child);
                 // The operator reads the same partitions as before.
-                Arc::new(sort.with_preserve_partitioning(true))
+                Ok(Transformed::yes(Arc::new(sort.with_preserve_partitioning(true)) as Arc<dyn ExecutionPlan>))
             }
-            _ => child.clone(),
-        });
-    }
-    if !is_changed {
-        return Ok(Transformed::no(plan));
-    }
-    replace_children_if_necessary(plan, children).map(Transformed::yes)
+            _ => Ok(Transformed::no(child)),
+        }
+    })
 }

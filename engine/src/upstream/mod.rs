@@ -24,6 +24,7 @@ pub(crate) mod generated_names;
 pub(crate) mod growth;
 mod guarded_rules;
 pub(crate) mod identifiers;
+mod inferred_filters;
 pub(crate) mod join_keys;
 mod lost_sorts;
 mod nan_signs;
@@ -46,7 +47,7 @@ mod unordered_casts;
 pub(crate) mod using_joins;
 pub(crate) mod volatile;
 pub(crate) mod window_limits;
-mod zero_signs;
+pub(crate) mod zero_signs;
 
 use std::sync::Arc;
 
@@ -65,12 +66,13 @@ pub(crate) use self::operand_types::{keep_digits, without_mark};
 use crate::dialect;
 
 /// The guards of DataFusion's optimizer rules. If two guard one rule, the later one sees a plan first.
-const GUARDS: [Guard; 13] = [
+const GUARDS: [Guard; 14] = [
     compared_casts::GUARD,
     constant_filters::GUARD,
     cross_joins::GUARD,
     distinct_sums::GUARD,
     equal_projections::GUARD,
+    inferred_filters::GUARD,
     column_bounds::GUARD,
     growth::GUARD,
     functional_dependencies::GUARD,

@@ -1,6 +1,10 @@
 //! Sorts, windows and groups do not rely on an order or on equal values that an operator below does not keep.
 
+use std::sync::Arc;
+
+use arrow::array::{Float64Array, Int64Array};
 use portolan_tests::mesh::within;
+use portolan_tests::ways::{Ways, table};
 
 use super::two_owners;
 
@@ -214,6 +218,46 @@ async fn running_values_begin_with_nulls() {
             &["2|2"],
         )
         .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn equal_zeros_are_not_the_same() {
+    within(600, async {
+        let rows = |zeros: [f64; 2]| {
+            table(vec![
+                ("id", Arc::new(Int64Array::from(vec![1, 2]))),
+                ("f", Arc::new(Float64Array::from(zeros.to_vec()))),
+            ])
+        };
+        let ways = Ways::of_tables(&[("east", "a", rows([0.0, -0.0])), ("west", "b", rows([-0.0, 0.0]))]).await;
+        let joined = "east.samples.a AS a JOIN west.samples.b AS b ON a.f = b.f";
+        for join in [joined.to_owned(), joined.replace("JOIN", "LEFT JOIN"), format!("{joined} AND a.id + b.id < 9")] {
+            for (first, second) in [("1 / a.f", "1 / b.f"), ("CAST(a.f AS VARCHAR)", "CAST(b.f AS VARCHAR)")] {
+                // The text of -0 and the inverse of -0 come first.
+                let order = format!("{first}, {second} DESC");
+                ways.gives(&format!("SELECT a.id, b.id FROM {join} ORDER BY {order}"), &["2|2", "2|1", "1|2", "1|1"]).await;
+                let ranks = format!("SELECT a.id, b.id, rank() OVER (ORDER BY {order}) FROM {join}");
+                ways.gives(&ranks, &["2|2|1", "2|1|2", "1|2|3", "1|1|4"]).await;
+                let counts = format!(
+                    "SELECT a.id, b.id, count(*) OVER (PARTITION BY {first}), count(*) OVER (PARTITION BY {first}, {second}) \
+                     FROM {join}"
+                );
+                ways.gives(&counts, &["1|1|2|1", "1|2|2|1", "2|1|2|1", "2|2|2|1"]).await;
+                let groups = format!("SELECT {first} AS x, {second} AS y, count(*) FROM {join} GROUP BY 1, 2");
+                ways.gives(&format!("SELECT count(*) FROM ({groups})"), &["4"]).await;
+            }
+        }
+        for equal in ["f = 0", "f = 0.0 AND id > 0", "f IN (0)", "f + 0 = 0", "f BETWEEN 0 AND 0"] {
+            let a = format!("FROM east.samples.a WHERE {equal}");
+            ways.gives(&format!("SELECT id {a} ORDER BY 1 / f"), &["2", "1"]).await;
+            ways.gives(&format!("SELECT id, count(*) OVER (PARTITION BY f) {a}"), &["1|2", "2|2"]).await;
+            ways.gives(&format!("SELECT id, count(*) OVER (PARTITION BY 1 / f) {a}"), &["1|1", "2|1"]).await;
+            ways.gives(&format!("SELECT id, row_number() OVER (ORDER BY 1 / f, id) {a}"), &["2|1", "1|2"]).await;
+            ways.gives(&format!("SELECT id, rank() OVER (ORDER BY f + 1) {a}"), &["1|1", "2|1"]).await;
+            ways.gives(&format!("SELECT id, rank() OVER (PARTITION BY f ORDER BY id DESC) {a}"), &["1|2", "2|1"]).await;
+        }
     })
     .await;
 }

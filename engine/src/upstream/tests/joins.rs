@@ -25,6 +25,21 @@ pub(super) const FAULTS: &[Fault] = &[
          ON a.x IS NOT DISTINCT FROM b.x WHERE a.y = b.y",
         Rows(&["1"]),
     ),
+    // The filter is copied to `b.f`.
+    (
+        "inferred_filters.rs",
+        "SELECT count(*) FROM (VALUES (CAST('0' AS DOUBLE))) a(f) JOIN (VALUES (CAST('-0' AS DOUBLE))) b(f) \
+         ON a.f = b.f WHERE 1 / a.f > 0",
+        Rows(&["0"]),
+    ),
+    // Only the first key sorts: `b.f` counts as `a.f`.
+    (
+        "false_orders.rs",
+        "SELECT i, j, row_number() OVER (ORDER BY CAST(a.f AS VARCHAR), CAST(b.f AS VARCHAR) DESC) \
+         FROM (VALUES (1, CAST('0' AS DOUBLE)), (2, CAST('-0' AS DOUBLE))) a(i, f) \
+         JOIN (VALUES (1, CAST('-0' AS DOUBLE)), (2, CAST('0' AS DOUBLE))) b(j, f) ON a.f = b.f",
+        Rows(&["1|1|3", "1|2|4", "2|1|1", "2|2|2"]),
+    ),
     ("equal_projections.rs", "SELECT x + 1 AS x FROM (SELECT x + 1 AS x FROM (SELECT 1 AS x))", Rows(&["2"])),
     // A row without columns.
     ("from_first.rs", "FROM (VALUES (1, 2)) t(a, b)", Rows(&[""])),
