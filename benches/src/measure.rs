@@ -28,6 +28,11 @@ pub struct Measurement {
     pub bytes: [u64; DOMAINS.len()],
 }
 
+/// Returns the sides in the order in which they run. They take turns to go first, so that none has an advantage.
+pub fn turns(runs: u32, sides: usize) -> impl Iterator<Item = usize> {
+    (0..runs as usize).flat_map(move |run| (0..sides).map(move |turn| (run + turn) % sides))
+}
+
 /// Measures these queries, or all queries if there are no numbers. The first run of each query compares the results,
 /// warms the caches of both sides, and is not counted.
 ///
@@ -40,14 +45,10 @@ pub async fn measure(mesh: &LocalMesh, single: &Engine, queries: &[u32], runs: u
         eprintln!("query {}: one run to compare the rows, then {runs} measured runs", query.number);
         let (rows, bytes) = check(mesh, &client, single, query).await?;
         let (mut single_times, mut mesh_times) = (vec![], vec![]);
-        for run in 0..runs {
-            // The sides take turns to go first, so that neither has an advantage.
-            if run % 2 == 0 {
-                single_times.push(in_one_process(single.sql(query.sql)).await?.2);
-                mesh_times.push(Answer::of(&client, query.sql).await?.time);
-            } else {
-                mesh_times.push(Answer::of(&client, query.sql).await?.time);
-                single_times.push(in_one_process(single.sql(query.sql)).await?.2);
+        for side in turns(runs, 2) {
+            match side {
+                0 => single_times.push(in_one_process(single.sql(query.sql)).await?.2),
+                _ => mesh_times.push(Answer::of(&client, query.sql).await?.time),
             }
         }
         let (single, mesh) = (median(single_times), median(mesh_times));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::asked::{Answer, GATHERED, JOINS_GATHERED, session, set};
 use crate::chosen;
-use crate::measure::median;
+use crate::measure::{median, turns};
 use crate::proxy::Link;
 use crate::table::Table;
 
@@ -39,12 +39,8 @@ pub async fn measure(mesh: &LocalMesh, link: Link, queries: &[u32], runs: u32) -
             Answer::of(side, query.sql).await?.same_as(expected.result(), query)?;
         }
         let mut times = [const { vec![] }; 3];
-        for run in 0..runs as usize {
-            // The sides take turns to go first, so that none has an advantage.
-            for turn in 0..sides.len() {
-                let side = (run + turn) % sides.len();
-                times[side].push(Answer::of(&sides[side], query.sql).await?.time);
-            }
+        for side in turns(runs, sides.len()) {
+            times[side].push(Answer::of(&sides[side], query.sql).await?.time);
         }
         let [chosen, gathered, joins_gathered] = times.map(median);
         for (sum, time) in sums.iter_mut().zip([chosen, gathered, joins_gathered]) {

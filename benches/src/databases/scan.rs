@@ -13,7 +13,7 @@ use portolan_testbed::mesh::{DomainDatabase, free_addresses};
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::measure::median;
+use crate::measure::{median, turns};
 use crate::planning::millis;
 use crate::table::Table;
 
@@ -41,20 +41,17 @@ pub async fn measure(psql: &Path, sales: &DomainDatabase, runs: u32) -> Result<T
     let names = ["`psql`, `COPY` to the null device", "the library", "a node, through Flight SQL"];
     let mut times = [const { vec![] }; 3];
     let mut rows = [None; 2];
-    for run in 0..=runs as usize {
-        eprintln!("scan of lineitem, run {run} of {runs}");
-        for turn in 0..names.len() {
-            let side = (run + turn) % names.len();
-            let started = Instant::now();
-            match side {
-                0 => copy(psql, sales).await?,
-                1 => rows[0] = Some(scan(node.engine()).await?),
-                _ => rows[1] = Some(fetch(&client).await?),
-            }
-            // The first run warms the caches.
-            if run > 0 {
-                times[side].push(started.elapsed());
-            }
+    for (turn, side) in turns(runs + 1, names.len()).enumerate() {
+        eprintln!("scan of lineitem by {}, run {} of {runs}", names[side], turn / names.len());
+        let started = Instant::now();
+        match side {
+            0 => copy(psql, sales).await?,
+            1 => rows[0] = Some(scan(node.engine()).await?),
+            _ => rows[1] = Some(fetch(&client).await?),
+        }
+        // The first run warms the caches.
+        if turn >= names.len() {
+            times[side].push(started.elapsed());
         }
     }
     serving.abort();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::sides::{Labels, Side};
 use crate::chosen;
-use crate::measure::median;
+use crate::measure::{median, turns};
 use crate::planning::millis;
 use crate::table::Table;
 
@@ -39,12 +39,9 @@ pub async fn measure(sides: &mut [Side], queries: &[u32], runs: u32) -> Result<T
             times.push(fault.is_none().then(Vec::new));
             faults.extend(fault.map(|fault| format!("query {}, {}: {fault}", query.number, side.labels().engine)));
         }
-        for run in 0..runs as usize {
-            for turn in 0..sides.len() {
-                let side = (run + turn) % sides.len();
-                if let Some(times) = &mut times[side] {
-                    times.push(sides[side].run(query).await?.time);
-                }
+        for side in turns(runs, sides.len()) {
+            if let Some(times) = &mut times[side] {
+                times.push(sides[side].run(query).await?.time);
             }
         }
         let query_medians: Vec<_> = times.into_iter().map(|times| times.map(median)).collect();

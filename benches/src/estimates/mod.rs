@@ -6,12 +6,10 @@ mod queries;
 
 use std::time::Duration;
 
-use portolan_cli::demo::tpch_data;
 use portolan_cli::serve::stop_on_signals;
 use portolan_node::client::Client;
 use portolan_node::{Error, Result};
 use portolan_testbed::compare::{Order, compare};
-use portolan_testbed::tpch::cache::cache_folder;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +17,9 @@ use self::mesh::Mesh;
 use self::queries::FILTERED;
 use crate::asked::{Answer, Settings, UNPLACED};
 use crate::explained::Explained;
-use crate::measure::median;
+use crate::measure::{median, turns};
+use crate::options::this_program;
+use crate::planning::millis;
 use crate::table::{Table, geometric_mean, percentile};
 use crate::{BenchArgs, chosen};
 
@@ -44,9 +44,8 @@ struct Plans {
 pub async fn measure(args: &BenchArgs) -> Result<()> {
     let stop = CancellationToken::new();
     let _signals = stop_on_signals(stop.clone())?;
-    let data = tpch_data(&cache_folder()?, args.run.scale, &stop).await?;
-    let program =
-        std::env::current_exe().map_err(|e| Error::failed("cannot find the path of this program").with_source(e))?;
+    let data = args.run.data(&stop).await?;
+    let program = this_program()?;
     let measured = async {
         let mesh = Mesh::start(&program, &data).await?;
         let tables = tables(&mesh, args).await;
@@ -180,12 +179,8 @@ async fn times(mesh: &Mesh, runs: u32) -> Result<Table> {
             }
         }
         let mut times = [const { vec![] }; 3];
-        for run in 0..runs as usize {
-            // The sides take turns to go first, so that none has an advantage.
-            for turn in 0..sides.len() {
-                let side = (run + turn) % sides.len();
-                times[side].push(Answer::of(&sides[side], query.sql).await?.time);
-            }
+        for side in turns(runs, sides.len()) {
+            times[side].push(Answer::of(&sides[side], query.sql).await?.time);
         }
         let times = times.map(median);
         for (sum, time) in sums.iter_mut().zip(times) {
@@ -193,9 +188,9 @@ async fn times(mesh: &Mesh, runs: u32) -> Result<Table> {
         }
         ratios.push(ratio(times));
         let row = vec![json!(query.name), json!(expected.rows())];
-        rows.push([row, times.map(millis).to_vec(), vec![json!(ratio(times))]].concat());
+        rows.push([row, times.map(|time| json!(millis(time))).to_vec(), vec![json!(ratio(times))]].concat());
     }
-    let [counted, not_counted, other] = sums.map(millis);
+    let [counted, not_counted, other] = sums.map(|time| json!(millis(time)));
     Ok(Table {
         title: format!("times of queries with filtered dimensions, medians of {runs} runs"),
         columns: vec!["query", "rows", "chosen ms", "not counted ms", "other build sides ms", "other / chosen"],
@@ -209,10 +204,6 @@ async fn times(mesh: &Mesh, runs: u32) -> Result<Table> {
         ],
         faults,
     })
-}
-
-fn millis(time: Duration) -> Value {
-    json!(time.as_secs_f64() * 1e3)
 }
 
 /// Returns the time with the other build sides, as a multiple of the time with the chosen ones.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::mesh::{Mesh, Place};
 use crate::asked::Answer;
 use crate::chosen;
-use crate::measure::median;
+use crate::measure::{median, turns};
 use crate::planning::millis;
 use crate::table::Table;
 
@@ -152,18 +152,15 @@ pub async fn points(sides: &[Side<'_>; 2], labels: &Labels, runs: u32) -> Result
     for (clients, names) in clients.iter().zip(&labels.points) {
         eprintln!("a query of one row: {runs} runs of {POINTS} queries");
         let mut taken = [vec![], vec![]];
-        for run in 0..=runs as usize {
-            for turn in 0..clients.len() {
-                let side = (run + turn) % clients.len();
-                for _ in 0..POINTS {
-                    let answer = Answer::of(&clients[side], POINT).await?;
-                    if answer.rows() != 1 {
-                        return Err(Error::failed(format!("expected one row, got {}", answer.rows())));
-                    }
-                    // The first run warms the caches.
-                    if run > 0 {
-                        taken[side].push(answer.time);
-                    }
+        for (turn, side) in turns(runs + 1, clients.len()).enumerate() {
+            for _ in 0..POINTS {
+                let answer = Answer::of(&clients[side], POINT).await?;
+                if answer.rows() != 1 {
+                    return Err(Error::failed(format!("expected one row, got {}", answer.rows())));
+                }
+                // The first run warms the caches.
+                if turn >= clients.len() {
+                    taken[side].push(answer.time);
                 }
             }
         }
@@ -192,11 +189,8 @@ async fn times(
     let first = Answer::of(&clients[0], &texts[0]).await?;
     Answer::of(&clients[1], &texts[1]).await?.same_as(first.result(), query)?;
     let mut taken = [vec![], vec![]];
-    for run in 0..runs as usize {
-        for turn in 0..clients.len() {
-            let side = (run + turn) % clients.len();
-            taken[side].push(Answer::of(&clients[side], &texts[side]).await?.time);
-        }
+    for side in turns(runs, clients.len()) {
+        taken[side].push(Answer::of(&clients[side], &texts[side]).await?.time);
     }
     Ok((first.rows(), taken.map(median)))
 }

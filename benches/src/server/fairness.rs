@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::memory::{HASH, PASSWORD};
+use crate::measure::turns;
 use crate::planning::millis;
 use crate::table::{Table, percentile};
 
@@ -61,17 +62,14 @@ pub async fn measure(mesh: &LocalMesh, connections: u32, share: u32, runs: u32) 
         eprintln!("{name}: {EACH} queries alone and during a flood, {runs} times");
         ask(&quiet, sql, WARM_UP).await?;
         let (mut alone, mut flooded, mut answered, mut time) = (vec![], vec![], 0, Duration::ZERO);
-        for run in 0..runs {
-            // The sides take turns to go first, so that neither has an advantage.
-            for turn in 0..2 {
-                if (run + turn) % 2 == 0 {
-                    alone.extend(ask(&quiet, sql, EACH).await?);
-                } else {
-                    let (flood, started) = (Flood::start(&flood).await, Instant::now());
-                    flooded.extend(ask(&quiet, sql, EACH).await?);
-                    time += RISE + started.elapsed();
-                    answered += flood.stop().await?;
-                }
+        for side in turns(runs, 2) {
+            if side == 0 {
+                alone.extend(ask(&quiet, sql, EACH).await?);
+            } else {
+                let (flood, started) = (Flood::start(&flood).await, Instant::now());
+                flooded.extend(ask(&quiet, sql, EACH).await?);
+                time += RISE + started.elapsed();
+                answered += flood.stop().await?;
             }
         }
         rows.push(row(name, &alone, &flooded, answered as f64 / time.as_secs_f64()));

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
 use super::memory::client;
-use crate::measure::median;
+use crate::measure::{median, turns};
 use crate::planning::millis;
 use crate::table::{Table, percentile};
 
@@ -78,12 +78,8 @@ pub async fn measure(mesh: &LocalMesh, connections: &[u32], queries: u32, runs: 
             burst(side, WARM_UP).await?;
         }
         let mut taken = [vec![], vec![]];
-        for run in 0..runs as usize {
-            // The sides take turns to go first, so that neither has an advantage.
-            for turn in 0..sides.len() {
-                let side = (run + turn) % sides.len();
-                taken[side].push(burst(&mut sides[side], each).await?);
-            }
+        for side in turns(runs, sides.len()) {
+            taken[side].push(burst(&mut sides[side], each).await?);
         }
         let [owner, gateway] = taken.map(Run::middle);
         let ratio = gateway.p50.as_secs_f64() / owner.p50.as_secs_f64();

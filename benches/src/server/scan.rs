@@ -17,7 +17,7 @@ use serde_json::json;
 use tonic::transport::{Channel, Endpoint};
 
 use super::bare::Bare;
-use crate::measure::median;
+use crate::measure::{median, turns};
 use crate::planning::millis;
 use crate::table::Table;
 
@@ -63,12 +63,8 @@ pub async fn measure(mesh: &LocalMesh, program: &Path, runs: u32) -> Result<Tabl
         )));
     }
     let mut times = vec![vec![]; sides.len()];
-    for run in 0..runs as usize {
-        // The sides take turns to go first, so that none has an advantage.
-        for turn in 0..sides.len() {
-            let side = (run + turn) % sides.len();
-            times[side].push(sides[side].read().await?.time);
-        }
+    for side in turns(runs, sides.len()) {
+        times[side].push(sides[side].read().await?.time);
     }
     let times: Vec<Duration> = times.into_iter().map(median).collect();
     let ratio = |to: usize, time: &Duration| times[to].as_secs_f64() / time.as_secs_f64();

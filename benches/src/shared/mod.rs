@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::queries::REPORTS;
 use self::sides::{Side, Sides};
-use crate::measure::median;
+use crate::measure::{median, turns};
 use crate::options::{RunArgs, print_measured};
 use crate::planning::millis;
 use crate::table::Table;
@@ -83,11 +83,8 @@ async fn table(sides: &mut Sides, args: &SharedArgs) -> Result<Table> {
         eprintln!("{}: one run to compare the rows, then {runs} measured runs", report.name);
         let checked = sides.check(report).await?;
         let mut times = [const { vec![] }; Side::ALL.len()];
-        for run in 0..runs as usize {
-            for turn in 0..times.len() {
-                let side = (run + turn) % times.len();
-                times[side].push(sides.time(Side::ALL[side], report).await?);
-            }
+        for side in turns(runs, times.len()) {
+            times[side].push(sides.time(Side::ALL[side], report).await?);
         }
         let times = times.map(median);
         rows.push(row(report.name, json!(checked.rows), &times, checked.bytes));
