@@ -13,7 +13,7 @@ use arrow::error::ArrowError;
 
 use crate::{Error, ErrorKind, Result};
 
-/// What happens to the values of dictionaries in a copy.
+/// The place of the values of dictionaries in a copy.
 #[derive(Clone, Copy)]
 enum Dictionaries {
     /// They stay shared with other batches.
@@ -46,6 +46,23 @@ pub(super) fn isolated(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         data_type if data_type.is_nested() => copied(column, Dictionaries::Own),
         _ => Ok(column.clone()),
     })
+}
+
+/// Returns the bytes of the values of a batch in Arrow's layout, without those parts of shared buffers that belong to other
+/// rows. Strings in views inside nested types count as 16 bytes each.
+pub(crate) fn array_bytes(batch: &RecordBatch) -> usize {
+    batch.columns().iter().map(column_bytes).sum()
+}
+
+fn column_bytes(column: &ArrayRef) -> usize {
+    let sum = |lengths: &mut dyn Iterator<Item = u32>| lengths.map(|length| length as usize).sum::<usize>();
+    let behind_views = match column.data_type() {
+        DataType::Utf8View => sum(&mut column.as_string_view().lengths()),
+        DataType::BinaryView => sum(&mut column.as_binary_view().lengths()),
+        _ => 0,
+    };
+    let own = column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_buffer_memory_size());
+    own + behind_views
 }
 
 fn each_column(
@@ -263,5 +280,19 @@ mod tests {
             assert!(!is_part(alone.column(0)));
         }
         assert!(!is_part(&flags));
+    }
+
+    #[test]
+    fn a_slice_has_the_bytes_of_its_rows() {
+        let long = "a string that is too long for its view";
+        let batch = RecordBatch::try_from_iter([
+            ("number", Arc::new(Int64Array::from(vec![1; 100])) as ArrayRef),
+            ("text", Arc::new(StringArray::from(vec!["four"; 100]))),
+            ("view", Arc::new(StringViewArray::from(vec![long; 100]))),
+        ]);
+        let batch = batch.unwrap();
+        // Ten numbers, ten strings with eleven offsets, and ten views with their strings.
+        let expected = 10 * 8 + (10 * 4 + 11 * 4) + 10 * (16 + long.len());
+        assert_eq!(array_bytes(&batch.slice(50, 10)), expected);
     }
 }

@@ -6,11 +6,10 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::DataType;
 use portolan_audit::{Beginning, OpenRead, Outcome};
 use tokio::runtime::Handle;
 
+use super::compact::array_bytes;
 use super::part::RowPart;
 use crate::{Error, ErrorKind, Result};
 
@@ -59,7 +58,7 @@ impl Recording {
     /// Counts rows that leave, or records the end: `None` if all rows have left.
     pub(crate) fn observe(&mut self, item: Option<&Result<RowPart>>) {
         match item {
-            Some(Ok(RowPart::Batch(batch))) => self.count(batch.num_rows() as u64, array_bytes(batch)),
+            Some(Ok(RowPart::Batch(batch))) => self.count(batch.num_rows() as u64, array_bytes(batch) as u64),
             Some(Ok(RowPart::Message(message))) => self.count(message.rows as u64, message.body.len() as u64),
             Some(Err(error)) => self.fail(error.kind()),
             None => self.complete(),
@@ -123,46 +122,4 @@ fn refused(error: &portolan_audit::Error) -> Error {
     };
     let shown = format!("{SHOWN}: try again later; the log of the owner's node has the reason");
     Error::new(kind, shown).for_owner(format!("{SHOWN}: {error}"))
-}
-
-/// Returns the bytes of the values of a batch in Arrow's layout, without those parts of shared buffers that belong to other
-/// rows. Strings in views inside nested types count as 16 bytes each.
-pub(crate) fn array_bytes(batch: &RecordBatch) -> u64 {
-    batch.columns().iter().map(column_bytes).sum::<usize>() as u64
-}
-
-fn column_bytes(column: &ArrayRef) -> usize {
-    let sum = |lengths: &mut dyn Iterator<Item = u32>| lengths.map(|length| length as usize).sum::<usize>();
-    let behind_views = match column.data_type() {
-        DataType::Utf8View => sum(&mut column.as_string_view().lengths()),
-        DataType::BinaryView => sum(&mut column.as_binary_view().lengths()),
-        _ => 0,
-    };
-    let own = column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_buffer_memory_size());
-    own + behind_views
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use std::sync::Arc;
-
-    use arrow::array::{Int64Array, StringArray, StringViewArray};
-
-    use super::*;
-
-    #[test]
-    fn a_slice_has_the_bytes_of_its_rows() {
-        let long = "a string that is too long for its view";
-        let batch = RecordBatch::try_from_iter([
-            ("number", Arc::new(Int64Array::from(vec![1; 100])) as ArrayRef),
-            ("text", Arc::new(StringArray::from(vec!["four"; 100]))),
-            ("view", Arc::new(StringViewArray::from(vec![long; 100]))),
-        ]);
-        let batch = batch.unwrap();
-        // Ten numbers, ten strings with eleven offsets, and ten views with their strings.
-        let expected = 10 * 8 + (10 * 4 + 11 * 4) + 10 * (16 + long.len());
-        assert_eq!(array_bytes(&batch.slice(50, 10)), expected as u64);
-    }
 }

@@ -3,7 +3,8 @@
 //!
 //! An owner runs the same pass over the fragment that it receives. So a fragment with equal parts travels as it is.
 //!
-//! What is below a barrier stays there. A recursive query runs its parts several times, and keeps them.
+//! Parts below a barrier stay there. A recursive query runs its parts several times, and keeps them.
+//!
 //! Before: `Join(SubqueryAlias: a (Aggregate(Exchange #1)), SubqueryAlias: b (Aggregate(Exchange #2)))`, and both fragments
 //! are the same.
 //! After: `Join(SubqueryAlias: a (Shared 1), SubqueryAlias: b (Shared 1))`, where part 1 is `Aggregate(Exchange #1)`.

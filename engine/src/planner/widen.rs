@@ -27,7 +27,8 @@ use super::cardinality::{estimate, estimate_each};
 use super::same::{are_same, is_closed, is_work, is_worth_sharing, may_have_equal_parts, walk};
 use crate::upstream::volatile::calls_volatile;
 
-/// How often the parts of a plan are widened: a part below a widened part may differ from others again.
+/// The largest number of rounds in which the parts of a plan are widened: a part below a widened part may differ from
+/// others again.
 const ROUNDS: usize = 4;
 
 /// Makes the parts of a plan equal that differ only in their columns or conditions.
@@ -69,8 +70,8 @@ impl Parts {
         })
     }
 
-    /// Adds a part to the first known part with which it can be fused, or as a part of its own. True if it is one of several
-    /// members.
+    /// Adds a part to the first known part with which it can be fused, or as a part of its own. True if a known part has
+    /// it.
     fn add(&mut self, plan: &LogicalPlan) -> Result<bool> {
         let shape = shape(plan);
         for differences in [Differences::Columns, Differences::Conditions] {

@@ -23,7 +23,7 @@ const MOST_ENTRY_BYTES: usize = 1 << 20;
 /// The size of a key without the texts in it, in bytes.
 const KEY_BYTES: usize = size_of::<PlanKey>();
 
-/// What a kept plan depends on, apart from the version of the mesh.
+/// The inputs of a kept plan, apart from the version of the mesh.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) enum PlanKey {
     /// A statement before the passes, in a session without tables and views.

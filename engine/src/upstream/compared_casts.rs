@@ -19,12 +19,13 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-use super::expressions::{any, has_expression, map_named, map_simplified, rewrite_named, schema_below, value_type};
+use super::expressions::{
+    any, has_expression, map_named, map_plan, map_simplified, rewrite_named, schema_below, value_type,
+};
 use super::guarded_rules::{Action, Guard};
 use super::same_column;
 
@@ -91,18 +92,15 @@ fn without_own_name(expr: Expr) -> Expr {
 
 /// Returns the plan with such casts hidden, for physical planning only.
 pub(super) fn hide(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let hidden = plan.transform_up_with_subqueries(|node| {
-        if !has_cast(&node) {
-            return Ok(Transformed::no(node));
-        }
-        let schema = schema_below(&node)?;
-        map_named(node, |expr| Ok(around_cast(expr, &schema, hidden)))
-    })?;
-    Ok(hidden.data)
+    map_plan(plan, may_be_cast, |expr, schema| around_cast(expr, schema, hidden))
 }
 
 fn has_cast(plan: &LogicalPlan) -> bool {
-    has_expression(plan, |expr| any(expr, |e| matches!(e, Expr::Cast(_) | Expr::TryCast(_)) || becomes_cast(e)))
+    has_expression(plan, |expr| any(expr, may_be_cast))
+}
+
+fn may_be_cast(expr: &Expr) -> bool {
+    matches!(expr, Expr::Cast(_) | Expr::TryCast(_)) || becomes_cast(expr)
 }
 
 /// True for a call that the logical rule turns into a cast, and then compares.
@@ -150,5 +148,5 @@ fn scale(data_type: &DataType) -> Option<i8> {
 /// Returns a call of a function that returns its argument. No simplifier looks into it.
 fn hidden(cast: Expr) -> Expr {
     static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| same_column::function("cast_value", Arc::clone));
-    Expr::ScalarFunction(ScalarFunction::new_udf(FUNCTION.clone(), vec![cast]))
+    FUNCTION.call(vec![cast])
 }

@@ -46,6 +46,23 @@ pub(super) fn map_named(
     plan.map_expressions(|expr| rewrite_named(&names, expr, &mut |expr| expr.transform_up(&rewrite)))
 }
 
+/// Rewrites the expressions of all operators of a plan and of its subqueries, over the columns that they can read. An
+/// operator none of whose expressions passes the test stays as it is.
+pub(super) fn map_plan(
+    plan: LogicalPlan,
+    may_change: impl Fn(&Expr) -> bool,
+    rewrite: impl Fn(Expr, &DFSchema) -> Transformed<Expr>,
+) -> Result<LogicalPlan> {
+    let mapped = plan.transform_up_with_subqueries(|node| {
+        if !has_expression(&node, |expr| any(expr, &may_change)) {
+            return Ok(Transformed::no(node));
+        }
+        let schema = schema_below(&node)?;
+        map_named(node, |expr| Ok(rewrite(expr, &schema)))
+    })?;
+    Ok(mapped.data)
+}
+
 /// Rewrites an expression of an operator; its column keeps its name. The columns of grouping sets are those inside.
 pub(super) fn rewrite_named(
     names: &NamePreserver,

@@ -21,7 +21,7 @@ pub(super) struct Guard {
     pub(super) action: Action,
 }
 
-/// What a guard does with a plan.
+/// The action of a guard on a plan.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Action {
     /// Keeps the rule from plans for which the function returns true.

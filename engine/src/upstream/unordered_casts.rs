@@ -14,30 +14,27 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF};
 
-use super::expressions::{any, has_expression, map_named, schema_below, value_type};
+use super::expressions::{map_plan, value_type};
 use super::same_column;
 
 /// Returns the plan with the operands of such casts hidden, for physical planning only.
 pub(super) fn hide(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let hidden = plan.transform_up_with_subqueries(|node| {
-        if !has_expression(&node, |e| any(e, may_carry)) {
-            return Ok(Transformed::no(node));
-        }
-        let schema = schema_below(&node)?;
-        map_named(node, |e| Ok(without_bounds(e, &schema)))
-    })?;
-    Ok(hidden.data)
+    map_plan(plan, may_carry, without_bounds)
 }
 
 fn may_carry(expr: &Expr) -> bool {
     match expr {
         Expr::Cast(_) | Expr::TryCast(_) => true,
-        Expr::AggregateFunction(call) => call.params.distinct && call.func.name() == "count",
+        Expr::AggregateFunction(call) => counts_distinct(call),
         _ => false,
     }
+}
+
+fn counts_distinct(call: &AggregateFunction) -> bool {
+    call.params.distinct && call.func.name() == "count"
 }
 
 fn without_bounds(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
@@ -51,7 +48,7 @@ fn without_bounds(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
             *cast.expr = hidden(std::mem::take(&mut cast.expr));
             Transformed::yes(Expr::TryCast(cast))
         }
-        Expr::AggregateFunction(mut call) if call.params.distinct && call.func.name() == "count" => {
+        Expr::AggregateFunction(mut call) if counts_distinct(&call) => {
             call.params.args = std::mem::take(&mut call.params.args).into_iter().map(hidden).collect();
             Transformed::yes(Expr::AggregateFunction(call))
         }
@@ -81,13 +78,13 @@ fn keeps_order(expr: &Expr, to: &DataType, schema: &DFSchema) -> bool {
     }
 }
 
-/// Returns a call of the function with the expression. A literal has no statistics.
+/// Returns a call of the function with the expression. A literal operand has no column whose bounds are read.
 fn hidden(expr: impl Into<Box<Expr>>) -> Expr {
     // DataFusion derives no bounds of a function's values.
     static FUNCTION: LazyLock<Arc<ScalarUDF>> =
         LazyLock::new(|| same_column::function("without_statistics", Arc::clone));
     match *expr.into() {
         literal @ Expr::Literal(..) => literal,
-        other => Expr::ScalarFunction(ScalarFunction::new_udf(FUNCTION.clone(), vec![other])),
+        other => FUNCTION.call(vec![other]),
     }
 }

@@ -46,7 +46,6 @@ struct Open {
 pub(crate) struct Connection {
     stream: TcpStream,
     info: ConnectionInfo,
-    login_timeout: Duration,
     /// The end of the time to authenticate; `None` once somebody has authenticated.
     timer: Option<Pin<Box<Sleep>>>,
     /// The end of the wait for the client to close a connection that the server has ended.
@@ -119,7 +118,6 @@ impl Connections {
         Some(Connection {
             stream,
             info: ConnectionInfo { address, use_of: Arc::new(use_of) },
-            login_timeout: self.login_timeout,
             timer: Some(Box::pin(sleep(self.login_timeout))),
             linger: None,
             guard: OpenGuard { connections: self.clone(), network },
@@ -176,7 +174,7 @@ impl Connection {
             return false;
         }
         while timer.as_mut().poll(cx).is_ready() {
-            let end = *lock(&self.info.use_of.newest) + self.login_timeout;
+            let end = *lock(&self.info.use_of.newest) + self.guard.connections.login_timeout;
             if end <= Instant::now() {
                 return true;
             }

@@ -144,13 +144,14 @@ impl ExecutionPlan for SharedExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         if partition != PARTITION {
-            return internal_err!("a shared part has one partition, not {partition}");
+            return internal_err!("expected partition {PARTITION} of a shared part, got {partition}");
         }
         // A nested loop join whose build side exceeds the memory starts this side again. The rows are gone, and the place of
         // another reader is not free.
         if self.has_started.swap(true, Ordering::Relaxed) {
             return resources_err!(
-                "the build side of a join needs more memory than the query has, and is a part of the query that runs once"
+                "the build side of a join needs more memory than the query has, and is a part of the query that runs once: raise \
+                 limits.query_memory, or try `SET portolan.share = off`"
             );
         }
         let output = BaselineMetrics::new(&self.metrics, PARTITION);

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, SchemaRef};
-use arrow::error::ArrowError;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::{Result, internal_err};
 use datafusion::error::DataFusionError;
@@ -23,7 +22,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::queue::{Next, Queue};
-use crate::execution::compact::compact;
+use crate::execution::compact::{array_bytes, compact};
 use crate::execution::errors::into_datafusion;
 
 /// A batch that keeps no more memory is not copied.
@@ -83,7 +82,6 @@ impl SharedRows {
             unread: CancellationToken::new(),
         });
         let (news, changed) = watch::channel(());
-        // The watch over the threads sees such a task.
         let task = SpawnedTask::spawn(read(part, state.clone(), news));
         Arc::new(Self { schema, state, changed, _task: task })
     }
@@ -123,7 +121,7 @@ async fn read_all(mut part: SendableRecordBatchStream, state: &State, news: &wat
         state.wanted.notified().await;
         let Some(batch) = part.next().await.transpose()? else { return Ok(()) };
         let may_wait = lock(&state.queue).is_awaited();
-        let batch = if may_wait { alone(batch)? } else { batch };
+        let batch = if may_wait { compacted(batch)? } else { batch };
         let is_full = lock(&state.queue).push(batch);
         if is_full {
             state.write()?;
@@ -134,22 +132,11 @@ async fn read_all(mut part: SendableRecordBatchStream, state: &State, news: &wat
 
 /// Returns a batch that keeps little memory but its own. An aggregate returns its rows as slices of one batch, and each of
 /// them would count as much as all.
-fn alone(batch: RecordBatch) -> Result<RecordBatch> {
-    let own: usize = batch.columns().iter().map(own_bytes).sum::<Result<_, ArrowError>>()?;
-    match get_record_batch_memory_size(&batch) > own.saturating_mul(2).max(LEAST_COPIED_BYTES) {
+fn compacted(batch: RecordBatch) -> Result<RecordBatch> {
+    match get_record_batch_memory_size(&batch) > array_bytes(&batch).saturating_mul(2).max(LEAST_COPIED_BYTES) {
         true => compact(&batch).map_err(into_datafusion),
         false => Ok(batch),
     }
-}
-
-/// Returns the size of the values of a column.
-fn own_bytes(column: &ArrayRef) -> Result<usize, ArrowError> {
-    let behind_views = match column.data_type() {
-        DataType::Utf8View => column.as_string_view().total_buffer_bytes_used(),
-        DataType::BinaryView => column.as_binary_view().total_buffer_bytes_used(),
-        _ => 0,
-    };
-    Ok(column.to_data().get_slice_memory_size()?.saturating_add(behind_views))
 }
 
 impl State {

@@ -1,4 +1,4 @@
-//! The number of groups of an aggregate.
+//! The number of groups of an aggregate, and the statistics of its columns.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Aggregate, Expr, GroupingSet};
 use portolan_catalog::ColumnStatistics;
 
 use super::expressions::{self, stripped};
-use super::origin::{Origin, Relation, determines};
+use super::origin::{Origin, Relation, contains};
 use super::{Cardinality, count, float, sane};
 
 /// The largest number of groups by several columns of one port, as a share of its rows. One column alone may have more
@@ -35,8 +35,9 @@ pub(super) fn aggregate(input: Cardinality, aggregate: &Aggregate) -> Cardinalit
 
 /// Estimates one row for each combination of values of all columns.
 pub(super) fn distinct(input: Cardinality, schema: &DFSchema) -> Cardinality {
-    let exprs: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
-    let rows = groups(&input, &exprs.iter().collect::<Vec<_>>());
+    let columns: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
+    let exprs: Vec<&Expr> = columns.iter().collect();
+    let rows = groups(&input, &exprs);
     grouped(&input, &exprs, schema, rows, exprs.len() == 1)
 }
 
@@ -53,7 +54,7 @@ pub(super) fn groups(input: &Cardinality, exprs: &[&Expr]) -> f64 {
     order.sort_by_key(|(expr, _)| std::cmp::Reverse(determined(expr).len()));
     let mut by_relation: Vec<(Option<&Arc<Relation>>, Vec<f64>)> = vec![];
     for (expr, origin) in order {
-        if origin.is_some_and(|o| determines(&covered, &o.relation)) {
+        if origin.is_some_and(|o| contains(&covered, &o.relation)) {
             continue;
         }
         let values = input.distinct(expr) + f64::from(u8::from(has_nulls(input, expr)));
@@ -99,10 +100,10 @@ fn grouping_sets(input: &Cardinality, sets: &GroupingSet) -> f64 {
 }
 
 /// Returns the group columns, whose values occur less often than before.
-fn grouped(input: &Cardinality, exprs: &[impl AsExpr], schema: &DFSchema, rows: f64, single: bool) -> Cardinality {
+fn grouped(input: &Cardinality, exprs: &[&Expr], schema: &DFSchema, rows: f64, single: bool) -> Cardinality {
     let mut grouped = Cardinality::rows_only(rows, input.known);
     let relation = Arc::new(Relation { rows: grouped.rows });
-    for (column, expr) in schema.columns().into_iter().zip(exprs.iter().map(AsExpr::as_expr)) {
+    for (column, expr) in schema.columns().into_iter().zip(exprs) {
         if let Some(statistics) = expressions::statistics(input, expr) {
             let mut statistics = statistics.into_owned();
             statistics.nulls = statistics.nulls.map(|n| n.min(1));
@@ -168,21 +169,4 @@ fn origin_of_values<'a>(input: &'a Cardinality, expr: &Expr) -> Option<&'a Origi
         let column = columns.next()?;
         columns.next().is_none().then(|| input.origins.get::<Column>(column)).flatten()
     })
-}
-
-/// An expression, owned or borrowed.
-trait AsExpr {
-    fn as_expr(&self) -> &Expr;
-}
-
-impl AsExpr for Expr {
-    fn as_expr(&self) -> &Expr {
-        self
-    }
-}
-
-impl AsExpr for &Expr {
-    fn as_expr(&self) -> &Expr {
-        self
-    }
 }

@@ -10,7 +10,7 @@ use portolan_catalog::{ColumnStatistics, StatisticValue};
 
 use super::constraints::same;
 use super::expressions::{self, range, stripped};
-use super::origin::{Relation, determines};
+use super::origin::{Relation, contains};
 use super::{Cardinality, null_share, sane, share};
 use crate::plan::MAX_LISTED_KEYS;
 
@@ -79,7 +79,7 @@ impl<'a> Key<'a> {
             rows: input.rows,
             range,
             whole_range: origin.and_then(|o| o.range).filter(|_| range.is_some()),
-            is_chosen: origin.is_some_and(|o| !o.counted && determines(&o.determines, &o.relation)),
+            is_chosen: origin.is_some_and(|o| !o.counted && contains(&o.determines, &o.relation)),
             statistics,
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use datafusion::common::Column;
 
-/// A port as one scan of a plan reads it.
+/// The rows of a scan or of an aggregate. A value of a key determines one of them.
 #[derive(Debug)]
 pub(crate) struct Relation {
     /// Rows before filters.
@@ -38,7 +38,7 @@ pub(crate) struct Origin {
 const MAX_DETERMINED: usize = 32;
 
 /// True if a relation is in a list.
-pub(crate) fn determines(list: &[Arc<Relation>], relation: &Arc<Relation>) -> bool {
+pub(crate) fn contains(list: &[Arc<Relation>], relation: &Arc<Relation>) -> bool {
     list.iter().any(|r| Arc::ptr_eq(r, relation))
 }
 
@@ -52,9 +52,9 @@ pub(crate) fn equate(origins: &mut HashMap<Column, Origin>, from: &Column, to: &
     }
     let relation = source.relation.clone();
     for (column, origin) in origins.iter_mut() {
-        if column == from || determines(&origin.determines, &relation) {
+        if column == from || contains(&origin.determines, &relation) {
             for relation in &gained {
-                if origin.determines.len() < MAX_DETERMINED && !determines(&origin.determines, relation) {
+                if origin.determines.len() < MAX_DETERMINED && !contains(&origin.determines, relation) {
                     origin.determines.push(relation.clone());
                 }
             }

@@ -159,13 +159,12 @@ fn other(input: &Cardinality, predicate: &Expr, depth: usize) -> f64 {
         Expr::Literal(ScalarValue::Boolean(Some(true)), _) => 1.0,
         Expr::Literal(..) => 0.0,
         Expr::BinaryExpr(b) if b.op == Operator::Or => disjunction(input, predicate, depth),
-        Expr::BinaryExpr(b) if b.op == Operator::And => inner(predicate),
         Expr::BinaryExpr(b) => compared(input, b),
         Expr::Not(e) | Expr::IsNotTrue(e) | Expr::IsFalse(e) => 1.0 - inner(e),
         Expr::IsTrue(e) | Expr::IsNotFalse(e) => inner(e),
         Expr::Cast(cast) => inner(&cast.expr),
         Expr::TryCast(cast) => inner(&cast.expr),
-        Expr::Between(between) => range_between(input, between, depth),
+        Expr::Between(between) => range_between(input, between),
         Expr::InList(list) => {
             let each = 1.0 / input.distinct(&list.expr).max(2.0);
             let any = share(each * float(list.list.len() as u64)).min(SUBQUERY);
@@ -282,7 +281,7 @@ fn negated(negated: bool, share: f64) -> f64 {
 }
 
 /// Returns the share of a `NOT BETWEEN` with values, or of a `BETWEEN` if an end is a column.
-fn range_between(input: &Cardinality, between: &Between, depth: usize) -> f64 {
+fn range_between(input: &Cardinality, between: &Between) -> f64 {
     let inside = Expr::Between(Between { negated: false, ..between.clone() });
     match constraint(input, &inside) {
         Some((expr, found)) => {
@@ -290,7 +289,6 @@ fn range_between(input: &Cardinality, between: &Between, depth: usize) -> f64 {
             let nulls = statistics.as_deref().map_or(0.0, |c| null_share(c, input.rows));
             share(1.0 - nulls - known(input, expr, statistics.as_deref()).share(&found))
         }
-        None if depth > DEPTH => UNKNOWN,
         None => {
             let (low, high) = (&between.low, &between.high);
             negated(between.negated, at_most(input, low, &between.expr) * at_most(input, &between.expr, high))

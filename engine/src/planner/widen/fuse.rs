@@ -20,7 +20,7 @@ use crate::planner::infallible::never_fails;
 use crate::planner::lineage::has_subquery;
 use crate::planner::same::{are_same, have_same_columns};
 
-/// How plans may differ.
+/// The permitted differences between plans.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Differences {
     /// In their columns.
@@ -32,11 +32,11 @@ pub(super) enum Differences {
 /// One plan with the rows and the columns of several plans.
 pub(super) struct Fused {
     pub(super) plan: LogicalPlan,
-    /// How to get each of the plans from the fused one, in their order.
+    /// The compensation of each of the plans, in their order.
     compensations: Vec<Compensation>,
 }
 
-/// What selects one of several plans from the fused one.
+/// The filter and the names that select one of several plans from the fused one.
 #[derive(Clone, Default)]
 struct Compensation {
     /// The condition that the rows of the plan meet, and no others; `None` if it has all rows.

@@ -1,5 +1,5 @@
-//! Queries whose parts differ in their columns, over tables of this node: the parts that run once, and the rows with and
-//! without sharing. The expected values are from the formulas of the tables.
+//! Queries whose parts differ in their columns or conditions, over tables of this node: the parts that run once, and the
+//! rows with and without sharing. The expected values are from the formulas of the tables.
 
 #![allow(clippy::unwrap_used)]
 

@@ -11,7 +11,8 @@ use portolan_catalog::{Port, PortRef};
 use portolan_connectors::{FragmentHead, PortWriter};
 
 use super::{Ports, refusal, request};
-use crate::execution::recording::{Recording, array_bytes};
+use crate::execution::compact::array_bytes;
+use crate::execution::recording::Recording;
 use crate::mesh::MeshView;
 use crate::planner::govern::PortRules;
 use crate::query::change::writer as writer_of;
@@ -82,7 +83,7 @@ impl Insert {
         let bytes = read.clone();
         let rows = rows.inspect(move |batch| {
             if let Ok(batch) = batch {
-                bytes.fetch_add(array_bytes(batch), Ordering::Relaxed);
+                bytes.fetch_add(array_bytes(batch) as u64, Ordering::Relaxed);
             }
         });
         match writer.append(rows.boxed()).await {
