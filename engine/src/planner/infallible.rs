@@ -1,7 +1,7 @@
 //! Finds expressions that never fail. A rewrite may evaluate an expression for more rows than the query does. It must
 //! not make the query fail, for example by a division by a zero in a row that the query drops.
 
-use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, TimeUnit};
+use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
@@ -201,15 +201,16 @@ fn value_of(value: &ScalarValue) -> Option<i128> {
 const WIDEST: DataType = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
 
 /// Returns an integer expression as a decimal that never overflows, and whose sum does not. `None` if 38 digits may not
-/// suffice for the sum, or if another part of the expression may fail.
+/// suffice for the expression, or if another part of it may fail. The decimal has 256 bits if its sum needs them.
 pub(super) fn widened(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
     const DIGITS: u8 = DECIMAL128_MAX_PRECISION - SUM_DIGITS;
-    const MOST: i128 = 10_i128.pow(DIGITS as u32) - 1;
     let (least, most) = unbounded(expr, schema)?;
-    (least >= -MOST && most <= MOST)
-        .then(|| wide(expr, schema))
-        .flatten()
-        .map(|e| cast(e, DataType::Decimal128(DIGITS, 0)))
+    let fits = |digits: u8| 10_i128.checked_pow(digits.into()).is_some_and(|end| least > -end && most < end);
+    let wide = fits(DECIMAL128_MAX_PRECISION).then(|| wide(expr, schema)).flatten()?;
+    Some(match fits(DIGITS) {
+        true => cast(wide, DataType::Decimal128(DIGITS, 0)),
+        false => cast(wide, DataType::Decimal256(DECIMAL256_MAX_PRECISION, 0)),
+    })
 }
 
 /// Returns the smallest and the largest value as [`range`] does, for arithmetic in a type that holds every value.
@@ -365,7 +366,9 @@ mod tests {
         assert_eq!(wide.get_type(&schema).unwrap(), DataType::Decimal128(29, 0));
         assert!(never_fails_wide(&wide, &schema));
         assert!(widened(&(product + lit(1_i64)), &schema).is_some());
-        assert!(widened(&(col("l") * col("l")), &schema).is_none(), "two of them exceed 38 digits");
+        let square = widened(&(col("l") * col("l")), &schema).unwrap();
+        assert_eq!(square.get_type(&schema).unwrap(), DataType::Decimal256(76, 0), "two of them exceed 38 digits");
+        assert!(widened(&(col("l") * col("l") * col("l")), &schema).is_none());
         assert!(widened(&cast(col("t"), DataType::Int64), &schema).is_none());
         assert!(widened(&(col("l") / col("l")), &schema).is_none());
     }

@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, AggregateUDF, Cast, Expr, ExprSchemable, LogicalPlan, when};
-use datafusion::prelude::lit;
+use datafusion::prelude::{cast, lit};
 
 use super::branches;
 use crate::planner::infallible::{always_fits, never_fails, widened};
@@ -31,6 +31,9 @@ pub(super) struct Parts(Vec<(Vec<Expr>, Combine)>);
 enum Combine {
     /// The function that combines the partial values.
     By(Arc<AggregateUDF>),
+    /// The function that combines the partial values as integers of 38 digits. A part of rows that the query has fits, if the
+    /// values of these rows fit BIGINT.
+    Narrow(Arc<AggregateUDF>),
     /// A sum of counts.
     Count,
     /// A sum of sums, divided by a sum of counts.
@@ -55,21 +58,21 @@ impl Parts {
     /// A sum whose argument may overflow as BIGINT adds up decimals instead:
     /// `sum(CAST(a AS DECIMAL) * CAST(b AS DECIMAL))`.
     pub(super) fn without_failure(self, schema: &DFSchema) -> Option<Self> {
-        let (of_part, _) = in_parts();
-        let safe = |part: Expr| match part {
-            part if never_fails(&part, schema) && always_fits(&part, schema) => Some(part),
-            Expr::AggregateFunction(AggregateFunction { func, mut params }) if func == of_part => {
-                params.args = params.args.iter().map(|a| widened(a, schema)).collect::<Option<_>>()?;
-                let part = Expr::AggregateFunction(AggregateFunction { func: sum_udaf(), params: params.clone() });
-                params.filter.is_none_or(|filter| never_fails(&filter, schema)).then_some(part)
+        let safe = |(partial, combine): (Vec<Expr>, Combine)| {
+            if partial.iter().all(|part| never_fails(part, schema) && always_fits(part, schema)) {
+                return Some((partial, combine));
             }
-            _ => None,
+            let ([Expr::AggregateFunction(part)], Combine::By(function)) = (partial.as_slice(), combine) else {
+                return None;
+            };
+            let part = Expr::AggregateFunction(wide_sum(part, schema)?);
+            let combine = match part.get_type(schema).ok()? {
+                DataType::Decimal256(..) => Combine::Narrow(function),
+                _ => Combine::By(function),
+            };
+            Some((vec![part], combine))
         };
-        let parts = self
-            .0
-            .into_iter()
-            .map(|(partial, combine)| Some((partial.into_iter().map(safe).collect::<Option<Vec<_>>>()?, combine)));
-        parts.collect::<Option<_>>().map(Self)
+        self.0.into_iter().map(safe).collect::<Option<_>>().map(Self)
     }
 
     /// Returns the partial aggregates, in order.
@@ -90,7 +93,8 @@ impl Parts {
         let mut next = values.iter();
         let mut finals = vec![];
         for (partial, combine) in &self.0 {
-            finals.extend(next.by_ref().take(partial.len()).map(|value| call(combine.function(), value.clone())));
+            finals
+                .extend(next.by_ref().take(partial.len()).map(|value| call(combine.function(), combine.value(value))));
         }
         // Two aggregates may be equal, but an operator must not have two columns of the same name.
         let named = finals.into_iter().enumerate().map(|(i, e)| e.alias(format!("{VALUE}{i}"))).collect();
@@ -101,7 +105,7 @@ impl Parts {
         let mut next = grouped;
         for (partial, combine) in &self.0 {
             outputs.push(match combine {
-                Combine::By(_) => result(next),
+                Combine::By(_) | Combine::Narrow(_) => result(next),
                 // This is a `CASE`, because the optimizer rule that rewrites `coalesce` to `CASE` has already run.
                 Combine::Count => when(result(next).is_null(), lit(0_i64)).otherwise(result(next))?,
                 Combine::Average => result(next) / Expr::Cast(Cast::new(Box::new(result(next + 1)), DataType::Float64)),
@@ -115,10 +119,29 @@ impl Parts {
 impl Combine {
     fn function(&self) -> Arc<AggregateUDF> {
         match self {
-            Combine::By(function) => function.clone(),
+            Combine::By(function) | Combine::Narrow(function) => function.clone(),
             Combine::Count | Combine::Average => sum_udaf(),
         }
     }
+
+    /// Returns a partial value as the function reads it.
+    fn value(&self, value: &Expr) -> Expr {
+        match self {
+            Combine::Narrow(_) => cast(value.clone(), DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0)),
+            _ => value.clone(),
+        }
+    }
+}
+
+/// Returns a part of a sum of BIGINT as a sum of decimals that never fails; `None` if it is another aggregate, or if another
+/// part of it may fail.
+fn wide_sum(part: &AggregateFunction, schema: &DFSchema) -> Option<AggregateFunction> {
+    let (of_part, _) = in_parts();
+    let mut params = part.params.clone();
+    let is_safe = part.func == of_part && params.filter.as_ref().is_none_or(|filter| never_fails(filter, schema));
+    is_safe.then_some(())?;
+    params.args = params.args.iter().map(|argument| widened(argument, schema)).collect::<Option<_>>()?;
+    Some(AggregateFunction { func: sum_udaf(), params })
 }
 
 /// Returns the partial aggregates of an aggregate, and the way to combine them; `None` if it cannot be split.
