@@ -157,8 +157,9 @@ impl ExecutionPlan for OpaqueExec {
         &self.properties
     }
 
+    /// A sort that is needed above stays above. Below, its order would be hidden.
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
+        vec![false]
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {

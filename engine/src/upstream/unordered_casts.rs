@@ -4,7 +4,7 @@
 //! another, it takes `CAST(at AS TIME)` to be from 00:30 to 01:00. It skips files, row groups and pages by such bounds
 //! (`PruningPredicate`), and answers `min` and `max` by them (`ProjectionExprs::project_statistics`). It also takes a
 //! literal for one distinct value of a table without rows. For `CAST(NOT b AS BIGINT) = 1` it compares the bounds of `b`
-//! with `NOT 1`, and in debug builds the scan fails. A function around the cast's operand keeps the bounds away.
+//! with `NOT 1`, and in debug builds the scan fails. The `NOT` may be in a projection below. A function around the cast's operand keeps the bounds away.
 //!
 //! [`hide`] runs last before physical planning, so that no plan that travels has the function.
 //! Before: `CAST(at AS TIME) > 12:00`. After: `CAST(without_statistics(at) AS TIME) > 12:00`.
@@ -56,17 +56,13 @@ fn without_bounds(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     }
 }
 
-/// True if a cast never makes the smaller of two values the larger one, and its operand is not negated.
+/// True if a cast never makes the smaller of two values the larger one. The operand of a cast from BOOLEAN may be negated.
 fn keeps_order(expr: &Expr, to: &DataType, schema: &DFSchema) -> bool {
-    use DataType::{Boolean, Date32, Date64, Duration, Time32, Time64, Timestamp};
-    if matches!(expr, Expr::Not(_)) {
-        return false;
-    }
+    use DataType::{Date32, Date64, Duration, Time32, Time64, Timestamp};
     let Ok(from) = expr.get_type(schema) else { return false };
     let text = |t: &DataType| t.is_string() || t.is_binary();
     match (value_type(&from), value_type(to)) {
         (from, to) if from == to => true,
-        (Boolean, to) => to.is_numeric(),
         (from, to) if from.is_numeric() && to.is_numeric() => true,
         // A zone's clock may go back.
         (Date32 | Date64 | Timestamp(_, None), Date32 | Date64 | Timestamp(_, None)) => true,

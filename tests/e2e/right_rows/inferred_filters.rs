@@ -30,6 +30,20 @@ async fn equal_zeros_have_filters_of_their_own() {
         }
         of("a.f JOIN b.f", "AND 1 / a.f > 1", &["1|1", "1|2"]).await;
         of("a.f LEFT JOIN b.f", "AND 1 / a.f > 1", &["1|1", "1|2", "2|NULL", "3|NULL"]).await;
+        // A sort above the join takes the filter that the join makes of its keys.
+        ways.gives(
+            "SELECT a.id, b.id FROM east.samples.a AS a JOIN west.samples.b AS b ON a.f = b.f ORDER BY a.id, b.id",
+            &["1|1", "1|2", "2|1", "2|2", "3|3"],
+        )
+        .await;
+        for zero in [1, 2] {
+            let one = format!("(SELECT * FROM west.samples.b WHERE id = {zero})");
+            let joined = format!("FROM east.samples.a AS a JOIN {one} AS b ON a.f = b.f");
+            ways.gives(&format!("SELECT a.id {joined} ORDER BY a.id"), &["1", "2"]).await;
+            ways.gives(&format!("SELECT a.id, row_number() OVER (ORDER BY a.id) {joined}"), &["1|1", "2|2"]).await;
+            let found = format!("SELECT id FROM east.samples.a AS a WHERE f IN (SELECT f FROM {one} AS b) ORDER BY id");
+            ways.gives(&found, &["1", "2"]).await;
+        }
         let kept = "SELECT id FROM east.samples.a WHERE 1 / f > 1 AND";
         ways.gives(&format!("{kept} f IN (SELECT f FROM west.samples.b WHERE id = 1)"), &["1"]).await;
         let exists = "EXISTS (SELECT 1 FROM west.samples.b WHERE b.f = a.f AND id = 1)";

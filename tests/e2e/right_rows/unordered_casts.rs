@@ -62,7 +62,13 @@ async fn files_are_not_skipped_by_the_bounds_of_a_cast() {
         )
         .await;
         ways.gives("SELECT id FROM east.samples.a ORDER BY CAST(n AS VARCHAR) DESC, id LIMIT 1", &["1"]).await;
-        // The filter of the join reaches the file.
+        // The filter of the join reaches the file, also if the column is negated further down.
+        ways.gives(
+            "SELECT a.id FROM west.samples.b b JOIN (SELECT id, CAST(c AS BIGINT) AS y \
+             FROM (SELECT id, NOT b AS c FROM east.samples.a)) a ON a.y = b.id WHERE b.s = '9'",
+            &["3"],
+        )
+        .await;
         ways.gives(
             "SELECT a.id FROM west.samples.b b \
              JOIN (SELECT id, CAST(NOT b AS BIGINT) AS y FROM east.samples.a) a ON a.y = b.id WHERE b.s = '9'",
