@@ -13,7 +13,7 @@ use portolan_tests::crossed::{Crossed, crossed};
 use portolan_tests::mesh::within;
 use portolan_tests::rows::{count, text};
 
-use self::data::{FACTS, ITEMS, MATCHING, PICKS};
+use self::data::{BUYERS, FACTS, ITEMS, MATCHING, PICKS};
 
 /// Returns a client whose scans wait for join keys even on a loaded machine.
 async fn patient() -> Client {
@@ -72,6 +72,21 @@ async fn scattered_keys_are_not_widened_into_a_range() {
         // The keys' own side, the rows that match, and the false positives of a Bloom filter.
         assert_at_most(2 * PICKS + FACTS / 50, &picked);
         assert_eq!(count(&client, &format!("SELECT count(*) FROM ({sql}) AS t")).await, Ok(PICKS as i64));
+    })
+    .await;
+}
+
+/// A join by floats sends no keys. The joins beside it still do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_by_floats_leaves_other_joins_their_keys() {
+    within(180, async {
+        let client = patient().await;
+        client.query("SET portolan.strategy = keys_from_left").await.unwrap();
+        let sql = "SELECT sale_id, amount, b.name FROM shop.samples.item i \
+                   JOIN facts.samples.sale s ON i.item_id = s.item_id \
+                   JOIN people.samples.buyer b ON s.buyer_id * 1e0 = CAST(b.buyer_id AS DOUBLE) WHERE category = 'c7'";
+        assert_at_most(3 * MATCHING + BUYERS, &crossed(&client, sql).await);
+        assert_eq!(count(&client, &format!("SELECT count(*) FROM ({sql}) AS t")).await, Ok(MATCHING as i64));
     })
     .await;
 }

@@ -12,7 +12,7 @@ use super::live::LiveEdges;
 use crate::Result;
 use crate::execution::errors::from_datafusion;
 use crate::plan::Exchange;
-use crate::upstream::{aggregate_filters, growth, topk_groups, unfiltered_keys};
+use crate::upstream::{aggregate_filters, growth, topk_groups};
 
 /// The limits, in bytes and in keys, up to which a join lists its keys. Beyond them, only the range of the keys is
 /// known. The list needs about 300 bytes of memory for each key.
@@ -82,7 +82,7 @@ fn restricted(plan: &LogicalPlan, state: SessionState) -> DataFusionResult<Sessi
         None => state,
     };
     let optimizer = &mut state.config_mut().options_mut().optimizer;
-    if super::ambiguous::may_mistake_columns(plan)? || unfiltered_keys::are_in(plan)? {
+    if super::ambiguous::may_mistake_columns(plan)? {
         optimizer.enable_join_dynamic_filter_pushdown = false;
     }
     growth::restrict(plan, optimizer)?;

@@ -85,7 +85,7 @@ const GUARDS: [Guard; 14] = [
 ];
 
 /// The guards of DataFusion's physical optimizer rules.
-const PHYSICAL_GUARDS: [PhysicalGuard; 2] = [false_orders::GUARD, lost_sorts::GUARD];
+const PHYSICAL_GUARDS: [PhysicalGuard; 3] = [false_orders::GUARD, lost_sorts::GUARD, unfiltered_keys::GUARD];
 
 /// Returns a session state with DataFusion's functions and rules, with the functions and rules that replace some of
 /// them, and with the functions of other dialects.

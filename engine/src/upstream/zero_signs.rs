@@ -46,7 +46,11 @@ impl AnalyzerRule for ZeroSigns {
 /// True if equal values of this type are one value. -0.0 equals 0.0, so the key of a group or a join may have another sign
 /// than its row.
 pub(crate) fn has_one_form(data_type: &DataType) -> bool {
-    !data_type.is_floating() && !data_type.is_nested()
+    match data_type {
+        DataType::Dictionary(_, values) => has_one_form(values),
+        DataType::RunEndEncoded(_, values) => has_one_form(values.data_type()),
+        _ => !data_type.is_floating() && !data_type.is_nested(),
+    }
 }
 
 /// True for an expression that may distinguish the signs of zeros.

@@ -22,9 +22,10 @@ pub(super) const ITEMS: u64 = 5_000;
 pub(super) const MATCHING: u64 = FACTS / CATEGORIES as u64;
 /// The number of selected sales, which are spread over all sales.
 pub(super) const PICKS: u64 = 5_000;
+/// The number of buyers.
+pub(super) const BUYERS: u64 = 100_000;
 
 const CATEGORIES: i64 = 50;
-const BUYERS: i64 = 100_000;
 /// The number of trades. Each belongs to one of ten groups.
 const TRADES: i64 = 3_000;
 /// The version of the data. It changes with the data, so that old files are not used.
@@ -152,7 +153,7 @@ fn sale() -> Columns {
     vec![
         ("sale_id", integers(all())),
         ("item_id", integers(all().map(|i| item_key(i % ITEMS as i64)))),
-        ("buyer_id", integers(all().map(|i| i * 31 % BUYERS))),
+        ("buyer_id", integers(all().map(|i| i * 31 % BUYERS as i64))),
         ("amount", integers(all().map(|i| i * 104_729 % 10_007))),
         ("quantity", integers(all().map(|i| 1 + i * 13 % 97))),
         ("note", texts(all().map(|i| format!("note {}", i % 1_000)))),
@@ -179,7 +180,7 @@ fn trade(factor: i64, value: &'static str) -> Columns {
 }
 
 fn buyer() -> Columns {
-    vec![("buyer_id", integers(0..BUYERS)), ("name", texts((0..BUYERS).map(|i| format!("buyer {i}"))))]
+    vec![("buyer_id", integers(0..BUYERS as i64)), ("name", texts((0..BUYERS).map(|i| format!("buyer {i}"))))]
 }
 
 fn with_nulls(keys: &[Option<i64>], seconds: &[Option<i64>]) -> Columns {

@@ -10,6 +10,7 @@ use crate::planner::cost;
 use crate::planner::lineage::{self, Guards};
 use crate::planner::movement::KeyEstimate;
 use crate::settings::{Pushdown, Settings, StrategyChoice};
+use crate::upstream::unfiltered_keys::makes_filter;
 
 /// A side of a join.
 #[derive(Clone, Copy, PartialEq)]
@@ -63,7 +64,9 @@ impl CandidateTree {
             _ => return None,
         };
         let owners_test_keys = settings.placement && settings.pushdown == Pushdown::All;
-        if !owners_test_keys || join.on.is_empty() || join.null_aware || !may_be_cut {
+        let makes_filter = |key: &(Expr, Expr)| makes_filter(key, join.left.schema(), join.right.schema());
+        let has_filter = !join.on.is_empty() && join.on.iter().all(makes_filter);
+        if !owners_test_keys || !has_filter || join.null_aware || !may_be_cut {
             return None;
         }
         let keys = OperatorKeys::of(join, build, probe, build_side);

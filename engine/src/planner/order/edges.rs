@@ -5,6 +5,7 @@ use datafusion::logical_expr::Expr;
 use super::equal::Class;
 use super::graph::{Relation, Set};
 use crate::planner::cardinality;
+use crate::upstream::unfiltered_keys::makes_filter;
 
 /// The equalities between two relations.
 pub(super) struct Equalities {
@@ -26,6 +27,8 @@ pub(super) struct Pair {
     pub(super) on: (Expr, Expr),
     pub(super) selectivity: f64,
     pub(super) distinct: (f64, f64),
+    /// True if a join by these keys may send them.
+    pub(super) makes_filter: bool,
 }
 
 /// Returns the edges between relations that have members of the same classes.
@@ -54,7 +57,8 @@ impl Equalities {
         let pair = |(class, on): (usize, (Expr, Expr))| {
             let one = [on.clone()];
             let selectivity = cardinality::join_selectivity(l, r, &one, None);
-            Pair { class, on, selectivity, distinct: distinct(&one) }
+            let makes_filter = makes_filter(&on, relations[left].plan.schema(), relations[right].plan.schema());
+            Pair { class, on, selectivity, distinct: distinct(&one), makes_filter }
         };
         Self {
             left,

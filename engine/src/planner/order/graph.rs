@@ -37,13 +37,14 @@ pub(super) struct Relation {
 }
 
 /// The equalities that connect two sets of relations.
-#[derive(Default)]
 pub(super) struct SetConnection {
     pub(super) pairs: usize,
     /// The relations of each set that the equalities read.
     pub(super) over: (Set, Set),
     /// The number of distinct keys of each set, as if the set had all rows of these relations.
     pub(super) distinct: (f64, f64),
+    /// True if a join by the equalities may send its keys.
+    pub(super) makes_filter: bool,
 }
 
 /// True if a join may change its place among its neighbours.
@@ -163,9 +164,10 @@ impl Graph {
 
     /// Returns the equalities that connect two sets, added up.
     pub(super) fn connection(&self, one: Set, other: Set) -> SetConnection {
-        let mut connection = SetConnection { distinct: (1.0, 1.0), ..SetConnection::default() };
+        let mut connection = SetConnection { pairs: 0, over: (0, 0), distinct: (1.0, 1.0), makes_filter: true };
         self.each_connection(one, other, |edge, is_forward, new| {
             let pairs = edge.pairs.iter().filter(|p| new & (1 << p.class) != 0);
+            connection.makes_filter &= pairs.clone().all(|p| p.makes_filter);
             let (l, r) = match new.count_ones() as usize == edge.pairs.len() {
                 true => edge.distinct,
                 false => pairs.fold((1.0, 1.0), |d, p| (d.0 * p.distinct.0, d.1 * p.distinct.1)),

@@ -122,7 +122,8 @@ impl Enumeration<'_> {
         let has_keys = connection.pairs > 0 || self.graph.compares(one, other);
         let of = |build: Set, distinct: f64, probe: Set, over: Set| {
             let (built, probed) = (self.rows(build), self.rows(probe));
-            let keys = (over != 0).then(|| KeyEstimate::of_sets(connection.pairs, distinct, built, probed, rows));
+            let sends_keys = over != 0 && connection.makes_filter;
+            let keys = sends_keys.then(|| KeyEstimate::of_sets(connection.pairs, distinct, built, probed, rows));
             Direction { build, probe, work: cost::join(built, probed, rows, has_keys), keys, over }
         };
         [
