@@ -12,6 +12,7 @@ pub(crate) mod compared_casts;
 mod constant_filters;
 mod cross_joins;
 mod date_parts;
+mod date_truncs;
 mod distinct_sums;
 mod equal_projections;
 mod expressions;
@@ -109,6 +110,7 @@ pub(crate) fn state_builder() -> SessionStateBuilder {
     functions.retain(|function| function.name() != "input_file_name");
     functions.extend(patterns::functions());
     functions.push(date_parts::date_part());
+    functions.push(date_truncs::date_trunc());
     functions.push(zero_signs::nullif::function());
     functions.extend(dialect::functions());
     builder

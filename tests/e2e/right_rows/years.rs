@@ -1,8 +1,9 @@
-//! A nanosecond column is compared with a year that nanoseconds cannot represent.
+//! A nanosecond column is compared with a year that nanoseconds cannot represent, and instants before 1970 are truncated.
 
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, TimestampMicrosecondArray, TimestampNanosecondArray};
+use portolan_engine::ErrorKind;
 use portolan_tests::mesh::within;
 use portolan_tests::ways::{Ways, table};
 
@@ -57,6 +58,61 @@ async fn years_outside_the_range_of_nanoseconds() {
         )
         .await;
         ways.gives("SELECT extract(year FROM at) < 9999 FROM east.samples.a WHERE id = 4", &["NULL"]).await;
+    })
+    .await;
+}
+
+/// The first instants of nanoseconds in 1677, an instant of the day after, an instant before 1970 and NULL. In the west, an
+/// instant before 1970 and one in the year 1, in microseconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instants_before_1970_are_truncated_downwards() {
+    within(300, async {
+        let day = 86_400_000_000_000;
+        let nanoseconds = vec![Some(i64::MIN), Some(i64::MIN + 1), Some(i64::MIN + day), Some(-1), None];
+        let east = table(vec![
+            ("id", Arc::new(Int64Array::from(vec![1, 2, 3, 4, 5]))),
+            ("at", Arc::new(TimestampNanosecondArray::from(nanoseconds))),
+        ]);
+        let west = table(vec![
+            ("id", Arc::new(Int64Array::from(vec![1, 2]))),
+            ("at", Arc::new(TimestampMicrosecondArray::from(vec![-100, -62_135_596_799_999_999]))),
+        ]);
+        let ways = Ways::of_tables(&[("east", "a", east), ("west", "b", west)]).await;
+        for part in ["second", "minute", "hour", "day"] {
+            for id in [1, 2] {
+                let early = format!("SELECT date_trunc('{part}', at) FROM east.samples.a WHERE id = {id}");
+                ways.refuses(&early, ErrorKind::InvalidQuery, &["cannot truncate 1677-09-21T00:12:43"]).await;
+            }
+        }
+        let later = "FROM east.samples.a WHERE id > 2";
+        let truncated = |part: &str, from: &str| format!("SELECT id, date_trunc('{part}', at) {from}");
+        ways.gives(&truncated("day", later), &["3|1677-09-22T00:00:00", "4|1969-12-31T00:00:00", "5|NULL"]).await;
+        ways.gives(
+            &truncated("microsecond", "FROM east.samples.a WHERE id > 3"),
+            &["4|1969-12-31T23:59:59.999999", "5|NULL"],
+        )
+        .await;
+        // A group without a value has NULL, with the first instant below it.
+        ways.gives(
+            "SELECT id, date_trunc('day', max(at) FILTER (WHERE id > 3)) FROM east.samples.a GROUP BY id",
+            &["1|NULL", "2|NULL", "3|NULL", "4|1969-12-31T00:00:00", "5|NULL"],
+        )
+        .await;
+        let all = "FROM west.samples.b";
+        let (late, first) = ("1969-12-31T23:59:59.999", "0001-01-01T00:00:00");
+        ways.gives(&truncated("millisecond", all), &[&format!("1|{late}"), &format!("2|{first}")]).await;
+        ways.gives(&truncated("day", all), &["1|1969-12-31T00:00:00", &format!("2|{first}")]).await;
+        for (part, instant, expected) in [
+            ("millisecond", "1969-12-31 23:59:59.9999", late),
+            ("second", "0001-01-01 00:00:00.000001", first),
+            ("hour", "0001-01-01 00:00:00.000001", first),
+        ] {
+            let constant = format!("date_trunc('{part}', TIMESTAMP '{instant}')");
+            ways.gives(&format!("SELECT {constant}"), &[expected]).await;
+            ways.gives(&format!("SELECT {constant} FROM west.samples.b"), &[expected, expected]).await;
+            ways.gives(&format!("SELECT date_trunc('{part}', at) {all} WHERE at = TIMESTAMP '{instant}'"), &[expected])
+                .await;
+        }
     })
     .await;
 }

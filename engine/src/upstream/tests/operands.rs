@@ -1,6 +1,6 @@
 //! Comparisons and arithmetic of values of several types.
 
-use super::Answer::{Fails, Rows};
+use super::Answer::{Fails, Panics, Rows};
 use super::Fault;
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -44,6 +44,17 @@ pub(super) const FAULTS: &[Fault] = &[
         "date_parts.rs",
         "SELECT count(*) FROM (VALUES (TIMESTAMP '2024-01-01 00:00:00')) t(x) WHERE extract(year FROM x) < 9999",
         Rows(&["0"]),
+    ),
+    (
+        "date_truncs.rs",
+        "SELECT date_trunc('millisecond', TIMESTAMP '1969-12-31 23:59:59.9999')",
+        Rows(&["1970-01-01T00:00:00"]),
+    ),
+    // The instant is in 1677. Without a check for overflow, its day is in 2262.
+    (
+        "date_truncs.rs",
+        "SELECT date_trunc('day', arrow_cast(n, 'Timestamp(ns)')) FROM (VALUES (-9223372036854775000)) t(n)",
+        Panics,
     ),
     (
         "operand_types/compared.rs",
