@@ -20,6 +20,7 @@ mod folders;
 mod footers;
 mod functional_dependencies;
 mod generated_names;
+mod group_filters;
 mod growth;
 mod inferred_filters;
 mod integer_overflow;

@@ -16,55 +16,36 @@
 //!
 //! The guard puts an operator above such inputs and results. It passes their rows on, and hides the knowledge about them.
 
-use std::fmt;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{JoinType, Result, Statistics, internal_err};
-use datafusion::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{JoinType, Result};
 use datafusion::datasource::source::DataSourceExec;
-use datafusion::execution::TaskContext;
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
-use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter::FilterExec;
-use datafusion::physical_plan::filter_pushdown::{
-    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
-};
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec};
-use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
-    SendableRecordBatchStream,
-};
 
 use super::guarded_rules::PhysicalGuard;
+use super::opaque::{Hidden, OpaqueExec};
 use super::zero_signs::has_one_form;
 
 /// The guard of the rule that leaves out sorts and exchanges.
 pub(super) const GUARD: PhysicalGuard = PhysicalGuard { rule: "EnsureRequirements", prepare: with_hidden_orders };
-
-/// The properties that an operator hides. Each value includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Hidden {
-    /// The orders of the rows.
-    Orders,
-    /// The columns that have one value or are equal.
-    Values,
-    /// The columns by which rows are distributed.
-    Partitions,
-}
 
 /// Puts an operator above each input whose orders are not those of the result, and above grouping sets.
 fn with_hidden_orders(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
     let mut untrue = untrue_above(plan.as_ref()).into_iter();
     let plan =
         plan.map_children(|child| match untrue.next().flatten().filter(|hidden| claims(child.as_ref(), *hidden)) {
-            Some(hidden) => Ok(Transformed::yes(Arc::new(OpaqueExec::over(child, hidden)?) as Arc<dyn ExecutionPlan>)),
+            Some(hidden) => {
+                Ok(Transformed::yes(Arc::new(OpaqueExec::over(child, hidden, vec![])?) as Arc<dyn ExecutionPlan>))
+            }
             None => Ok(Transformed::no(child)),
         })?;
     match untrue_of(plan.data.as_ref()) {
-        Some(hidden) => Ok(Transformed::yes(Arc::new(OpaqueExec::over(plan.data, hidden)?))),
+        Some(hidden) => Ok(Transformed::yes(Arc::new(OpaqueExec::over(plan.data, hidden, vec![])?))),
         None => Ok(plan),
     }
 }
@@ -116,119 +97,4 @@ fn has_grouping_sets(plan: &dyn ExecutionPlan) -> bool {
 fn claims(plan: &dyn ExecutionPlan, hidden: Hidden) -> bool {
     let known = plan.properties().equivalence_properties();
     !known.oeq_class().is_empty() || hidden >= Hidden::Values && !known.eq_group().is_empty()
-}
-
-/// An operator that passes the rows of its input on, and hides what is known of them.
-#[derive(Clone, Debug)]
-struct OpaqueExec {
-    input: Arc<dyn ExecutionPlan>,
-    hidden: Hidden,
-    properties: Arc<PlanProperties>,
-}
-
-impl OpaqueExec {
-    fn over(input: Arc<dyn ExecutionPlan>, hidden: Hidden) -> Result<Self> {
-        let known = input.equivalence_properties();
-        let mut shown = EquivalenceProperties::new(known.schema().clone());
-        if hidden < Hidden::Values {
-            shown.add_equivalence_group(known.eq_group().clone())?;
-        }
-        let mut properties = input.properties().as_ref().clone().with_eq_properties(shown);
-        if hidden >= Hidden::Partitions {
-            let partitions = input.output_partitioning().partition_count();
-            properties = properties.with_partitioning(Partitioning::UnknownPartitioning(partitions));
-        }
-        Ok(Self { input, hidden, properties: Arc::new(properties) })
-    }
-}
-
-impl DisplayAs for OpaqueExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OpaqueExec")
-    }
-}
-
-impl ExecutionPlan for OpaqueExec {
-    fn name(&self) -> &str {
-        "OpaqueExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    /// A sort that is needed above stays above. Below, its order would be hidden.
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn repartitioned(&self, partitions: usize, config: &ConfigOptions) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        match self.input.repartitioned(partitions, config)? {
-            Some(input) => Ok(Some(Arc::new(Self::over(input, self.hidden)?))),
-            None => Ok(None),
-        }
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(Self::over(input, self.hidden)?)),
-            _ => internal_err!("OpaqueExec has one input"),
-        }
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        self.input.execute(partition, context)
-    }
-
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::At(partition)]
-    }
-
-    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        match inputs {
-            [input] => Ok(input.clone()),
-            _ => internal_err!("OpaqueExec has one input"),
-        }
-    }
-
-    fn supports_limit_pushdown(&self) -> bool {
-        true
-    }
-
-    fn cardinality_effect(&self) -> CardinalityEffect {
-        CardinalityEffect::Equal
-    }
-
-    fn gather_filters_for_pushdown(
-        &self,
-        _: FilterPushdownPhase,
-        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
-        _: &ConfigOptions,
-    ) -> Result<FilterDescription> {
-        FilterDescription::from_children(parent_filters, &self.children())
-    }
-
-    fn handle_child_pushdown_result(
-        &self,
-        _: FilterPushdownPhase,
-        result: ChildPushdownResult,
-        _: &ConfigOptions,
-    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
-        Ok(FilterPushdownPropagation::if_all(result))
-    }
 }

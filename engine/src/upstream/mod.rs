@@ -22,6 +22,7 @@ mod float_extrema;
 pub(crate) mod from_first;
 pub(crate) mod functional_dependencies;
 pub(crate) mod generated_names;
+mod group_filters;
 pub(crate) mod growth;
 mod guarded_rules;
 pub(crate) mod identifiers;
@@ -30,6 +31,7 @@ pub(crate) mod join_keys;
 mod lost_sorts;
 mod nan_signs;
 mod null_equality;
+mod opaque;
 mod operand_types;
 mod overflow;
 pub(crate) mod patterns;
@@ -67,12 +69,13 @@ pub(crate) use self::operand_types::{keep_digits, without_mark};
 use crate::dialect;
 
 /// The guards of DataFusion's optimizer rules. If two guard one rule, the later one sees a plan first.
-const GUARDS: [Guard; 14] = [
+const GUARDS: [Guard; 15] = [
     compared_casts::GUARD,
     constant_filters::GUARD,
     cross_joins::GUARD,
     distinct_sums::GUARD,
     equal_projections::GUARD,
+    group_filters::GUARD,
     inferred_filters::GUARD,
     column_bounds::GUARD,
     growth::GUARD,
@@ -86,7 +89,8 @@ const GUARDS: [Guard; 14] = [
 ];
 
 /// The guards of DataFusion's physical optimizer rules.
-const PHYSICAL_GUARDS: [PhysicalGuard; 3] = [false_orders::GUARD, lost_sorts::GUARD, unfiltered_keys::GUARD];
+const PHYSICAL_GUARDS: [PhysicalGuard; 4] =
+    [false_orders::GUARD, group_filters::PHYSICAL_GUARD, lost_sorts::GUARD, unfiltered_keys::GUARD];
 
 /// Returns a session state with DataFusion's functions and rules, with the functions and rules that replace some of
 /// them, and with the functions of other dialects.

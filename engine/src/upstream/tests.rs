@@ -74,6 +74,7 @@ const HELPERS: &[&str] = &[
     "guarded_rules.rs",
     "identifiers.rs",
     "mod.rs",
+    "opaque.rs",
     "operand_types/mod.rs",
     "same_column.rs",
     "subqueries/simple.rs",

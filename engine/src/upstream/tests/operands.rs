@@ -57,6 +57,11 @@ pub(super) const FAULTS: &[Fault] = &[
         Panics,
     ),
     (
+        "group_filters.rs",
+        "SELECT count(*) FROM (VALUES (CAST('-0.0' AS DOUBLE)), (CAST('0.0' AS DOUBLE))) t(f) GROUP BY f HAVING 1 / f < 0",
+        Rows(&["1"]),
+    ),
+    (
         "operand_types/compared.rs",
         "SELECT arrow_cast('12:00:01', 'Time64(Microsecond)') > TIME '12:00:00'",
         Fails("Cannot infer common argument type for comparison operation"),
