@@ -20,6 +20,7 @@ mod guards;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
@@ -35,10 +36,14 @@ pub(super) fn checked_plan(plan: &LogicalPlan) -> Result<LogicalPlan> {
         }
         let schema = schema_below(&node)?;
         let of_filter = matches!(node, LogicalPlan::Filter(_));
+        // The name of an aggregate has its filter as it is displayed, with the names of functions.
+        let names = NamePreserver::new(&node);
         node.map_expressions(|expr| {
+            let name = names.save(&expr);
             let checked = checked(expr, &schema)?.data;
             let guarded = guards::of_aggregates(checked, &schema)?;
-            Ok(Transformed::yes(if of_filter { guards::of_condition(guarded, &schema)? } else { guarded }))
+            let guarded = if of_filter { guards::of_condition(guarded, &schema)? } else { guarded };
+            Ok(Transformed::yes(name.restore(guarded)))
         })
     })?;
     Ok(checked.data)

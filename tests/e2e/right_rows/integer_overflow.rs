@@ -234,3 +234,19 @@ async fn sums_of_other_types_are_checked() {
     })
     .await;
 }
+
+/// Two readings of a `WITH` query become one aggregate, whose filter has arithmetic in its name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filters_of_shared_aggregates_keep_their_names() {
+    within(300, async {
+        let ways = ways().await;
+        let summed = "SELECT small + 150 AS c, count(*) AS n FROM east.samples.a WHERE g = 2 GROUP BY small + 150";
+        let found = format!("WITH w AS ({summed}) SELECT c FROM w INTERSECT SELECT c FROM w WHERE c >= 2");
+        ways.gives(&found, &["153"]).await;
+        let joined = format!(
+            "WITH w AS ({summed}) SELECT x.c, y.n FROM w AS x LEFT JOIN (SELECT * FROM w WHERE c > 9) AS y USING (c)"
+        );
+        ways.gives(&joined, &["153|1", "NULL|NULL"]).await;
+    })
+    .await;
+}
