@@ -1,4 +1,4 @@
-//! A filter of a group by floats stays above the groups if it tells -0.0 and 0.0 apart.
+//! A filter of a group by floats stays above the groups if it distinguishes -0.0 from 0.0.
 //!
 //! -0.0 and 0.0 are one group. DataFusion 55.2 moves a filter of a group below the groups, where it tests each row
 //! (`PushDownFilter`): `GROUP BY f HAVING 1 / f > 0` then counts only a part of the group. `FilterPushdown` does the same with the
