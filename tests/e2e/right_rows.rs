@@ -11,6 +11,7 @@ mod column_bounds;
 mod compared_casts;
 mod csv_line_breaks;
 mod decimals;
+mod distinct_limits;
 mod empty_groups;
 mod equal_names;
 mod false_orders;

@@ -13,6 +13,7 @@ mod constant_filters;
 mod cross_joins;
 mod date_parts;
 mod date_truncs;
+mod distinct_limits;
 mod distinct_sums;
 mod equal_projections;
 mod expressions;
@@ -89,8 +90,14 @@ const GUARDS: [Guard; 15] = [
 ];
 
 /// The guards of DataFusion's physical optimizer rules.
-const PHYSICAL_GUARDS: [PhysicalGuard; 4] =
-    [false_orders::GUARD, group_filters::PHYSICAL_GUARD, lost_sorts::GUARD, unfiltered_keys::GUARD];
+const PHYSICAL_GUARDS: [PhysicalGuard; 5] = [
+    // This guard runs after the guard of the same rule below, which adds sorts.
+    distinct_limits::GUARD,
+    false_orders::GUARD,
+    group_filters::PHYSICAL_GUARD,
+    lost_sorts::GUARD,
+    unfiltered_keys::GUARD,
+];
 
 /// Returns a session state with DataFusion's functions and rules, with the functions and rules that replace some of
 /// them, and with the functions of other dialects.

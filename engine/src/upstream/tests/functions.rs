@@ -5,6 +5,11 @@ use super::Fault;
 
 pub(super) const FAULTS: &[Fault] = &[
     (
+        "distinct_limits.rs",
+        "SELECT DISTINCT g, count(*) OVER (PARTITION BY g) FROM (VALUES (1), (1)) t(g) LIMIT 1",
+        Fails("Ordering direction required for DISTINCT with limit"),
+    ),
+    (
         "float_extrema.rs",
         "SELECT g, max(x) FROM (VALUES (1, CAST('NaN' AS DOUBLE)), (1, 1.0), (2, -1e308 * 10)) t(g, x) GROUP BY g",
         Rows(&["1|1.0", "2|-1.7976931348623157e308"]),
