@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, FieldRef, Int64Type};
+use arrow::datatypes::{DataType, FieldRef, Int64Type, TimeUnit};
 use arrow::util::display::array_value_to_string;
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::functions::datetime;
@@ -18,9 +18,6 @@ use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
-
-/// The day of an earlier instant may not fit. A day has the most units in nanoseconds.
-const SECOND_DAY: i64 = i64::MIN + 86_400_000_000_000;
 
 /// Returns the function, under DataFusion's name.
 pub(super) fn date_trunc() -> Arc<ScalarUDF> {
@@ -38,17 +35,24 @@ struct DateTrunc(Arc<ScalarUDF>);
 /// # Errors
 /// An instant is too early.
 fn checked(instants: &ArrayRef) -> Result<ArrayRef> {
+    let DataType::Timestamp(unit, _) = instants.data_type() else { return Ok(instants.clone()) };
+    let (day, advice) = match unit {
+        TimeUnit::Second => (86_400, ""),
+        TimeUnit::Millisecond => (86_400_000, ": cast it to `TIMESTAMP(0)` before"),
+        TimeUnit::Microsecond => (86_400_000_000, ": cast it to `TIMESTAMP(3)` before"),
+        TimeUnit::Nanosecond => (86_400_000_000_000, ": cast it to `TIMESTAMP(6)` before"),
+    };
+    // The day of an earlier instant may not fit.
+    let second_day = i64::MIN + day;
     let numbers = cast(instants, &DataType::Int64)?;
     let numbers: &Int64Array = numbers.as_primitive::<Int64Type>();
-    if numbers.values().iter().all(|number| *number >= SECOND_DAY) {
+    if numbers.values().iter().all(|number| *number >= second_day) {
         return Ok(instants.clone());
     }
-    if let Some(row) = numbers.iter().position(|number| number.is_some_and(|n| n < SECOND_DAY)) {
-        let instant = array_value_to_string(instants, row)?;
-        return exec_err!(
-            "`date_trunc` cannot truncate {instant}, because {} begins on this day: cast it to `TIMESTAMP(6)` before",
-            instants.data_type()
-        );
+    if let Some(row) = numbers.iter().position(|number| number.is_some_and(|n| n < second_day)) {
+        let instant = array_value_to_string(instants, row).unwrap_or_else(|_| numbers.value(row).to_string());
+        let data_type = instants.data_type();
+        return exec_err!("`date_trunc` cannot truncate {instant}, because {data_type} begins on this day{advice}");
     }
     Ok(cast(&numbers.iter().collect::<Int64Array>(), instants.data_type())?)
 }

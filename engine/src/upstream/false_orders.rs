@@ -40,12 +40,12 @@ fn with_hidden_orders(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dy
     let plan =
         plan.map_children(|child| match untrue.next().flatten().filter(|hidden| claims(child.as_ref(), *hidden)) {
             Some(hidden) => {
-                Ok(Transformed::yes(Arc::new(OpaqueExec::over(child, hidden, vec![])?) as Arc<dyn ExecutionPlan>))
+                Ok(Transformed::yes(Arc::new(OpaqueExec::hiding(child, hidden)?) as Arc<dyn ExecutionPlan>))
             }
             None => Ok(Transformed::no(child)),
         })?;
     match untrue_of(plan.data.as_ref()) {
-        Some(hidden) => Ok(Transformed::yes(Arc::new(OpaqueExec::over(plan.data, hidden, vec![])?))),
+        Some(hidden) => Ok(Transformed::yes(Arc::new(OpaqueExec::hiding(plan.data, hidden)?))),
         None => Ok(plan),
     }
 }

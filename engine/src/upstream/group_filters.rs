@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, JoinType, Result};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan, Operator};
+use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, Filter, LogicalPlan, Operator};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
@@ -17,8 +17,9 @@ use datafusion::physical_plan::joins::HashJoinExec;
 
 use super::filters_by_name;
 use super::guarded_rules::{Action, Guard, PhysicalGuard};
-use super::opaque::{Hidden, OpaqueExec};
-use super::zero_signs::has_one_form;
+use super::opaque::OpaqueExec;
+use super::operand_types::is_comparison;
+use super::zero_signs::{has_one_form, is_zero};
 
 pub(super) const GUARD: Guard = Guard { rules: &["push_down_filter"], action: Action::Replace(rewrite) };
 
@@ -33,13 +34,14 @@ fn rewrite(
 ) -> Result<Transformed<LogicalPlan>> {
     let (mut conditions, mut below) = (vec![], &plan);
     while let LogicalPlan::Filter(filter) = below {
-        conditions.extend(split_conjunction(&filter.predicate));
+        // A lower filter tests a row first.
+        conditions.splice(..0, split_conjunction(&filter.predicate));
         below = &filter.input;
     }
     let LogicalPlan::Aggregate(aggregate) = below else { return rule.rewrite(plan, config) };
     let keys = float_groups(aggregate)?;
     let (kept, pushed): (Vec<Expr>, Vec<Expr>) =
-        conditions.into_iter().cloned().partition(|condition| tells_zeros_apart(condition, &keys));
+        conditions.into_iter().cloned().partition(|condition| distinguishes_zeros(condition, &keys));
     let Some(kept) = conjunction(kept) else { return rule.rewrite(plan, config) };
     let Some(pushed) = conjunction(pushed) else { return Ok(Transformed::no(plan)) };
     let filtered = Filter::try_new(pushed, Arc::new(below.clone()))?;
@@ -56,16 +58,16 @@ fn float_groups(aggregate: &Aggregate) -> Result<Vec<Column>> {
     Ok(groups.filter(|(_, field)| !has_one_form(field.data_type())).map(Column::from).collect())
 }
 
-/// True if an expression of these columns may have another value for -0.0 than for 0.0. A comparison of a column has one value
-/// for both.
-fn tells_zeros_apart(expr: &Expr, keys: &[Column]) -> bool {
-    let operand = |e: &Expr| !matches!(e, Expr::Column(_)) && tells_zeros_apart(e, keys);
+/// True if an expression of these columns may have another value for -0.0 than for 0.0. A comparison of a column, or of
+/// another float that equals it, has one value for both.
+fn distinguishes_zeros(expr: &Expr, keys: &[Column]) -> bool {
+    let operand = |e: &Expr| !equals_column(e) && distinguishes_zeros(e, keys);
     match expr {
         Expr::BinaryExpr(binary) if is_comparison(binary.op) => operand(&binary.left) || operand(&binary.right),
         Expr::BinaryExpr(binary) if matches!(binary.op, Operator::And | Operator::Or) => {
-            tells_zeros_apart(&binary.left, keys) || tells_zeros_apart(&binary.right, keys)
+            distinguishes_zeros(&binary.left, keys) || distinguishes_zeros(&binary.right, keys)
         }
-        Expr::Not(condition) => tells_zeros_apart(condition, keys),
+        Expr::Not(condition) => distinguishes_zeros(condition, keys),
         Expr::IsNull(value) | Expr::IsNotNull(value) => operand(value),
         Expr::Between(between) => operand(&between.expr) || operand(&between.low) || operand(&between.high),
         Expr::InList(list) => operand(&list.expr) || list.list.iter().any(operand),
@@ -73,9 +75,14 @@ fn tells_zeros_apart(expr: &Expr, keys: &[Column]) -> bool {
     }
 }
 
-fn is_comparison(op: Operator) -> bool {
-    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
-    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
+/// True for a column, for the sum of a column and zero (`zero_signs.rs`), and for a float of more or fewer digits.
+fn equals_column(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(_) => true,
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, right }) => is_zero(right) && equals_column(left),
+        Expr::Cast(cast) => cast.field.data_type().is_floating() && equals_column(&cast.expr),
+        _ => false,
+    }
 }
 
 /// Puts an operator that keeps the filters of floats above it on groups and semi joins by floats.
@@ -90,7 +97,7 @@ fn with_barrier(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Exec
     };
     match floats.is_empty() {
         true => Ok(Transformed::no(plan)),
-        false => Ok(Transformed::yes(Arc::new(OpaqueExec::over(plan, Hidden::Nothing, floats)?))),
+        false => Ok(Transformed::yes(Arc::new(OpaqueExec::below_filters(plan, floats)?))),
     }
 }
 
@@ -108,4 +115,36 @@ fn filtered_columns(plan: &dyn ExecutionPlan) -> Result<usize> {
     }
     let is_semi = matches!(join.join_type(), JoinType::LeftSemi | JoinType::RightSemi);
     Ok(if is_semi && by_floats { plan.schema().fields().len() } else { 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::DataType;
+    use datafusion::logical_expr::cast;
+    use datafusion::prelude::{col, lit};
+
+    use super::*;
+
+    #[test]
+    fn comparisons_of_a_float_do_not_distinguish_zeros() {
+        let keys = [Column::from("f")];
+        let number = || cast(col("f"), DataType::Float32);
+        for alike in [
+            col("f").gt(lit(1.0)),
+            (col("f") + lit(0.0)).eq(lit(0.0) + lit(0.0)),
+            (number() + lit(0.0_f32)).not_eq(lit(0.0_f32)).or(col("f").is_null()),
+            col("f").in_list(vec![lit(0.0), lit(1.0)], false),
+            (lit(1.0) / col("n")).gt(lit(0.0)),
+        ] {
+            assert!(!distinguishes_zeros(&alike, &keys), "{alike}");
+        }
+        for apart in [
+            (lit(1.0) / col("f")).gt(lit(0.0)),
+            (lit(1.0) / number()).gt(lit(0.0)).and(col("f").gt(lit(1.0))),
+            (col("f") + lit(-0.0)).gt(lit(0.0)).or(cast(col("f"), DataType::Utf8).eq(lit("0.0"))),
+            !cast(col("f"), DataType::Utf8).eq(lit("0.0")),
+        ] {
+            assert!(distinguishes_zeros(&apart, &keys), "{apart}");
+        }
+    }
 }

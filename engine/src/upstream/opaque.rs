@@ -42,8 +42,17 @@ pub(super) struct OpaqueExec {
 }
 
 impl OpaqueExec {
-    /// Returns the operator above `input`. Filters of the `unfiltered` columns, by their positions, stay above it.
-    pub(super) fn over(input: Arc<dyn ExecutionPlan>, hidden: Hidden, unfiltered: Vec<usize>) -> Result<Self> {
+    /// Returns an operator that hides properties of `input`.
+    pub(super) fn hiding(input: Arc<dyn ExecutionPlan>, hidden: Hidden) -> Result<Self> {
+        Self::over(input, hidden, vec![])
+    }
+
+    /// Returns an operator that filters of these columns of `input`, by their positions, do not pass.
+    pub(super) fn below_filters(input: Arc<dyn ExecutionPlan>, columns: Vec<usize>) -> Result<Self> {
+        Self::over(input, Hidden::Nothing, columns)
+    }
+
+    fn over(input: Arc<dyn ExecutionPlan>, hidden: Hidden, unfiltered: Vec<usize>) -> Result<Self> {
         let mut properties = input.properties().as_ref().clone();
         if hidden >= Hidden::Orders {
             let known = input.equivalence_properties();
@@ -76,9 +85,9 @@ impl ExecutionPlan for OpaqueExec {
         &self.properties
     }
 
-    /// A sort that is needed above stays above. Below, its order would be hidden.
+    /// Where orders are hidden, a sort that is needed above stays above.
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![false]
+        vec![self.hidden < Hidden::Orders]
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {

@@ -18,23 +18,23 @@ use super::guarded_rules::PhysicalGuard;
 use super::zero_signs::has_one_form;
 
 /// The guard of the rule that pushes down the filters of joins.
-pub(super) const GUARD: PhysicalGuard = PhysicalGuard { rule: "FilterPushdown(Post)", prepare: without_filter };
+pub(super) const GUARD: PhysicalGuard = PhysicalGuard { rule: "FilterPushdown(Post)", prepare: with_unread_filter };
 
 /// True if a join by a key, an expression of each side, makes a filter of it.
 pub(crate) fn makes_filter((key, other): &(Expr, Expr), left: &DFSchema, right: &DFSchema) -> bool {
     matches!((key.get_type(left), other.get_type(right)), (Ok(l), Ok(r)) if has_one_form(&l) && has_one_form(&r))
 }
 
-/// Gives a join by other keys a filter that no operator reads. The rule leaves a join that has a filter as it is, and the join
-/// computes a filter only if an operator of its probe side reads it.
-fn without_filter(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+/// Gives a join whose keys make no filter a filter that no operator reads. The rule leaves a join that has a filter as it
+/// is, and the join computes a filter only if an operator of its probe side reads it.
+fn with_unread_filter(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
     let Some(join) = plan.downcast_ref::<HashJoinExec>() else { return Ok(Transformed::no(plan)) };
     let (left, right) = (join.left().schema(), join.right().schema());
-    let mut is_filtered = true;
+    let mut makes_filter = true;
     for (key, other) in join.on() {
-        is_filtered &= has_one_form(&key.data_type(&left)?) && has_one_form(&other.data_type(&right)?);
+        makes_filter &= has_one_form(&key.data_type(&left)?) && has_one_form(&other.data_type(&right)?);
     }
-    if is_filtered {
+    if makes_filter {
         return Ok(Transformed::no(plan));
     }
     let unread = Arc::new(DynamicFilterPhysicalExpr::new(vec![], lit(true)));

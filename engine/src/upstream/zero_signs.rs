@@ -166,7 +166,7 @@ fn may_be_zero(expr: &Expr) -> bool {
 }
 
 /// True for a constant zero.
-fn is_zero(expr: &Expr) -> bool {
+pub(super) fn is_zero(expr: &Expr) -> bool {
     constant(expr) == Some(0.0)
 }
 

@@ -188,7 +188,7 @@ pub(super) fn settle_planned(left: &mut Expr, right: &mut Expr, schema: &DFSchem
 }
 
 /// True if the operator compares its operands.
-pub(super) fn is_comparison(op: Operator) -> bool {
+pub(in crate::upstream) fn is_comparison(op: Operator) -> bool {
     use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }

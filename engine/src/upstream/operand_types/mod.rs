@@ -36,6 +36,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::type_coercion::{TypeCoercion, TypeCoercionRewriter};
 
 pub(super) use self::compared::ComparedOperands;
+pub(super) use self::groups::is_comparison;
 pub(crate) use self::literals::keep_digits;
 pub(crate) use self::timestamps::{TimestampTypes, without_mark};
 pub(super) use self::union::{Side, settle_sides};
