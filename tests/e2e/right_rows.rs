@@ -28,6 +28,7 @@ mod integer_overflow;
 mod lost_sorts;
 mod missing_columns;
 mod nan_signs;
+mod nested_loops;
 mod not_in;
 mod odd_columns;
 mod patterns;

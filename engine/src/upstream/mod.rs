@@ -31,6 +31,7 @@ mod inferred_filters;
 pub(crate) mod join_keys;
 mod lost_sorts;
 mod nan_signs;
+mod nested_loops;
 mod null_equality;
 mod opaque;
 mod operand_types;
@@ -90,12 +91,13 @@ const GUARDS: [Guard; 15] = [
 ];
 
 /// The guards of DataFusion's physical optimizer rules.
-const PHYSICAL_GUARDS: [PhysicalGuard; 5] = [
+const PHYSICAL_GUARDS: [PhysicalGuard; 6] = [
     // This guard runs after the guard of the same rule below, which adds sorts.
     distinct_limits::GUARD,
     false_orders::GUARD,
     group_filters::PHYSICAL_GUARD,
     lost_sorts::GUARD,
+    nested_loops::GUARD,
     unfiltered_keys::GUARD,
 ];
 

@@ -1,11 +1,13 @@
-//! An operator that passes the rows of its input on. It hides what is known of them, or keeps filters above it.
+//! An operator that passes the rows of its input on. It hides what is known of them, keeps filters above it, or runs its
+//! input at most once.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::common::{Result, Statistics, internal_err, resources_err};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
@@ -38,21 +40,42 @@ pub(super) struct OpaqueExec {
     hidden: Hidden,
     /// The positions of the columns whose filters stay above.
     unfiltered: Vec<usize>,
+    once: Option<Once>,
     properties: Arc<PlanProperties>,
+}
+
+/// The state of an input that runs at most once, and the error of a second run.
+#[derive(Debug)]
+struct Once {
+    has_run: AtomicBool,
+    refusal: &'static str,
+}
+
+/// A copy of an operator has not run.
+impl Clone for Once {
+    fn clone(&self) -> Self {
+        Self { has_run: AtomicBool::new(false), refusal: self.refusal }
+    }
 }
 
 impl OpaqueExec {
     /// Returns an operator that hides properties of `input`.
     pub(super) fn hiding(input: Arc<dyn ExecutionPlan>, hidden: Hidden) -> Result<Self> {
-        Self::over(input, hidden, vec![])
+        Self::over(input, hidden, vec![], None)
     }
 
     /// Returns an operator that filters of these columns of `input`, by their positions, do not pass.
     pub(super) fn below_filters(input: Arc<dyn ExecutionPlan>, columns: Vec<usize>) -> Result<Self> {
-        Self::over(input, Hidden::Nothing, columns)
+        Self::over(input, Hidden::Nothing, columns, None)
     }
 
-    fn over(input: Arc<dyn ExecutionPlan>, hidden: Hidden, unfiltered: Vec<usize>) -> Result<Self> {
+    /// Returns an operator that runs `input`, which has one partition, at most once. A second run has no memory left, with
+    /// this message.
+    pub(super) fn once(input: Arc<dyn ExecutionPlan>, refusal: &'static str) -> Result<Self> {
+        Self::over(input, Hidden::Nothing, vec![], Some(Once { has_run: AtomicBool::new(false), refusal }))
+    }
+
+    fn over(input: Arc<dyn ExecutionPlan>, hidden: Hidden, unfiltered: Vec<usize>, once: Option<Once>) -> Result<Self> {
         let mut properties = input.properties().as_ref().clone();
         if hidden >= Hidden::Orders {
             let known = input.equivalence_properties();
@@ -66,7 +89,11 @@ impl OpaqueExec {
             let partitions = input.output_partitioning().partition_count();
             properties = properties.with_partitioning(Partitioning::UnknownPartitioning(partitions));
         }
-        Ok(Self { input, hidden, unfiltered, properties: Arc::new(properties) })
+        Ok(Self { input, hidden, unfiltered, once, properties: Arc::new(properties) })
+    }
+
+    fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Self::over(input, self.hidden, self.unfiltered.clone(), self.once.clone())
     }
 }
 
@@ -100,7 +127,7 @@ impl ExecutionPlan for OpaqueExec {
 
     fn repartitioned(&self, partitions: usize, config: &ConfigOptions) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         match self.input.repartitioned(partitions, config)? {
-            Some(input) => Ok(Some(Arc::new(Self::over(input, self.hidden, self.unfiltered.clone())?))),
+            Some(input) => Ok(Some(Arc::new(self.with_input(input)?))),
             None => Ok(None),
         }
     }
@@ -114,12 +141,17 @@ impl ExecutionPlan for OpaqueExec {
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(Self::over(input, self.hidden, self.unfiltered.clone())?)),
+            (Some(input), true) => Ok(Arc::new(self.with_input(input)?)),
             _ => internal_err!("OpaqueExec has one input"),
         }
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        if let Some(once) = &self.once
+            && once.has_run.swap(true, Ordering::Relaxed)
+        {
+            return resources_err!("{}", once.refusal);
+        }
         self.input.execute(partition, context)
     }
 

@@ -146,8 +146,8 @@ impl ExecutionPlan for SharedExec {
         if partition != PARTITION {
             return internal_err!("expected partition {PARTITION} of a shared part, got {partition}");
         }
-        // A nested loop join whose build side exceeds the memory starts this side again. The rows are gone, and the place of
-        // another reader is not free.
+        // A join that starts its build side again, because memory is short, would find no rows: they are gone, and the place
+        // of another reader is not free.
         if self.has_started.swap(true, Ordering::Relaxed) {
             return resources_err!(
                 "the build side of a join needs more memory than the query has, and is a part of the query that runs once: raise \
