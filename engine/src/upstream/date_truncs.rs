@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, FieldRef, Int64Type, TimeUnit};
-use arrow::util::display::array_value_to_string;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::functions::datetime;
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
@@ -50,9 +50,11 @@ fn checked(instants: &ArrayRef) -> Result<ArrayRef> {
         return Ok(instants.clone());
     }
     if let Some(row) = numbers.iter().position(|number| number.is_some_and(|n| n < second_day)) {
-        let instant = array_value_to_string(instants, row).unwrap_or_else(|_| numbers.value(row).to_string());
-        let data_type = instants.data_type();
-        return exec_err!("`date_trunc` cannot truncate {instant}, because {data_type} begins on this day{advice}");
+        // An instant far outside of the calendar has no text, and is a number in the message.
+        let options = FormatOptions::default().with_display_error(false);
+        let text = ArrayFormatter::try_new(instants, &options)?.value(row).try_to_string();
+        let instant = text.unwrap_or_else(|_| numbers.value(row).to_string());
+        return exec_err!("`date_trunc` cannot truncate {instant}, because its type begins on this day{advice}");
     }
     Ok(cast(&numbers.iter().collect::<Int64Array>(), instants.data_type())?)
 }

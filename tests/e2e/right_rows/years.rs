@@ -84,6 +84,11 @@ async fn instants_before_1970_are_truncated_downwards() {
                 ways.refuses(&early, ErrorKind::InvalidQuery, &["cannot truncate 1677-09-21T00:12:43"]).await;
             }
         }
+        // No calendar has this instant.
+        let number =
+            "SELECT date_trunc('day', arrow_cast(id - 9223372036854775807, 'Timestamp(ms)')) FROM east.samples.a";
+        let error = ["cannot truncate -9223372036854775806", "TIMESTAMP(0)"];
+        ways.refuses(&format!("{number} WHERE id = 1"), ErrorKind::InvalidQuery, &error).await;
         let later = "FROM east.samples.a WHERE id > 2";
         let truncated = |part: &str, from: &str| format!("SELECT id, date_trunc('{part}', at) {from}");
         ways.gives(&truncated("day", later), &["3|1677-09-22T00:00:00", "4|1969-12-31T00:00:00", "5|NULL"]).await;
