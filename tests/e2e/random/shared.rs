@@ -7,6 +7,8 @@
 //! ```sh
 //! PORTOLAN_RANDOM_QUERIES=5000 PORTOLAN_RANDOM_SEED=7 cargo test --workspace --test e2e random::shared -- --nocapture
 //! ```
+//!
+//! `PORTOLAN_RANDOM_FIRST` is the index of the first query.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +36,7 @@ async fn queries_return_the_same_rows_with_and_without_sharing() {
     let seed = variable("PORTOLAN_RANDOM_SEED").unwrap_or(SEED);
     let indices = match variable("PORTOLAN_RANDOM_INDEX") {
         Some(index) => index..index + 1,
-        None => 0..variable("PORTOLAN_RANDOM_QUERIES").unwrap_or(QUERIES),
+        None => variable("PORTOLAN_RANDOM_FIRST").unwrap_or(0)..variable("PORTOLAN_RANDOM_QUERIES").unwrap_or(QUERIES),
     };
     let total = indices.end - indices.start;
     within(600 + SECONDS * total, async {
