@@ -46,6 +46,7 @@ use crate::options::{BenchArgs, Format, this_program};
 use crate::proxy::{Link, Proxies};
 use crate::server::ServerArgs;
 use crate::server::bare::{self, BareArgs};
+use crate::server::byte_proxy::{self, ByteProxyArgs};
 use crate::shared::SharedArgs;
 
 #[global_allocator]
@@ -140,6 +141,9 @@ enum Command {
     /// Run a Flight service without SQL: the benchmark starts itself with this command
     #[command(hide = true)]
     Bare(BareArgs),
+    /// Copy bytes between a client and a server: the benchmark starts itself with this command
+    #[command(hide = true)]
+    ByteProxy(ByteProxyArgs),
 }
 
 fn main() -> ExitCode {
@@ -163,6 +167,7 @@ fn run(arguments: Arguments) -> Result<()> {
             Some(Command::Chaos(args)) => chaos::run(&args).await,
             Some(Command::Soak(args)) => soak::run(&args).await,
             Some(Command::Bare(args)) => bare::serve(&args).await,
+            Some(Command::ByteProxy(args)) => byte_proxy::serve(&args).await,
             Some(Command::Server(args)) => server::measure(&args).await,
             Some(Command::Databases(args)) => databases::measure(&args).await,
             Some(Command::Governed(args)) => governed::measure(&args).await,

@@ -2,10 +2,12 @@
 //! sessions, and the fairness between principals.
 
 pub mod bare;
+pub mod byte_proxy;
 mod fairness;
 mod latency;
 mod memory;
 mod scan;
+mod subprocess;
 
 use std::path::Path;
 

@@ -1,10 +1,6 @@
 //! A Flight service without SQL. It fetches the rows of one query from a node once, keeps the batches unchanged, and
 //! sends them for any ticket, encoded by `arrow-flight`. It runs in its own process.
 
-use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
-
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use arrow_flight::encode::FlightDataEncoderBuilder;
@@ -19,16 +15,11 @@ use portolan_cli::output::print;
 use portolan_cli::serve::stop_with_stdin;
 use portolan_node::client::{Client, ConnectOptions};
 use portolan_node::{Error, Result};
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
-
-/// The time limit for fetching the rows.
-const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Arguments of the hidden subcommand.
 #[derive(Args)]
@@ -39,40 +30,6 @@ pub struct BareArgs {
     /// The query that returns the rows
     #[arg(long)]
     sql: String,
-}
-
-/// The process of the service. It ends on drop.
-pub struct Bare {
-    /// The address that it listens on, for HTTP/2.
-    pub address: String,
-    _child: Child,
-}
-
-impl Bare {
-    /// Starts the service with the rows that `sql` returns from the node at `url`.
-    ///
-    /// # Errors
-    /// A process that does not start, or cannot fetch its rows.
-    pub async fn start(program: &Path, url: &str, sql: &str) -> Result<Self> {
-        let broken = |what: &str| Error::failed(format!("the bare Flight service {what}"));
-        let mut child = Command::new(program)
-            .args(["bare", "--url", url, "--sql", sql])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|e| broken("cannot be started").with_source(e))?;
-        let mut line = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            let mut stdout = BufReader::new(stdout);
-            let said = tokio::time::timeout(START_TIMEOUT, stdout.read_line(&mut line)).await;
-            said.map_err(|_| broken("did not start in time"))?
-                .map_err(|e| broken("has no readable output").with_source(e))?;
-        }
-        let ready: Value = serde_json::from_str(&line).map_err(|e| broken("did not start").with_source(e))?;
-        let address = ready["address"].as_str().map(ToOwned::to_owned);
-        Ok(Self { address: address.ok_or_else(|| broken("does not report its address"))?, _child: child })
-    }
 }
 
 /// Runs the service until standard input ends.
@@ -86,7 +43,7 @@ pub async fn serve(args: &BareArgs) -> Result<()> {
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let incoming = TcpIncoming::bind(address).map_err(|e| failed("cannot listen").with_source(e))?;
     let address = incoming.local_addr().map_err(|e| failed("has no address").with_source(e))?;
-    print(&format!("{}\n", json!({ "address": format!("http://{address}") })))?;
+    print(&format!("{}\n", json!({ "address": address.to_string() })))?;
     let stop = CancellationToken::new();
     stop_with_stdin(stop.clone());
     Server::builder()

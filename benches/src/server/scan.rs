@@ -1,5 +1,5 @@
-//! Measures the rows per second of a scan of `lineitem`: through the server, and from a bare Flight service with the
-//! same batches.
+//! Measures the rows per second of a scan of `lineitem`: through the server, through a proxy of bytes, and from a bare
+//! Flight service with the same batches.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use portolan_testbed::mesh::LocalMesh;
 use serde_json::json;
 use tonic::transport::{Channel, Endpoint};
 
-use super::bare::Bare;
+use super::subprocess::Subprocess;
 use crate::measure::{median, turns};
 use crate::planning::millis;
 use crate::table::Table;
@@ -50,7 +50,7 @@ struct Read {
 /// # Errors
 /// A node that does not answer, or other rows from one side than from another.
 pub async fn measure(mesh: &LocalMesh, program: &Path, runs: u32) -> Result<Table> {
-    let (_bare, sides) = sides(mesh, program).await?;
+    let (_serving, sides) = sides(mesh, program).await?;
     let mut first = vec![];
     for side in &sides {
         eprintln!("{}: one run to warm up, then {runs} runs", side.name());
@@ -99,23 +99,28 @@ pub async fn measure(mesh: &LocalMesh, program: &Path, runs: u32) -> Result<Tabl
 }
 
 /// Returns the sources of the rows: [`BARE`] is the bare service, and [`OWNER`] the owner of the files.
-async fn sides(mesh: &LocalMesh, program: &Path) -> Result<(Bare, Vec<Side>)> {
+async fn sides(mesh: &LocalMesh, program: &Path) -> Result<([Subprocess; 2], Vec<Side>)> {
     let missing = || Error::failed(format!("the mesh has no node of domain `{DOMAIN}`"));
     let owner = mesh.nodes().iter().find(|node| node.domain() == Some(DOMAIN)).ok_or_else(missing)?;
-    let bare = Bare::start(program, owner.url(), PORT).await?;
+    let bare = ["bare", "--url", owner.url(), "--sql", PORT];
+    let bare = Subprocess::start(program, "the bare Flight service", &bare).await?;
+    let authority = owner.url().trim_start_matches("grpc://");
+    let proxy = Subprocess::start(program, "the proxy", &["byte-proxy", "--to", authority]).await?;
     let unreachable = |e: tonic::transport::Error| Error::failed("cannot reach the bare service").with_source(e);
-    let endpoint = Endpoint::from_shared(bare.address.clone()).map_err(unreachable)?;
+    let endpoint = Endpoint::from_shared(format!("http://{}", bare.address)).map_err(unreachable)?;
     let channel = endpoint.tcp_nodelay(true).connect().await.map_err(unreachable)?;
     let client = Client::connect(owner.url(), &ConnectOptions::default()).await?;
     client.query(KEEP).await?;
+    let proxied = Client::connect(&format!("grpc://{}", proxy.address), &ConnectOptions::default()).await?;
     let gateway = Client::connect(mesh.gateway().url(), &ConnectOptions::default()).await?;
     let sides = vec![
         Side::Bare(FlightServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES)),
         Side::Node { name: "the owner, rows of a session's table", client: client.clone(), sql: KEPT },
         Side::Node { name: "the owner, rows of Parquet", client, sql: PORT },
+        Side::Node { name: "the owner behind a proxy of bytes, rows of Parquet", client: proxied, sql: PORT },
         Side::Node { name: "the gateway, rows of Parquet at the owner", client: gateway, sql: PORT },
     ];
-    Ok((bare, sides))
+    Ok(([bare, proxy], sides))
 }
 
 impl Side {
