@@ -38,9 +38,9 @@ fn checked(instants: &ArrayRef) -> Result<ArrayRef> {
     let DataType::Timestamp(unit, _) = instants.data_type() else { return Ok(instants.clone()) };
     let (day, advice) = match unit {
         TimeUnit::Second => (86_400, ""),
-        TimeUnit::Millisecond => (86_400_000, ": cast it to `TIMESTAMP(0)` before"),
-        TimeUnit::Microsecond => (86_400_000_000, ": cast it to `TIMESTAMP(3)` before"),
-        TimeUnit::Nanosecond => (86_400_000_000_000, ": cast it to `TIMESTAMP(6)` before"),
+        TimeUnit::Millisecond => (86_400_000, ": cast it to `TIMESTAMP(0)` first"),
+        TimeUnit::Microsecond => (86_400_000_000, ": cast it to `TIMESTAMP(3)` first"),
+        TimeUnit::Nanosecond => (86_400_000_000_000, ": cast it to `TIMESTAMP(6)` first"),
     };
     // The day of an earlier instant may not fit.
     let second_day = i64::MIN + day;
@@ -54,7 +54,7 @@ fn checked(instants: &ArrayRef) -> Result<ArrayRef> {
         let options = FormatOptions::default().with_display_error(false);
         let text = ArrayFormatter::try_new(instants, &options)?.value(row).try_to_string();
         let instant = text.unwrap_or_else(|_| numbers.value(row).to_string());
-        return exec_err!("`date_trunc` cannot truncate {instant}, because its type begins on this day{advice}");
+        return exec_err!("`date_trunc` cannot truncate {instant}: its type cannot hold the start of this day{advice}");
     }
     Ok(cast(&numbers.iter().collect::<Int64Array>(), instants.data_type())?)
 }

@@ -34,7 +34,7 @@ use super::zero_signs::has_one_form;
 /// The guard of the rule that leaves out sorts and exchanges.
 pub(super) const GUARD: PhysicalGuard = PhysicalGuard { rule: "EnsureRequirements", prepare: with_hidden_orders };
 
-/// Puts an operator above each input whose orders are not those of the result, and above grouping sets.
+/// Puts an operator above each input whose properties are not those of the result, and above each result with untrue ones.
 fn with_hidden_orders(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
     let mut untrue = untrue_above(plan.as_ref()).into_iter();
     let plan =

@@ -3,10 +3,11 @@
 //! -0.0 and 0.0 are one group. DataFusion 55.2 moves a filter of a group below the groups, where it tests each row
 //! (`PushDownFilter`): `GROUP BY f HAVING 1 / f > 0` then counts only a part of the group. `FilterPushdown` does the same with the
 //! filters of joins and of TopN, and it also copies them to the other side of a semi join, whose keys are equal.
+//! Lists, structs and maps count as floats here, because they may contain some.
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, JoinType, Result};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, Filter, LogicalPlan, Operator};
@@ -23,10 +24,11 @@ use super::zero_signs::{has_one_form, is_zero};
 
 pub(super) const GUARD: Guard = Guard { rules: &["push_down_filter"], action: Action::Replace(rewrite) };
 
-/// The guard of the rule that pushes filters down in a physical plan. What it adds stays for the filters of joins.
+/// The guard of the rule that pushes filters down in a physical plan. The operators that it adds stay in the plan, so they
+/// also keep the filters that `FilterPushdown(Post)` pushes down.
 pub(super) const PHYSICAL_GUARD: PhysicalGuard = PhysicalGuard { rule: filters_by_name::RULE, prepare: with_barrier };
 
-/// Pushes down the conditions that treat -0.0 and 0.0 alike.
+/// If a condition of a float group distinguishes zeros, only comparisons of group columns move below the groups.
 fn rewrite(
     rule: &dyn OptimizerRule,
     plan: LogicalPlan,
@@ -39,11 +41,17 @@ fn rewrite(
         below = &filter.input;
     }
     let LogicalPlan::Aggregate(aggregate) = below else { return rule.rewrite(plan, config) };
-    let keys = float_groups(aggregate)?;
-    let (kept, pushed): (Vec<Expr>, Vec<Expr>) =
-        conditions.into_iter().cloned().partition(|condition| distinguishes_zeros(condition, &keys));
-    let Some(kept) = conjunction(kept) else { return rule.rewrite(plan, config) };
-    let Some(pushed) = conjunction(pushed) else { return Ok(Transformed::no(plan)) };
+    let floats = float_groups(aggregate)?;
+    if !conditions.iter().any(|condition| distinguishes_zeros(condition, &floats)) {
+        return rule.rewrite(plan, config);
+    }
+    let groups = aggregate.group_expr_len()?;
+    let of_groups = |c: &Column| aggregate.schema.maybe_index_of_column(c).is_some_and(|index| index < groups);
+    let (pushed, kept): (Vec<Expr>, Vec<Expr>) = conditions
+        .into_iter()
+        .cloned()
+        .partition(|condition| only_compares(condition) && condition.column_refs().into_iter().all(of_groups));
+    let (Some(pushed), Some(kept)) = (conjunction(pushed), conjunction(kept)) else { return Ok(Transformed::no(plan)) };
     let filtered = Filter::try_new(pushed, Arc::new(below.clone()))?;
     let rewritten = rule.rewrite(LogicalPlan::Filter(filtered), config)?;
     match rewritten.transformed {
@@ -52,16 +60,29 @@ fn rewrite(
     }
 }
 
+/// True if a condition only compares columns and constants. Another one may fail for rows that a condition above excludes.
+fn only_compares(condition: &Expr) -> bool {
+    let computes = condition.exists(|e| {
+        Ok(match e {
+            Expr::BinaryExpr(binary) => !is_comparison(binary.op) && !matches!(binary.op, Operator::And | Operator::Or),
+            Expr::Column(_) | Expr::Literal(..) | Expr::Between(_) | Expr::InList(_) => false,
+            Expr::Not(_) | Expr::IsNull(_) | Expr::IsNotNull(_) => false,
+            _ => true,
+        })
+    });
+    computes.is_ok_and(|computes| !computes)
+}
+
 /// Returns the columns of the groups of which equal values may differ.
 fn float_groups(aggregate: &Aggregate) -> Result<Vec<Column>> {
     let groups = aggregate.schema.iter().take(aggregate.group_expr_len()?);
     Ok(groups.filter(|(_, field)| !has_one_form(field.data_type())).map(Column::from).collect())
 }
 
-/// True if an expression of these columns may have another value for -0.0 than for 0.0. A comparison of a column, or of
-/// another float that equals it, has one value for both.
+/// True if an expression of these columns may have another value for -0.0 than for 0.0. A comparison of a column, of its sum
+/// with zero, or of its cast to another float has one value for both.
 fn distinguishes_zeros(expr: &Expr, keys: &[Column]) -> bool {
-    let operand = |e: &Expr| !equals_column(e) && distinguishes_zeros(e, keys);
+    let operand = |e: &Expr| !is_converted_column(e) && distinguishes_zeros(e, keys);
     match expr {
         Expr::BinaryExpr(binary) if is_comparison(binary.op) => operand(&binary.left) || operand(&binary.right),
         Expr::BinaryExpr(binary) if matches!(binary.op, Operator::And | Operator::Or) => {
@@ -75,26 +96,20 @@ fn distinguishes_zeros(expr: &Expr, keys: &[Column]) -> bool {
     }
 }
 
-/// True for a column, for the sum of a column and zero (`zero_signs.rs`), and for a float of more or fewer digits.
-fn equals_column(expr: &Expr) -> bool {
+/// True for a column, for its sum with zero (`zero_signs.rs` adds it), and for its cast to another float.
+fn is_converted_column(expr: &Expr) -> bool {
     match expr {
         Expr::Column(_) => true,
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, right }) => is_zero(right) && equals_column(left),
-        Expr::Cast(cast) => cast.field.data_type().is_floating() && equals_column(&cast.expr),
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, right }) => is_zero(right) && is_converted_column(left),
+        Expr::Cast(cast) => cast.field.data_type().is_floating() && is_converted_column(&cast.expr),
         _ => false,
     }
 }
 
 /// Puts an operator that keeps the filters of floats above it on groups and semi joins by floats.
 fn with_barrier(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
-    let floats = match filtered_columns(plan.as_ref())? {
-        0 => vec![],
-        columns => {
-            let schema = plan.schema();
-            let fields = schema.fields().iter().take(columns).enumerate();
-            fields.filter(|(_, field)| !has_one_form(field.data_type())).map(|(column, _)| column).collect()
-        }
-    };
+    let (columns, schema) = (filtered_columns(plan.as_ref())?, plan.schema());
+    let floats: Vec<usize> = (0..columns).filter(|column| !has_one_form(schema.field(*column).data_type())).collect();
     match floats.is_empty() {
         true => Ok(Transformed::no(plan)),
         false => Ok(Transformed::yes(Arc::new(OpaqueExec::below_filters(plan, floats)?))),
@@ -126,13 +141,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comparisons_of_a_float_do_not_distinguish_zeros() {
+    fn only_other_expressions_than_comparisons_distinguish_zeros() {
         let keys = [Column::from("f")];
         let number = || cast(col("f"), DataType::Float32);
         for alike in [
             col("f").gt(lit(1.0)),
             (col("f") + lit(0.0)).eq(lit(0.0) + lit(0.0)),
             (number() + lit(0.0_f32)).not_eq(lit(0.0_f32)).or(col("f").is_null()),
+            col("f").between(lit(0.0), lit(1.0)),
             col("f").in_list(vec![lit(0.0), lit(1.0)], false),
             (lit(1.0) / col("n")).gt(lit(0.0)),
         ] {
@@ -141,7 +157,7 @@ mod tests {
         for apart in [
             (lit(1.0) / col("f")).gt(lit(0.0)),
             (lit(1.0) / number()).gt(lit(0.0)).and(col("f").gt(lit(1.0))),
-            (col("f") + lit(-0.0)).gt(lit(0.0)).or(cast(col("f"), DataType::Utf8).eq(lit("0.0"))),
+            col("f").gt(lit(0.0)).or(cast(col("f"), DataType::Utf8).eq(lit("0.0"))),
             !cast(col("f"), DataType::Utf8).eq(lit("0.0")),
         ] {
             assert!(distinguishes_zeros(&apart, &keys), "{apart}");

@@ -90,9 +90,9 @@ const GUARDS: [Guard; 15] = [
     overflow::GUARD,
 ];
 
-/// The guards of DataFusion's physical optimizer rules.
+/// The guards of DataFusion's physical optimizer rules. If several guard one rule, the last one sees a plan first.
 const PHYSICAL_GUARDS: [PhysicalGuard; 6] = [
-    // This guard runs after the guard of the same rule below, which adds sorts.
+    // It runs after `lost_sorts`: a sort that this one adds may order groups.
     distinct_limits::GUARD,
     false_orders::GUARD,
     group_filters::PHYSICAL_GUARD,

@@ -64,7 +64,7 @@ impl OpaqueExec {
         Self::over(input, hidden, vec![], None)
     }
 
-    /// Returns an operator that filters of these columns of `input`, by their positions, do not pass.
+    /// Returns an operator that keeps filters of these columns above it. `columns` are positions in the schema of `input`.
     pub(super) fn below_filters(input: Arc<dyn ExecutionPlan>, columns: Vec<usize>) -> Result<Self> {
         Self::over(input, Hidden::Nothing, columns, None)
     }
@@ -112,7 +112,7 @@ impl ExecutionPlan for OpaqueExec {
         &self.properties
     }
 
-    /// Where orders are hidden, a sort that is needed above stays above.
+    /// False if orders are hidden: a sort must stay above, because its order would be hidden if it moved below.
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![self.hidden < Hidden::Orders]
     }

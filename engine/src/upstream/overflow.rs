@@ -5,7 +5,8 @@
 //!
 //! - **Execution.** [`checked_plan`] runs last before physical planning. It turns the operators of integers into the
 //!   functions of [`checked`], which keep the operators' names. Scans, joins, aggregates, windows and sorts get them
-//!   alike. Before: `Projection: x + 1`. After: `Projection: checked_add(x, 1) AS "x + 1"`.
+//!   alike. Before: `Projection: x + 1`. After: `Projection: checked_add(x, 1)`, whose column is still `x + 1`. An
+//!   aggregate gets an alias, because its name displays its `FILTER`.
 //! - **Folding of constants.** [`GUARD`] wraps `SimplifyExpressions`, which sees the functions in the place of the
 //!   operators. It folds `2 + 3`. It leaves `9223372036854775807 + 1` as a function that fails when it runs, and a
 //!   branch of a `CASE` may never run. All other functions become operators again, so that every other rule, statistics
@@ -36,7 +37,7 @@ pub(super) fn checked_plan(plan: &LogicalPlan) -> Result<LogicalPlan> {
         }
         let schema = schema_below(&node)?;
         let of_filter = matches!(node, LogicalPlan::Filter(_));
-        // The name of an aggregate has its filter as it is displayed, with the names of functions.
+        // The name of an aggregate contains its filter, in which the functions have other names than the operators.
         let names = NamePreserver::new(&node);
         node.map_expressions(|expr| {
             let name = names.save(&expr);

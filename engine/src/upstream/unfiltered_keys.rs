@@ -30,11 +30,11 @@ pub(crate) fn makes_filter((key, other): &(Expr, Expr), left: &DFSchema, right: 
 fn with_unread_filter(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
     let Some(join) = plan.downcast_ref::<HashJoinExec>() else { return Ok(Transformed::no(plan)) };
     let (left, right) = (join.left().schema(), join.right().schema());
-    let mut makes_filter = true;
+    let mut has_filter = true;
     for (key, other) in join.on() {
-        makes_filter &= has_one_form(&key.data_type(&left)?) && has_one_form(&other.data_type(&right)?);
+        has_filter &= has_one_form(&key.data_type(&left)?) && has_one_form(&other.data_type(&right)?);
     }
-    if makes_filter {
+    if has_filter {
         return Ok(Transformed::no(plan));
     }
     let unread = Arc::new(DynamicFilterPhysicalExpr::new(vec![], lit(true)));

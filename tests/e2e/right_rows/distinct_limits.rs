@@ -1,4 +1,4 @@
-//! Groups that are sorted below a limit are limited.
+//! `DISTINCT` over windows returns its rows below a limit.
 
 use portolan_tests::mesh::within;
 
@@ -23,7 +23,7 @@ async fn distinct_rows_of_windows_can_be_limited() {
             &["true|1"],
         )
         .await;
-        // The limit of a TopN stays.
+        // A TopN above such groups.
         ways.gives(&format!("SELECT DISTINCT s FROM ({sums}) AS t ORDER BY s DESC LIMIT 1"), &["5"]).await;
     })
     .await;

@@ -25,6 +25,13 @@ async fn filters_of_groups_do_not_divide_equal_zeros() {
         ways.gives(&format!("SELECT n FROM ({groups}) AS t WHERE CAST(f AS VARCHAR) = '0.0' AND f >= 0"), &["3"]).await;
         ways.gives(&format!("{groups} HAVING f = 0"), &["0.0|3"]).await;
         ways.gives(&format!("{groups} HAVING f > 1"), &["5.0|1"]).await;
+        // A condition that may fail is tested after one that excludes its zeros.
+        let counted = "SELECT f, id * 0 AS g, count(*) AS n FROM east.samples.a WHERE f < 1 GROUP BY f, id * 0 \
+                       UNION ALL SELECT f, id, count(*) FROM east.samples.a WHERE f > 1 GROUP BY f, id";
+        let divided = format!("SELECT f, g, sum(n) AS n FROM ({counted}) AS t GROUP BY f, g HAVING");
+        ways.gives(&format!("{divided} 1 / f < 4 AND f + 0.0 < 40 / g"), &["5.0|4|1"]).await;
+        ways.gives(&format!("{divided} 1 / f < 4 AND f > 1 AND 40 / g > 1"), &["5.0|4|1"]).await;
+        ways.gives(&format!("{divided} 1 / f < 4 AND 40 / sum(g) > 1 AND f <> 7"), &["5.0|4|1"]).await;
         ways.gives(
             &format!("SELECT b.id, n FROM west.samples.b JOIN ({groups}) AS t ON b.f = t.f WHERE 1 / t.f <> 1"),
             &["1|3", "2|1"],

@@ -235,7 +235,7 @@ async fn sums_of_other_types_are_checked() {
     .await;
 }
 
-/// Two readings of a `WITH` query become one aggregate, whose filter has arithmetic in its name.
+/// Two readings of a `WITH` query share an aggregate. The name of its column contains a FILTER with arithmetic.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn filters_of_shared_aggregates_keep_their_names() {
     within(300, async {
